@@ -1,0 +1,125 @@
+//! The envelope: who sent a message, to whom, how it came in.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Mailbox, MessageId, ReversePath, SessionId, UnixMs};
+
+/// All that is known of an accepted message but its content. Fixed once it is in the queue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The message's name.
+    pub id: MessageId,
+    /// When it was accepted.
+    pub received_at: UnixMs,
+    /// When it is given up; holds in every state of the queue.
+    pub expires_at: UnixMs,
+    /// The return path.
+    pub sender: ReversePath,
+    /// The recipients, after aliases; at least one.
+    pub recipients: Vec<Recipient>,
+    /// Content has octets above 127 (BODY=8BITMIME, RFC 6152).
+    pub eight_bit: bool,
+    /// The transaction asked for SMTPUTF8 (RFC 6531).
+    pub smtputf8: bool,
+    /// Octets of content, our own trace fields included.
+    pub size: u64,
+    /// How it came in.
+    pub origin: Origin,
+    /// Whose mail it is, when accounts or plugins say so.
+    pub tenant: Option<String>,
+    /// Which stream of that tenant.
+    pub stream: Option<String>,
+    /// Tags set by plugins: name, value.
+    pub tags: Vec<(String, String)>,
+    /// Scores set by plugins: symbol, points.
+    pub scores: Vec<(String, f64)>,
+    /// Notes that plugins left for later hooks: key (prefixed by the plugin's name), value.
+    pub notes: Vec<(String, Vec<u8>)>,
+    /// Why it waits for an operator, when it does (quarantine).
+    pub hold: Option<String>,
+}
+
+impl Envelope {
+    /// An envelope without recipients, as it stands after MAIL FROM.
+    pub fn new(id: MessageId, now: UnixMs, lifetime: Duration, sender: ReversePath, origin: Origin) -> Envelope {
+        Envelope {
+            id,
+            received_at: now,
+            expires_at: now.plus(lifetime),
+            sender,
+            recipients: Vec::new(),
+            eight_bit: false,
+            smtputf8: false,
+            size: 0,
+            origin,
+            tenant: None,
+            stream: None,
+            tags: Vec::new(),
+            scores: Vec::new(),
+            notes: Vec::new(),
+            hold: None,
+        }
+    }
+
+    /// The sum of the scores.
+    pub fn total_score(&self) -> f64 {
+        self.scores.iter().map(|(_, points)| points).sum()
+    }
+
+    /// True when the next hop must offer SMTPUTF8: an address or a header beyond ASCII (RFC 6531 3.4).
+    pub fn needs_smtputf8(&self) -> bool {
+        self.smtputf8
+    }
+}
+
+/// One recipient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    /// Where the message goes.
+    pub address: Mailbox,
+    /// What the client had said, when a plugin redirected it.
+    pub original: Option<Mailbox>,
+}
+
+impl From<Mailbox> for Recipient {
+    fn from(address: Mailbox) -> Recipient {
+        Recipient { address, original: None }
+    }
+}
+
+/// How a message came in: facts for trace fields, hooks and the history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The SMTP session; none for messages that the relay made itself.
+    pub session: Option<SessionId>,
+    /// The listener's name, or `internal` for messages that the relay made itself.
+    pub listener: String,
+    /// The client's address.
+    pub client: Option<IpAddr>,
+    /// The client's port.
+    pub client_port: u16,
+    /// What the client called itself.
+    pub helo: Option<String>,
+    /// The account, when the client authenticated.
+    pub account: Option<String>,
+    /// The protocol name of the `with` clause: ESMTP, ESMTPA, LMTP, UTF8SMTP ... (RFC 3848, RFC 6531).
+    pub protocol: String,
+}
+
+impl Origin {
+    /// The origin of a message that the relay makes itself, such as a bounce.
+    pub fn internal() -> Origin {
+        Origin {
+            session: None,
+            listener: "internal".to_owned(),
+            client: None,
+            client_port: 0,
+            helo: None,
+            account: None,
+            protocol: "internal".to_owned(),
+        }
+    }
+}

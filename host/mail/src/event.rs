@@ -1,0 +1,150 @@
+//! The story of a message: what happened, who decided it, when. Written with the change that it tells of.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Mailbox, MessageId, Origin, Reply, ReversePath, Status, UnixMs};
+
+/// One thing that happened to a message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The message.
+    pub message: MessageId,
+    /// When.
+    pub at: UnixMs,
+    /// What.
+    pub what: What,
+}
+
+/// The kinds of events. New kinds are added at the end only: the store keeps their position.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    /// The message is in the queue; the client was told 250.
+    Accepted {
+        /// How it came in.
+        origin: Origin,
+        /// The return path.
+        sender: ReversePath,
+        /// The recipients after all edits.
+        recipients: Vec<Mailbox>,
+        /// Octets.
+        size: u64,
+        /// What the plugins did on the way in.
+        decisions: Vec<Decision>,
+    },
+    /// A recipient or the whole message was refused; nothing was queued for it.
+    Rejected {
+        /// How it came in.
+        origin: Origin,
+        /// The return path.
+        sender: ReversePath,
+        /// The refused recipient; none when the whole message was refused.
+        recipient: Option<Mailbox>,
+        /// What the client was told.
+        reply: Reply,
+        /// What the plugins did on the way in.
+        decisions: Vec<Decision>,
+    },
+    /// Accepted and thrown away, because somebody decided so.
+    Discarded {
+        /// Who: a plugin, a route or an operator.
+        by: String,
+        /// Why.
+        reason: String,
+        /// For whom; all recipients when empty.
+        recipients: Vec<Mailbox>,
+    },
+    /// A plugin decided where a copy goes.
+    Routed {
+        /// For whom.
+        recipients: Vec<Mailbox>,
+        /// The next hop, in words.
+        next_hop: String,
+        /// What the plugins did.
+        decisions: Vec<Decision>,
+    },
+    /// The next hop took it.
+    Delivered {
+        /// For whom.
+        recipients: Vec<Mailbox>,
+        /// Its reply.
+        status: Status,
+        /// Which attempt it was, from 1.
+        attempt: u16,
+        /// How long the attempt took, in milliseconds.
+        took_ms: u32,
+    },
+    /// Not yet: it waits for the next attempt.
+    Deferred {
+        /// For whom.
+        recipients: Vec<Mailbox>,
+        /// Why.
+        status: Status,
+        /// Which attempt it was, from 1.
+        attempt: u16,
+        /// When the next one is due.
+        next_attempt: UnixMs,
+        /// What the plugins did.
+        decisions: Vec<Decision>,
+    },
+    /// Never: given up for these recipients.
+    Failed {
+        /// For whom.
+        recipients: Vec<Mailbox>,
+        /// Why.
+        status: Status,
+        /// Which attempt it was, from 1.
+        attempt: u16,
+        /// What the plugins did.
+        decisions: Vec<Decision>,
+    },
+    /// A report about failed recipients was queued for the sender, or why none was.
+    Bounced {
+        /// The report; none when none was made.
+        report: Option<MessageId>,
+        /// To whom it goes, or why there is none.
+        detail: String,
+    },
+    /// It waits for an operator.
+    Held {
+        /// Why.
+        reason: String,
+        /// Who decided.
+        by: String,
+    },
+    /// An operator let it go on.
+    Released {
+        /// Who decided.
+        by: String,
+    },
+    /// An operator asked for an attempt at once.
+    RetryAsked {
+        /// Who decided.
+        by: String,
+    },
+    /// An operator removed it from the queue.
+    Removed {
+        /// Who decided.
+        by: String,
+    },
+    /// A record of it was damaged and set aside.
+    Damaged {
+        /// What was found.
+        detail: String,
+    },
+}
+
+/// One plugin's answer at one hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// `name@digest#generation`.
+    pub plugin: String,
+    /// The hook's name.
+    pub hook: String,
+    /// The answer, or the failure and the policy that was applied.
+    pub answer: String,
+    /// The edits that were applied, in short form.
+    pub edits: Vec<String>,
+    /// Wall time of the call, in microseconds.
+    pub micros: u32,
+}
