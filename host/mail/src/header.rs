@@ -14,7 +14,7 @@ use std::str::FromStr;
 use crate::text::is_unsafe;
 
 pub use apply::apply;
-pub use decode::{ADDRESSES_MAX, ADDRESS_TEXT_OCTETS_MAX, addresses, decode};
+pub use decode::{ADDRESS_TEXT_OCTETS_MAX, ADDRESSES_MAX, addresses, decode};
 pub use encode::{FOLD_OCTETS, LINE_OCTETS_MAX, encode_field};
 pub use index::{HeaderIndex, HeaderLimits, TooComplex};
 
@@ -39,7 +39,11 @@ impl FromStr for HeaderName {
 
     fn from_str(text: &str) -> Result<HeaderName, InvalidHeader> {
         let length_is_valid = (1..=NAME_OCTETS_MAX).contains(&text.len());
-        if length_is_valid && text.bytes().all(is_field_text) { Ok(HeaderName(text.into())) } else { Err(InvalidHeader::Name) }
+        if length_is_valid && text.bytes().all(is_field_text) {
+            Ok(HeaderName(text.into()))
+        } else {
+            Err(InvalidHeader::Name)
+        }
     }
 }
 

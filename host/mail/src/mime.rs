@@ -24,7 +24,12 @@ pub struct MimeLimits {
 
 impl Default for MimeLimits {
     fn default() -> MimeLimits {
-        MimeLimits { depth_max: 64, parts_max: 1_000, header: HeaderLimits::default(), parameter_sections_max: 200 }
+        MimeLimits {
+            depth_max: 64,
+            parts_max: 1_000,
+            header: HeaderLimits::default(),
+            parameter_sections_max: 200,
+        }
     }
 }
 
@@ -139,7 +144,9 @@ impl<'a> Walk<'a> {
         header.end_field(self.limits)?;
         let in_digest = matches!(self.open.last(), Some(Container::Multipart { is_digest: true, .. }));
         match header.kind {
-            Some(Kind::Multipart { boundary, is_digest }) => self.open(Container::Multipart { boundary, is_digest }),
+            Some(Kind::Multipart { boundary, is_digest }) => {
+                self.open(Container::Multipart { boundary, is_digest })
+            }
             Some(Kind::Message) => self.open_message(),
             // In a digest, a part is a message unless it says otherwise (RFC 2046 5.1.5).
             None if in_digest => self.open_message(),

@@ -73,7 +73,9 @@ impl Fields {
     fn new(header: &Bytes) -> Fields {
         let header = complete(header.clone());
         let pieces: Vec<_> = Lines::new(&header).map(|line| Piece::new(header.slice(line.0))).collect();
-        let orphans = pieces.first().is_some_and(|piece| piece.octets.starts_with(b" ") || piece.octets.starts_with(b"\t"));
+        let orphans = pieces
+            .first()
+            .is_some_and(|piece| piece.octets.starts_with(b" ") || piece.octets.starts_with(b"\t"));
         Fields { pieces, orphans: usize::from(orphans) }
     }
 
@@ -86,7 +88,8 @@ impl Fields {
                 self.pieces.insert(at, encode(name, value));
             }
             MessageEdit::Set(name, value) => {
-                let first = self.pieces.iter().position(|piece| piece.is_named(name)).unwrap_or(self.pieces.len());
+                let first =
+                    self.pieces.iter().position(|piece| piece.is_named(name)).unwrap_or(self.pieces.len());
                 self.pieces.retain(|piece| !piece.is_named(name));
                 self.pieces.insert(first, encode(name, value));
             }
@@ -122,7 +125,8 @@ mod tests {
     use super::*;
     use crate::header::{HeaderIndex, HeaderLimits, LINE_OCTETS_MAX, check_value};
 
-    const MESSAGE: &[u8] = b"From: a@x\r\nReceived: one\r\n\ttwo\r\nX-Old:  kept \r\nreceived: three\r\n\r\nbody\r\n";
+    const MESSAGE: &[u8] =
+        b"From: a@x\r\nReceived: one\r\n\ttwo\r\nX-Old:  kept \r\nreceived: three\r\n\r\nbody\r\n";
 
     fn name(text: &str) -> HeaderName {
         text.parse().unwrap()
@@ -136,27 +140,57 @@ mod tests {
     #[test]
     fn every_edit_does_what_it_says_and_no_more() {
         assert_eq!(
-            edited(MESSAGE, &[MessageEdit::Add(name("X-A"), "1".into()), MessageEdit::Insert(0, name("X-Top"), "2".into()), MessageEdit::Insert(2, name("X-B"), "3".into())]),
+            edited(
+                MESSAGE,
+                &[
+                    MessageEdit::Add(name("X-A"), "1".into()),
+                    MessageEdit::Insert(0, name("X-Top"), "2".into()),
+                    MessageEdit::Insert(2, name("X-B"), "3".into())
+                ]
+            ),
             "X-Top: 2\r\nFrom: a@x\r\nX-B: 3\r\nReceived: one\r\n\ttwo\r\nX-Old:  kept \r\nreceived: three\r\nX-A: 1\r\n\r\nbody\r\n"
         );
         assert_eq!(
-            edited(MESSAGE, &[MessageEdit::Set(name("RECEIVED"), "new".into()), MessageEdit::Set(name("X-N"), "n".into())]),
+            edited(
+                MESSAGE,
+                &[
+                    MessageEdit::Set(name("RECEIVED"), "new".into()),
+                    MessageEdit::Set(name("X-N"), "n".into())
+                ]
+            ),
             "From: a@x\r\nRECEIVED: new\r\nX-Old:  kept \r\nX-N: n\r\n\r\nbody\r\n"
         );
-        assert_eq!(edited(MESSAGE, &[MessageEdit::Remove(name("received"))]), "From: a@x\r\nX-Old:  kept \r\n\r\nbody\r\n");
-        assert_eq!(edited(MESSAGE, &[MessageEdit::Insert(99, name("X"), "e".into()), MessageEdit::Remove(name("From"))]).lines().nth(4), Some("X: e"));
+        assert_eq!(
+            edited(MESSAGE, &[MessageEdit::Remove(name("received"))]),
+            "From: a@x\r\nX-Old:  kept \r\n\r\nbody\r\n"
+        );
+        assert_eq!(
+            edited(
+                MESSAGE,
+                &[MessageEdit::Insert(99, name("X"), "e".into()), MessageEdit::Remove(name("From"))]
+            )
+            .lines()
+            .nth(4),
+            Some("X: e")
+        );
     }
 
     #[test]
     fn a_new_body_has_proper_line_ends() {
-        assert_eq!(edited(b"A: 1\r\n", &[MessageEdit::Body(Bytes::from_static(b"x\ny\rz"))]), "A: 1\r\n\r\nx\r\ny\r\nz\r\n");
+        assert_eq!(
+            edited(b"A: 1\r\n", &[MessageEdit::Body(Bytes::from_static(b"x\ny\rz"))]),
+            "A: 1\r\n\r\nx\r\ny\r\nz\r\n"
+        );
         assert_eq!(edited(b"A: 1", &[MessageEdit::Body(Bytes::new())]), "A: 1\r\n\r\n");
     }
 
     #[test]
     fn nothing_is_added_above_a_line_that_would_continue_it() {
         let message = b" injected\r\nA: 1\r\n\r\n";
-        assert_eq!(edited(message, &[MessageEdit::Insert(0, name("X"), "v".into())]), " injected\r\nX: v\r\nA: 1\r\n\r\n");
+        assert_eq!(
+            edited(message, &[MessageEdit::Insert(0, name("X"), "v".into())]),
+            " injected\r\nX: v\r\nA: 1\r\n\r\n"
+        );
     }
 
     #[test]
@@ -167,7 +201,8 @@ mod tests {
     fn any_edit() -> impl Strategy<Value = MessageEdit> {
         let name = prop_oneof!["[!-9;-~]{1,76}", Just("From".to_owned()), Just("Subject".to_owned())];
         let field = (name, any::<String>()).prop_map(|(name, value)| {
-            let clean: String = value.chars().filter(|character| !crate::text::is_unsafe(*character)).collect();
+            let clean: String =
+                value.chars().filter(|character| !crate::text::is_unsafe(*character)).collect();
             (name.parse::<HeaderName>().unwrap(), check_value(&clean).unwrap())
         });
         (field, 0..5u8, 0..6u32).prop_map(|((name, value), kind, index)| match kind {

@@ -17,13 +17,15 @@ const ADDRESS_OCTETS_MAX: usize = 998;
 /// The text of a raw value: unfolded (RFC 5322 2.2.3), encoded words decoded (RFC 2047), control characters made
 /// spaces, trimmed. What is neither UTF-8 nor encoded becomes U+FFFD.
 pub fn decode(raw_value: &[u8]) -> String {
-    let unfolded: Vec<u8> = raw_value.iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect();
+    let unfolded: Vec<u8> =
+        raw_value.iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect();
     let mut text = String::with_capacity(unfolded.len());
     let mut rest = unfolded.as_slice();
     let mut after_word = false;
     while let Some(start) = memchr::memmem::find(rest, b"=?") {
         let (before, from_start) = rest.split_at(start);
-        match encoded_word_len(from_start).and_then(|len| Some((len, decode_word(from_start.get(1..len)?)?))) {
+        match encoded_word_len(from_start).and_then(|len| Some((len, decode_word(from_start.get(1..len)?)?)))
+        {
             Some((len, word)) => {
                 // White space between two encoded words is not part of the text (RFC 2047 6.2).
                 if !(after_word && before.iter().all(u8::is_ascii_whitespace)) {
@@ -42,7 +44,8 @@ pub fn decode(raw_value: &[u8]) -> String {
         }
     }
     text.push_str(&String::from_utf8_lossy(rest));
-    let harmless: String = text.chars().map(|character| if is_unsafe(character) { ' ' } else { character }).collect();
+    let harmless: String =
+        text.chars().map(|character| if is_unsafe(character) { ' ' } else { character }).collect();
     harmless.trim().to_owned()
 }
 
@@ -93,7 +96,10 @@ mod tests {
     #[test]
     fn values_are_unfolded_and_decoded() {
         assert_eq!(decode(b" a\r\n b"), "a b");
-        assert_eq!(decode(b" =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\n =?utf-8?B?IGF1cyBL?= =?iso-8859-1?q?=F6ln?="), "Grüße aus Köln");
+        assert_eq!(
+            decode(b" =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\n =?utf-8?B?IGF1cyBL?= =?iso-8859-1?q?=F6ln?="),
+            "Grüße aus Köln"
+        );
         assert_eq!(decode(b"x =?utf-8?Q?a?= y =?utf-8?Q?b?="), "x a y b");
         assert_eq!(decode(b"=?utf-8?Q?broken"), "=?utf-8?Q?broken");
         assert_eq!(decode("Grüße".as_bytes()), "Grüße");

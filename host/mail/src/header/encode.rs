@@ -14,7 +14,8 @@ const WORD_TEXT_OCTETS: usize = 45;
 /// An ASCII word longer than this can not be folded and is encoded.
 const PLAIN_WORD_OCTETS_MAX: usize = 900;
 /// Fields whose quoted strings are display names, not text.
-const ADDRESS_FIELDS: [&str; 7] = ["From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Disposition-Notification-To"];
+const ADDRESS_FIELDS: [&str; 7] =
+    ["From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Disposition-Notification-To"];
 
 /// The field as octets with CRLF at the end; no line exceeds [`LINE_OCTETS_MAX`] and none is blank.
 ///
@@ -22,10 +23,12 @@ const ADDRESS_FIELDS: [&str; 7] = ["From", "Sender", "Reply-To", "To", "Cc", "Bc
 /// [`super::check_value`]; a control character that comes anyway becomes a space.
 pub fn encode_field(name: &HeaderName, value: &str, utf8_allowed: bool) -> Vec<u8> {
     let mut field = Folded::new(name.as_str());
-    let clean: String = value.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
+    let clean: String =
+        value.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
     let is_address = ADDRESS_FIELDS.iter().any(|known| known.eq_ignore_ascii_case(name.as_str()));
     let words = split_words(&clean, is_address && !utf8_allowed);
-    let needs_encoding = |word: &str| word.len() > PLAIN_WORD_OCTETS_MAX || !(utf8_allowed || word.is_ascii());
+    let needs_encoding =
+        |word: &str| word.len() > PLAIN_WORD_OCTETS_MAX || !(utf8_allowed || word.is_ascii());
     let mut pending = String::new();
     for word in words {
         if needs_encoding(word) {
@@ -48,7 +51,8 @@ fn split_words(text: &str, keep_quoted: bool) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = text.trim_start_matches(' ');
     while !rest.is_empty() {
-        let quoted = if keep_quoted { quoted_len(rest).filter(|len| !is_ascii_start(rest, *len)) } else { None };
+        let quoted =
+            if keep_quoted { quoted_len(rest).filter(|len| !is_ascii_start(rest, *len)) } else { None };
         let len = quoted.unwrap_or_else(|| rest.find(' ').unwrap_or(rest.len()));
         let (word, tail) = rest.split_at_checked(len).unwrap_or((rest, ""));
         words.push(word);
@@ -156,14 +160,20 @@ mod tests {
         assert_eq!(field("Subject", "Grüße", true), "Subject: Grüße\r\n");
         let wire = field("Subject", "Viele Grüße aus München und Köln heute", false);
         assert!(wire.is_ascii());
-        assert_eq!(decode(wire.strip_prefix("Subject:").unwrap().as_bytes()), "Viele Grüße aus München und Köln heute");
+        assert_eq!(
+            decode(wire.strip_prefix("Subject:").unwrap().as_bytes()),
+            "Viele Grüße aus München und Köln heute"
+        );
     }
 
     #[test]
     fn addresses_stay_addresses() {
         let wire = field("To", "\"Jürgen M\" <j@x.example>, b@x.example", false);
         assert!(wire.is_ascii());
-        assert_eq!(crate::header::addresses(wire.strip_prefix("To:").unwrap().as_bytes())[0], ("Jürgen M".to_owned(), "j@x.example".to_owned()));
+        assert_eq!(
+            crate::header::addresses(wire.strip_prefix("To:").unwrap().as_bytes())[0],
+            ("Jürgen M".to_owned(), "j@x.example".to_owned())
+        );
     }
 
     #[test]

@@ -196,7 +196,9 @@ mod tests {
     #[test]
     fn bounds_are_reported_by_name() {
         let limits = HeaderLimits { octets_max: 100, fields_max: 3, name_octets_max: 10 };
-        let scan = |text: &str| HeaderIndex::scan(&Bytes::copy_from_slice(text.as_bytes()), &limits).unwrap_err().what;
+        let scan = |text: &str| {
+            HeaderIndex::scan(&Bytes::copy_from_slice(text.as_bytes()), &limits).unwrap_err().what
+        };
         assert_eq!(scan(&"a".repeat(101)), "header octets");
         assert_eq!(scan("a:\r\na:\r\na:\r\na:\r\n"), "header fields");
         assert_eq!(scan("aaaaaaaaaaa: b\r\n"), "octets in a header name");

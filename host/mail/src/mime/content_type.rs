@@ -71,7 +71,9 @@ impl TypeField {
             media.iter().filter(|octet| !octet.is_ascii_whitespace()).map(u8::to_ascii_lowercase).collect();
         if let Some(subtype) = media.strip_prefix(b"multipart/") {
             let is_digest = subtype == b"digest";
-            return Ok(Some(boundary(parameters)?.map_or(Kind::Other, |boundary| Kind::Multipart { boundary, is_digest })));
+            return Ok(Some(
+                boundary(parameters)?.map_or(Kind::Other, |boundary| Kind::Multipart { boundary, is_digest }),
+            ));
         }
         let is_message = matches!(media.as_slice(), b"message/rfc822" | b"message/global" | b"message/news");
         Ok(Some(if is_message { Kind::Message } else { Kind::Other }))
@@ -124,7 +126,9 @@ fn without_comments(value: &[u8]) -> Vec<u8> {
 fn boundary(parameters: &[u8]) -> Result<Option<Box<[u8]>>, TooComplex> {
     let mut found = None;
     for (name, value) in Parameters(parameters) {
-        let Some(rest) = name.get(..8).filter(|start| start.eq_ignore_ascii_case(b"boundary")).and(name.get(8..)) else {
+        let Some(rest) =
+            name.get(..8).filter(|start| start.eq_ignore_ascii_case(b"boundary")).and(name.get(8..))
+        else {
             continue;
         };
         // A boundary in sections (RFC 2231) is read differently by every reader, and nobody needs it.

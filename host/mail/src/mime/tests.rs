@@ -44,16 +44,31 @@ fn bombs_are_too_complex() {
         ("levels of MIME nesting", "Content-Type:message/rfc822\r\n\r\n".repeat(22_000)),
         ("levels of MIME nesting", "Content-Type:message/global\n\n".repeat(22_000)),
         ("levels of MIME nesting", nested_multipart),
-        ("MIME parts", format!("Content-Type: multipart/mixed; boundary=x\r\n\r\n{}", "--x\r\n\r\n".repeat(100_000))),
-        ("MIME parts", format!("Content-Type: multipart/digest; boundary=x\r\n\r\n{}", "--x\r\n".repeat(100_000))),
+        (
+            "MIME parts",
+            format!("Content-Type: multipart/mixed; boundary=x\r\n\r\n{}", "--x\r\n\r\n".repeat(100_000)),
+        ),
+        (
+            "MIME parts",
+            format!("Content-Type: multipart/digest; boundary=x\r\n\r\n{}", "--x\r\n".repeat(100_000)),
+        ),
         ("parameter sections", format!("Content-Type: text/plain{sections}\r\n\r\n")),
         ("parameter sections", format!("Content-Disposition: attachment{sections}\r\n\r\n")),
         ("header fields", "a:\r\n".repeat(60_000)),
         ("header octets", field(300_000)),
         ("octets in a Content-Type", format!("Content-Type: {}\r\n\r\n", "y".repeat(20_000))),
-        ("octets in a boundary", format!("Content-Type: multipart/mixed; boundary={}\r\n\r\n", "y".repeat(300))),
-        ("forms of one boundary", "Content-Type: multipart/mixed; boundary*0=a; boundary*1=b\r\n\r\n".to_owned()),
-        ("Content-Type fields in a part", "Content-Type: text/plain\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n".to_owned()),
+        (
+            "octets in a boundary",
+            format!("Content-Type: multipart/mixed; boundary={}\r\n\r\n", "y".repeat(300)),
+        ),
+        (
+            "forms of one boundary",
+            "Content-Type: multipart/mixed; boundary*0=a; boundary*1=b\r\n\r\n".to_owned(),
+        ),
+        (
+            "Content-Type fields in a part",
+            "Content-Type: text/plain\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n".to_owned(),
+        ),
     ] {
         assert_eq!(shape_of(bomb).unwrap_err().what, what);
     }

@@ -1,0 +1,81 @@
+//! What a peer offers in its answer to EHLO (RFC 5321 4.1.1.1).
+
+/// The extensions that we know of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The peer answered EHLO or LHLO, not HELO.
+    pub extended: bool,
+    /// Octets of content at most (RFC 1870); none when it does not say.
+    pub size_octets_max: Option<u64>,
+    /// SIZE is offered, so `SIZE=` may be sent.
+    pub size: bool,
+    /// RFC 2920.
+    pub pipelining: bool,
+    /// RFC 6152.
+    pub eight_bit_mime: bool,
+    /// RFC 3030.
+    pub chunking: bool,
+    /// RFC 6531.
+    pub smtputf8: bool,
+    /// RFC 2034.
+    pub enhanced_status_codes: bool,
+    /// RFC 3207.
+    pub starttls: bool,
+    /// RFC 3461.
+    pub dsn: bool,
+    /// The mechanisms of AUTH in upper case (RFC 4954); bounded by the reply's size.
+    pub auth: Vec<String>,
+}
+
+impl Capabilities {
+    /// Reads the text of the reply; its first line is a greeting.
+    pub(super) fn parse(text: &str) -> Capabilities {
+        let mut capabilities = Capabilities { extended: true, ..Capabilities::default() };
+        for line in text.split('\n').skip(1) {
+            let (keyword, arguments) = line.split_once([' ', '=']).unwrap_or((line, ""));
+            capabilities.add(&keyword.to_ascii_uppercase(), arguments);
+        }
+        capabilities
+    }
+
+    fn add(&mut self, keyword: &str, arguments: &str) {
+        match keyword {
+            "SIZE" => {
+                self.size = true;
+                // SIZE without a number or with 0 means that there is no fixed limit (RFC 1870 4).
+                self.size_octets_max = arguments.trim().parse().ok().filter(|limit| *limit > 0);
+            }
+            "PIPELINING" => self.pipelining = true,
+            "8BITMIME" => self.eight_bit_mime = true,
+            "CHUNKING" => self.chunking = true,
+            "SMTPUTF8" => self.smtputf8 = true,
+            "ENHANCEDSTATUSCODES" => self.enhanced_status_codes = true,
+            "STARTTLS" => self.starttls = true,
+            "DSN" => self.dsn = true,
+            "AUTH" => self.auth.extend(arguments.split_ascii_whitespace().map(str::to_ascii_uppercase)),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keywords_are_read_without_regard_to_case() {
+        let offered = Capabilities::parse(
+            "SIZE of the greeting\nsize 1000\nPipelining\n8BITMIME\nCHUNKING\nSMTPUTF8\nAUTH PLAIN login\nX-FOO",
+        );
+        assert_eq!(offered.size_octets_max, Some(1000));
+        assert!(
+            offered.pipelining
+                && offered.eight_bit_mime
+                && offered.chunking
+                && offered.smtputf8
+                && !offered.starttls
+        );
+        assert_eq!(offered.auth, ["PLAIN", "LOGIN"]);
+        assert_eq!(Capabilities::parse("x\nSIZE 0").size_octets_max, None);
+    }
+}

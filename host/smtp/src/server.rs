@@ -1,0 +1,236 @@
+//! The receiving side (RFC 5321, RFC 2033): what comes after each octet of a client.
+//!
+//! A state is a struct that is consumed by value; its name says what may come next. Every command is checked
+//! (`check_`), asked about (`ask_`) and carried out on the verdict (`proceed_`).
+
+mod auth;
+mod chunk;
+mod command;
+mod content;
+mod data;
+mod hello;
+mod line;
+mod path;
+mod question;
+mod reply;
+mod session;
+mod settings;
+mod state;
+mod transaction;
+mod verdict;
+
+use std::sync::Arc;
+
+use baton_mail::Reply;
+use bytes::{Buf, BytesMut};
+
+use line::LineRead;
+use reply::Say;
+use session::{Session, Turn};
+use state::{Next, State};
+
+pub use path::Parameters;
+pub use question::{Answer, Misuse, Question, RcptPath, Step};
+pub use settings::{AuthOffer, BareLineEnding, ServerSettings};
+
+/// One session as the receiver sees it. The driver owns the socket and both buffers.
+#[derive(Debug)]
+pub struct Server {
+    session: Session,
+    state: State,
+}
+
+/// Where a session is: for deadlines (RFC 5321 4.5.3.2.7), logs and memory decisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ServerPhase {
+    /// Before the greeting.
+    Greeting,
+    /// Waiting for a command.
+    Command,
+    /// In an AUTH exchange.
+    Auth,
+    /// Receiving content after DATA.
+    Data,
+    /// Receiving content after BDAT, or waiting for the next chunk.
+    Chunk,
+}
+
+impl Server {
+    /// A session that has not been greeted.
+    pub fn new(settings: Arc<ServerSettings>) -> Server {
+        Server { session: Session::new(settings), state: State::Greeting }
+    }
+
+    /// Greets the client: 220.
+    pub fn greet(&mut self, output: &mut Vec<u8>) {
+        reply::encode_greeting(self.session.settings(), output);
+        self.state = State::ExpectEhlo;
+    }
+
+    /// Refuses the client at the greeting. With 421 the session is over, otherwise it waits for QUIT
+    /// (RFC 5321 3.1).
+    pub fn refuse(&mut self, reply: &Reply, output: &mut Vec<u8>) {
+        reply.encode(output);
+        self.state = if reply.code() == 421 { State::Closed } else { State::ExpectQuit };
+    }
+
+    /// Consumes as much of `input` as it can, appends replies to `output`, stops at the first step that needs the
+    /// driver.
+    ///
+    /// Replies to pipelined commands collect in `output` (RFC 2920 3.2); write it before waiting for input. A few
+    /// octets may stay in `input` when only the next ones tell what they mean; keep them there. While a question is
+    /// open, nothing is consumed.
+    pub fn handle(&mut self, input: &mut BytesMut, output: &mut Vec<u8>) -> Step {
+        loop {
+            let next = match std::mem::take(&mut self.state) {
+                State::Closed => {
+                    input.clear();
+                    return Step::Close;
+                }
+                State::ToAsk(question, pending) => {
+                    self.state = State::AwaitingVerdict(pending);
+                    return Step::Ask(question);
+                }
+                state @ (State::Greeting | State::AwaitingVerdict(_)) => Next::Wait(state),
+                State::ReceivingData(data) => data.receive(&self.session, input),
+                State::ReceivingChunk(chunk) => chunk.receive(&self.session, input, output),
+                State::SkippingChunk(chunk) => chunk.skip(&self.session, input, output),
+                state => self.handle_line(state, input, output),
+            };
+            match next {
+                Next::Go(state) => self.state = state,
+                Next::Wait(state) => {
+                    self.state = state;
+                    return Step::NeedInput;
+                }
+            }
+        }
+    }
+
+    /// Reads one line and gives it to the state that expects one.
+    fn handle_line(&mut self, state: State, input: &mut BytesMut, output: &mut Vec<u8>) -> Next {
+        let octets_max = self.session.line_octets_max(input, matches!(state, State::ExpectAuthResponse(_)));
+        let len = match self.session.line_reader.read(input, octets_max) {
+            LineRead::Incomplete => return Next::Wait(state),
+            LineRead::TooLong => 0,
+            LineRead::Line(len) => len,
+        };
+        let (line, rest) = input.split_at_checked(len).unwrap_or_default();
+        let mut turn = Turn { session: &mut self.session, output, more: !rest.is_empty() };
+        let state = if line.is_empty() {
+            state.handle_oversize(&mut turn)
+        } else {
+            state.handle_line(line, &mut turn)
+        };
+        input.advance(len);
+        Next::Go(self.session.check_limits(state, output))
+    }
+
+    /// The driver's answer to the open question. An answer that does not fit changes nothing.
+    pub fn answer(&mut self, answer: Answer, output: &mut Vec<u8>) -> Result<(), Misuse> {
+        let pending = match std::mem::take(&mut self.state) {
+            State::AwaitingVerdict(pending) => pending,
+            state => {
+                self.state = state;
+                return Err(Misuse::NothingAsked);
+            }
+        };
+        let mut turn = Turn { session: &mut self.session, output, more: false };
+        match pending.proceed(answer, &mut turn) {
+            Ok(state) => {
+                self.state = self.session.check_limits(state, output);
+                Ok(())
+            }
+            Err((pending, misuse)) => {
+                self.state = State::AwaitingVerdict(pending);
+                Err(misuse)
+            }
+        }
+    }
+
+    /// Drops the content that is being received and refuses the message with `reply` at its end, as when memory
+    /// runs out. False when no content is being received, or it was refused already.
+    pub fn refuse_content(&mut self, reply: Reply) -> bool {
+        match &mut self.state {
+            State::ReceivingData(data) => data.receiver.abandon(reply),
+            State::ReceivingChunk(chunk) => chunk.receiver.abandon(reply),
+            State::ExpectChunk(expect) => expect.receiver.abandon(reply),
+            _ => false,
+        }
+    }
+
+    /// Where the session is.
+    pub fn phase(&self) -> ServerPhase {
+        match &self.state {
+            State::Greeting => ServerPhase::Greeting,
+            State::ExpectAuthResponse(_) => ServerPhase::Auth,
+            State::ReceivingData(_) => ServerPhase::Data,
+            State::ExpectChunk(_) | State::ReceivingChunk(_) | State::SkippingChunk(_) => ServerPhase::Chunk,
+            _ => ServerPhase::Command,
+        }
+    }
+
+    /// Octets of content that are held in memory for the message in progress.
+    pub fn content_octets(&self) -> usize {
+        match &self.state {
+            State::ReceivingData(data) => data.receiver.held_octets(),
+            State::ReceivingChunk(chunk) => chunk.receiver.held_octets(),
+            State::ExpectChunk(expect) => expect.receiver.held_octets(),
+            _ => 0,
+        }
+    }
+
+    /// Why the machine itself refused the content of the transaction that [`Question::Reset`] ends; none when it
+    /// ends for another reason.
+    pub fn refused_content(&self) -> Option<Reply> {
+        match &self.state {
+            State::AwaitingVerdict(pending) => pending.refused_content(),
+            _ => None,
+        }
+    }
+
+    /// A deadline passed: says 421 and is closed.
+    pub fn timeout(&mut self, output: &mut Vec<u8>) {
+        Say::TimedOut.encode(output);
+        self.state = State::Closed;
+    }
+
+    /// The relay stops: says 421 and is closed.
+    pub fn shut_down(&mut self, output: &mut Vec<u8>) {
+        Say::ShuttingDown.encode(output);
+        self.state = State::Closed;
+    }
+
+    /// What the client called itself.
+    pub fn helo(&self) -> Option<&str> {
+        self.session.hello.as_ref().map(|hello| &*hello.name)
+    }
+
+    /// True after EHLO or LHLO.
+    pub fn is_esmtp(&self) -> bool {
+        self.session.is_extended()
+    }
+
+    /// The session speaks LMTP: a message is answered for each recipient.
+    pub fn is_lmtp(&self) -> bool {
+        self.session.settings().lmtp
+    }
+
+    /// The account, after AUTH.
+    pub fn account(&self) -> Option<&str> {
+        self.session.account.as_deref()
+    }
+
+    /// The transaction in progress asked for SMTPUTF8 (RFC 6531 3.4).
+    pub fn smtputf8(&self) -> bool {
+        self.session.smtputf8
+    }
+
+    /// Recipients that were accepted in the transaction in progress.
+    pub fn recipients(&self) -> usize {
+        self.session.recipients
+    }
+}
+
+#[cfg(test)]
+mod tests;

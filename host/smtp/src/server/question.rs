@@ -1,0 +1,126 @@
+//! What the machine and its driver say to one another.
+
+use std::fmt;
+
+use baton_mail::{Mailbox, Reply, ReversePath};
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::path::Parameters;
+
+/// Where [`super::Server::handle`] stopped.
+#[derive(Debug)]
+pub enum Step {
+    /// Write the output, then read more input.
+    NeedInput,
+    /// Answer this, then call `handle` again.
+    Ask(Question),
+    /// Write the output, then close the connection. A transaction in progress is dropped.
+    Close,
+}
+
+/// What the machine can not decide.
+pub enum Question {
+    /// The client gave its name. `Proceed` or `Refuse`.
+    Helo {
+        /// The name, as given.
+        name: String,
+    },
+    /// The client wants to authenticate. `Authenticated` or `Refuse`.
+    Auth {
+        /// `PLAIN` or `LOGIN`.
+        mechanism: &'static str,
+        /// The user name; no control characters.
+        user: String,
+        /// The password; never logged.
+        password: String,
+    },
+    /// A transaction begins. `Proceed` or `Refuse`.
+    Mail {
+        /// The return path.
+        sender: ReversePath,
+        /// The announced size in octets (RFC 1870).
+        size: Option<u64>,
+        /// `BODY=8BITMIME` (RFC 6152).
+        eight_bit: bool,
+        /// `SMTPUTF8` (RFC 6531).
+        smtputf8: bool,
+        /// All parameters as given: keyword in upper case, value.
+        parameters: Parameters,
+    },
+    /// One more recipient. `Proceed` or `Refuse`.
+    Rcpt {
+        /// Whom; a source route was dropped (RFC 5321 appendix F.2).
+        recipient: RcptPath,
+        /// All parameters as given.
+        parameters: Parameters,
+    },
+    /// The content is about to come by DATA or BDAT. `Proceed`, or `Refuse`, which ends the transaction.
+    Data,
+    /// The content is complete. `Done` with one reply (SMTP) or one for each accepted recipient (LMTP), or
+    /// `Refuse` for all. The transaction is over.
+    Message {
+        /// The content: no dot-stuffing, no end mark.
+        content: Bytes,
+        /// Lone CR, LF or NUL were repaired.
+        bare_line_endings_repaired: bool,
+    },
+    /// The transaction ended without a message: drop its draft. `Proceed`.
+    Reset,
+}
+
+/// Whom a RCPT command names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RcptPath {
+    /// `<Postmaster>` without a domain (RFC 5321 4.5.1).
+    Postmaster,
+    /// A mailbox.
+    Mailbox(Mailbox),
+}
+
+/// The driver's answer to a [`Question`].
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// Yes.
+    Proceed,
+    /// No, with a 4xx or 5xx reply. After 421 the session is closed.
+    Refuse(Reply),
+    /// The client is this account.
+    Authenticated(String),
+    /// What became of the message.
+    Done(SmallVec<[Reply; 1]>),
+    /// No, with this reply, and the session is closed.
+    Disconnect(Reply),
+}
+
+/// The driver gave an answer that does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misuse {
+    /// No question is open.
+    #[error("no question is open")]
+    NothingAsked,
+    /// The answer is of the wrong kind for the question.
+    #[error("the answer does not fit the question")]
+    WrongKind,
+    /// A refusal has a reply that refuses nothing.
+    #[error("a refusal needs a 4xx or 5xx reply")]
+    NotARefusal,
+    /// There are more or fewer replies than recipients (RFC 2033 4.2).
+    #[error("the message needs one reply for each accepted recipient (LMTP) or one (SMTP)")]
+    WrongCount,
+}
+
+impl fmt::Debug for Question {
+    /// Everything but passwords and content.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Question::Helo { name } => write!(formatter, "Helo({name:?})"),
+            Question::Auth { mechanism, user, .. } => write!(formatter, "Auth({mechanism}, {user:?})"),
+            Question::Mail { sender, .. } => write!(formatter, "Mail(<{sender}>)"),
+            Question::Rcpt { recipient, .. } => write!(formatter, "Rcpt({recipient:?})"),
+            Question::Data => formatter.write_str("Data"),
+            Question::Message { content, .. } => write!(formatter, "Message({} octets)", content.len()),
+            Question::Reset => formatter.write_str("Reset"),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What one listener allows.
+
+use baton_mail::Domain;
+
+/// The limits and offers of a session. Every limit names its unit; [`ServerSettings::new`] has the defaults.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// Our own name, in the greeting and the answer to EHLO.
+    pub hostname: Domain,
+    /// Octets of content at most (RFC 1870); 0 means no limit.
+    pub size_octets_max: u64,
+    /// Recipients of one message (RFC 5321 4.5.3.1.8).
+    pub recipients_max: usize,
+    /// Octets of a command line, CRLF included (RFC 5321 4.5.3.1.4, with room for parameters).
+    pub command_octets_max: usize,
+    /// Octets of a line of an AUTH exchange, CRLF included (RFC 4954 4).
+    pub auth_octets_max: usize,
+    /// Mistakes of the client (syntax, order, failed AUTH) since its last message until it is cut off.
+    pub errors_max: u32,
+    /// NOOP, RSET, HELP, VRFY and EHLO since the last message until the client is cut off.
+    pub junk_commands_max: u32,
+    /// Transactions in one session.
+    pub transactions_max: u32,
+    /// BDAT chunks of one message.
+    pub chunks_max: u32,
+    /// Octets of a line of content without its CRLF; 0 means no limit. RFC 5321 4.5.3.1.6 says 998.
+    pub line_octets_max: usize,
+    /// What happens to content with lone CR, lone LF or NUL.
+    pub bare_line_ending: BareLineEnding,
+    /// Speak LMTP (RFC 2033) instead of SMTP.
+    pub lmtp: bool,
+    /// Offer SMTPUTF8 (RFC 6531).
+    pub smtputf8: bool,
+    /// Offer CHUNKING (RFC 3030).
+    pub chunking: bool,
+    /// Which AUTH mechanisms to offer (RFC 4954).
+    pub auth: AuthOffer,
+    /// Answer VRFY with 252 instead of 502 (RFC 5321 3.5.3).
+    pub vrfy: bool,
+    /// Offer PIPELINING (RFC 2920).
+    pub pipelining: bool,
+}
+
+impl ServerSettings {
+    /// The defaults of a relay of that name.
+    pub fn new(hostname: Domain) -> ServerSettings {
+        ServerSettings {
+            hostname,
+            size_octets_max: 50 * 1024 * 1024,
+            recipients_max: 1_000,
+            command_octets_max: 2_048,
+            auth_octets_max: 12_288,
+            errors_max: 20,
+            junk_commands_max: 100,
+            transactions_max: 1_000,
+            chunks_max: 10_000,
+            line_octets_max: 0,
+            bare_line_ending: BareLineEnding::Refuse,
+            lmtp: false,
+            smtputf8: true,
+            chunking: true,
+            auth: AuthOffer::None,
+            vrfy: true,
+            pipelining: true,
+        }
+    }
+}
+
+/// What happens to content with lone CR, lone LF or NUL (RFC 5321 2.3.8). Neither choice ever ends a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BareLineEnding {
+    /// The message is read to its end and refused with 550.
+    #[default]
+    Refuse,
+    /// Lone CR and LF become CRLF, NUL becomes a space.
+    Repair,
+}
+
+/// The AUTH mechanisms of a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthOffer {
+    /// AUTH is not known here.
+    #[default]
+    None,
+    /// PLAIN (RFC 4616) and LOGIN.
+    PlainLogin,
+}
