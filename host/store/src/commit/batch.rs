@@ -1,0 +1,314 @@
+//! Turns operations into one write batch. Every change of the queue's state is here; the README has the table.
+
+use std::collections::HashMap;
+
+use baton_mail::event::{Event, What};
+use baton_mail::{MessageId, UnixMs};
+use rocksdb::WriteBatch;
+
+use super::operation::{Action, AcceptOp, ChunkOp, Message, Op, OperateOp, SettleOp, SplitOp};
+use crate::database::{Database, Family};
+use crate::format::{
+    DueRecord, FORMAT, HistoryRecord, JobKey, JobRecord, NEVER, after_prefix, body_key, corrupt_key, decode_job_key,
+    PROBE_KEY, due_key, encode, encode_events, envelope_key, history_key, job_key, partial_key,
+};
+use crate::records::Damage;
+use crate::schedule::{Intent, Job};
+
+/// A batch in the making.
+pub(super) struct Builder<'a> {
+    db: &'a Database,
+    batch: WriteBatch,
+    /// The live jobs of messages with several jobs, as they are after the operations so far.
+    live: HashMap<MessageId, Vec<u16>>,
+    /// What the window and the figures learn when the batch is written, in order.
+    pub(super) effects: Vec<Effect>,
+    now: UnixMs,
+    number: &'a dyn Fn() -> u32,
+}
+
+/// What a written batch changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// A job is new. The window learns of it by the operation itself.
+    Added { held: bool },
+    /// A job that was in the window left the queue, or goes on at `next`.
+    Moved { key: JobKey, next: Option<UnixMs>, was_held: bool, is_held: bool },
+    /// A damaged record was set aside.
+    Damaged,
+}
+
+impl<'a> Builder<'a> {
+    /// An empty batch.
+    pub(super) fn new(db: &'a Database, now: UnixMs, number: &'a dyn Fn() -> u32) -> Builder<'a> {
+        Builder { db, batch: WriteBatch::default(), live: HashMap::new(), effects: Vec::new(), now, number }
+    }
+
+    /// The batch and what it will have changed.
+    pub(super) fn finish(self) -> (WriteBatch, Vec<Effect>) {
+        (self.batch, self.effects)
+    }
+
+    /// Adds an operation.
+    pub(super) fn add(&mut self, op: &Op) {
+        match op {
+            Op::Accept(AcceptOp { message, .. }) => self.add_message(message),
+            Op::Chunk(op) => self.add_chunk(op),
+            Op::DropChunks(message) => self.drop_chunks(*message),
+            Op::Settle(op) => self.settle(op),
+            Op::Split(op) => self.split(op),
+            Op::Record(history, _) => self.put_history(history),
+            Op::Operate(op) => self.operate(op),
+            Op::SetAside(damage, entry) => self.set_aside(damage, *entry),
+            Op::Forget(before) => self.forget(*before),
+            Op::Probe => self.put(Family::Meta, PROBE_KEY, &[FORMAT]),
+            Op::Barrier(_) => {}
+        }
+    }
+
+    /// Puts or deletes an entry of the key-value store.
+    pub(super) fn put_kv(&mut self, key: &[u8], value: Option<&[u8]>) {
+        match value {
+            Some(value) => self.put(Family::Kv, key, value),
+            None => self.batch.delete_cf(self.db.family(Family::Kv), key),
+        }
+    }
+
+    fn put(&mut self, family: Family, key: &[u8], value: &[u8]) {
+        self.batch.put_cf(self.db.family(family), key, value);
+    }
+
+    /// Deletes a key that was put once since it was last deleted; the pair vanishes when the buffer is flushed.
+    fn delete_once(&mut self, family: Family, key: &[u8]) {
+        self.batch.single_delete_cf(self.db.family(family), key);
+    }
+
+    fn put_history(&mut self, records: &[HistoryRecord]) {
+        for record in records {
+            self.put(Family::History, &record.key, &record.value);
+        }
+    }
+
+    fn put_event(&mut self, message: MessageId, what: What) {
+        let number = self.number;
+        self.put_history(&encode_events(&[Event { message, at: self.now, what }], number));
+    }
+
+    fn put_due(&mut self, due: UnixMs, key: JobKey, size: u64, queue: &str) {
+        self.put(Family::Due, &due_key(due, key), &encode(&DueRecord { size, queue }));
+    }
+
+    /// Envelope, body, jobs, due entries and history at once.
+    fn add_message(&mut self, message: &Message) {
+        self.put(Family::Envelope, &envelope_key(message.id), &message.record);
+        for (piece, chunk) in message.pieces.iter().zip(message.chunks_ahead..) {
+            self.put(Family::Body, &body_key(message.id, chunk), piece);
+        }
+        if message.chunks_ahead > 0 {
+            self.batch.delete_cf(self.db.family(Family::Meta), partial_key(message.id));
+        }
+        for job in &message.jobs {
+            let key = JobKey { message: message.id, job: job.seed.job };
+            self.put_due(job.seed.due, key, message.envelope.size, &job.seed.queue);
+            if let Some(record) = &job.record {
+                self.put(Family::Job, &job_key(key), record);
+            }
+            self.effects.push(Effect::Added { held: job.seed.due == NEVER });
+        }
+        self.put_history(&message.history);
+    }
+
+    /// A chunk and the mark by which it is found if its message never comes.
+    fn add_chunk(&mut self, op: &ChunkOp) {
+        if op.chunk == 0 {
+            self.put(Family::Meta, &partial_key(op.message), &[FORMAT]);
+        }
+        self.put(Family::Body, &body_key(op.message, op.chunk), &op.value);
+    }
+
+    fn drop_chunks(&mut self, message: MessageId) {
+        let from = body_key(message, 0);
+        let to = body_key(message, u32::MAX);
+        self.batch.delete_range_cf(self.db.family(Family::Body), from, to);
+        self.batch.delete_cf(self.db.family(Family::Meta), partial_key(message));
+    }
+
+    /// Outcome, reports and history in one batch (house rule 19).
+    fn settle(&mut self, op: &SettleOp) {
+        self.put_history(&op.history);
+        for report in &op.reports {
+            self.add_message(report);
+        }
+        match (&op.next, &op.intent) {
+            (None, _) => self.end_job(&op.job),
+            (Some(_), Some(Intent::Remove(by))) => {
+                self.put_event(op.job.key.message, What::Removed { by: by.clone() });
+                self.end_job(&op.job);
+            }
+            (Some(next), Some(Intent::Hold(by))) => {
+                let held = JobRecord { due: NEVER, hold: Some(held_by(by)), ..next.clone() };
+                self.put_held_event(op.job.key.message, by);
+                self.move_job(&op.job, &held);
+            }
+            (Some(next), None) => self.move_job(&op.job, next),
+        }
+    }
+
+    fn put_held_event(&mut self, message: MessageId, by: &str) {
+        let what = What::Held { reason: held_by(by), by: by.to_owned() };
+        self.put_event(message, what);
+    }
+
+    /// The job goes on with another record.
+    fn move_job(&mut self, job: &Job, next: &JobRecord) {
+        self.delete_once(Family::Due, &due_key(job.due, job.key));
+        self.put_due(next.due, job.key, job.envelope.size, &next.queue);
+        self.put(Family::Job, &job_key(job.key), &encode(next));
+        self.effects.push(Effect::Moved {
+            key: job.key,
+            next: Some(next.due),
+            was_held: job.due == NEVER,
+            is_held: next.due == NEVER,
+        });
+    }
+
+    /// The job is done. The last one takes envelope and body with it.
+    fn end_job(&mut self, job: &Job) {
+        self.delete_once(Family::Due, &due_key(job.due, job.key));
+        if job.stored {
+            self.batch.delete_cf(self.db.family(Family::Job), job_key(job.key));
+        }
+        let is_last = if job.shared {
+            let live = self.live_jobs(job.key.message);
+            live.retain(|other| *other != job.key.job);
+            live.is_empty()
+        } else {
+            true
+        };
+        if is_last {
+            self.delete_once(Family::Envelope, &envelope_key(job.key.message));
+            for chunk in 0..job.chunks {
+                self.delete_once(Family::Body, &body_key(job.key.message, chunk));
+            }
+        }
+        let was_held = job.due == NEVER;
+        self.effects.push(Effect::Moved { key: job.key, next: None, was_held, is_held: false });
+    }
+
+    /// The live jobs of a message with several jobs: what the database has, and what this batch did since.
+    fn live_jobs(&mut self, message: MessageId) -> &mut Vec<u16> {
+        self.live.entry(message).or_insert_with(|| {
+            read_live(self.db, message).unwrap_or_else(|cause| {
+                // Rather an envelope too many than one too few: take it that another job lives.
+                tracing::error!(target: "store", %message, cause, "the jobs of a message can not be read");
+                vec![u16::MAX]
+            })
+        })
+    }
+
+    /// One part keeps name and due entry of the job; the others are new.
+    fn split(&mut self, op: &SplitOp) {
+        if op.was_single {
+            self.live.insert(op.kept.message, Vec::new());
+        }
+        let live = self.live_jobs(op.kept.message);
+        for (key, _) in &op.parts {
+            if !live.contains(&key.job) {
+                live.push(key.job);
+            }
+        }
+        for (key, record) in &op.parts {
+            self.put(Family::Job, &job_key(*key), &encode(record));
+            if *key != op.kept {
+                self.put_due(record.due, *key, op.size, &record.queue);
+                self.effects.push(Effect::Added { held: record.due == NEVER });
+            }
+        }
+    }
+
+    /// An operator's change to the jobs that are in nobody's hands.
+    fn operate(&mut self, op: &OperateOp) {
+        let by = || op.by.clone();
+        for job in &op.jobs {
+            let message = job.key.message;
+            let record = JobRecord {
+                shared: job.shared,
+                due: self.now,
+                attempt: job.attempt,
+                recipients: job.recipients.clone(),
+                queue: job.queue.clone(),
+                last: job.last.clone(),
+                hold: None,
+            };
+            match op.action {
+                Action::Hold => {
+                    self.put_held_event(message, &op.by);
+                    self.move_job(job, &JobRecord { due: NEVER, hold: Some(held_by(&op.by)), ..record });
+                }
+                Action::Release => {
+                    self.put_event(message, What::Released { by: by() });
+                    self.move_job(job, &record);
+                }
+                Action::Retry => {
+                    self.put_event(message, What::RetryAsked { by: by() });
+                    self.move_job(job, &record);
+                }
+                Action::Remove => {
+                    self.put_event(message, What::Removed { by: by() });
+                    self.end_job(job);
+                }
+            }
+        }
+    }
+
+    /// Moves a damaged record into the `corrupt` family, and the job that led to it out of the due index.
+    fn set_aside(&mut self, damage: &Damage, entry: Option<(JobKey, UnixMs)>) {
+        for family in Family::ALL.into_iter().filter(|family| family.name() == damage.family) {
+            // What a checksum error hides can not be copied; the record then stays where it is.
+            if let Ok(Some(value)) = self.db.get(family, &damage.key) {
+                self.put(Family::Corrupt, &corrupt_key(damage.family, &damage.key), &value);
+                match family {
+                    Family::Envelope | Family::Body => self.delete_once(family, &damage.key),
+                    _ => self.batch.delete_cf(self.db.family(family), &damage.key),
+                }
+            }
+        }
+        if let Some((key, due)) = entry {
+            let octets = due_key(due, key);
+            if let Ok(Some(value)) = self.db.get(Family::Due, &octets) {
+                self.put(Family::Corrupt, &corrupt_key(Family::Due.name(), &octets), &value);
+            }
+            self.delete_once(Family::Due, &octets);
+            let was_held = due == NEVER;
+            self.effects.push(Effect::Moved { key, next: None, was_held, is_held: false });
+        }
+        self.put_event(damage.message, What::Damaged { detail: damage.detail.clone() });
+        self.effects.push(Effect::Damaged);
+    }
+
+    fn forget(&mut self, before: MessageId) {
+        let from = history_key(MessageId::from_octets([0; 16]), UnixMs(0), 0);
+        let to = history_key(before, UnixMs(0), 0);
+        self.batch.delete_range_cf(self.db.family(Family::History), from, to);
+    }
+}
+
+/// Why a job is held that an operator asked to hold.
+fn held_by(by: &str) -> String {
+    format!("held by {by}")
+}
+
+/// The jobs of a message that have a record.
+fn read_live(db: &Database, message: MessageId) -> Result<Vec<u16>, String> {
+    let prefix = envelope_key(message);
+    let end = after_prefix(&prefix);
+    let mut live = Vec::new();
+    let mut records = db.iterate(Family::Job, &prefix, end.as_deref());
+    records.seek_to_first();
+    while let Some(key) = records.key() {
+        live.extend(decode_job_key(key).map(|key| key.job));
+        records.next();
+    }
+    records.status().map_err(rocksdb::Error::into_string)?;
+    Ok(live)
+}

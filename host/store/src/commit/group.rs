@@ -1,0 +1,357 @@
+//! The commit thread: takes a group, writes it, tells everybody.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::batch::{Builder, Effect};
+use super::operation::{Action, Answer, Message, MessageJob, Op, OperateOp};
+use crate::core::Core;
+use crate::database::WriteError;
+use crate::format::JobKey;
+use crate::kv::Written;
+use crate::records::{ReadError, load_job};
+use crate::schedule::{Intent, Job, Stage, Window};
+
+/// How long to wait before a batch is offered again that RocksDB did not want.
+const STALL_PAUSE: Duration = Duration::from_millis(5);
+/// How long to wait before outcomes are offered again to a full disk.
+const FULL_PAUSE: Duration = Duration::from_millis(500);
+
+/// The thread's whole life.
+pub(crate) fn run(core: &Core) {
+    let delay = Duration::from_millis(core.settings.sync_delay_ms);
+    let mut kept: Vec<Op> = Vec::new();
+    while let Some(ops) = core.commit.take(if kept.is_empty() { delay } else { FULL_PAUSE }) {
+        kept.extend(ops);
+        if kept.is_empty() && core.health.is_full() {
+            kept.push(Op::Probe);
+        }
+        kept = write_all(core, std::mem::take(&mut kept));
+        if !kept.is_empty() {
+            if core.health.is_poisoned() {
+                answer_failed(core, std::mem::take(&mut kept), &WriteError::Failed(core.health.poison()));
+            } else if core.commit.is_closed() {
+                tracing::error!(target: "store", operations = kept.len(), "the disk is full: outcomes are lost, deliveries will repeat");
+                return;
+            } else {
+                core.commit.call_again();
+                std::thread::sleep(FULL_PAUSE);
+            }
+        }
+    }
+}
+
+/// Writes the operations in order. An operator's change gets a batch of its own, because it reads what the ones
+/// before it wrote. Returns what has to be tried again.
+fn write_all(core: &Core, ops: Vec<Op>) -> Vec<Op> {
+    let mut kept = Vec::new();
+    let mut group = Vec::with_capacity(ops.len());
+    for op in ops {
+        if matches!(op, Op::Operate(_)) {
+            kept.extend(write_group(core, std::mem::take(&mut group)));
+            kept.extend(write_group(core, vec![op]));
+        } else {
+            group.push(op);
+        }
+    }
+    kept.extend(write_group(core, group));
+    kept
+}
+
+/// Writes one batch with one sync. Returns what has to be tried again.
+fn write_group(core: &Core, mut ops: Vec<Op>) -> Vec<Op> {
+    if core.health.is_poisoned() {
+        answer_failed(core, ops, &WriteError::Failed(core.health.poison()));
+        return Vec::new();
+    }
+    prepare(core, &mut ops);
+    let written = core.kv.take_pending();
+    if ops.is_empty() && written.is_empty() {
+        return Vec::new();
+    }
+    let begun = Instant::now();
+    core.health.write_begins(core.clock.now());
+    let outcome = write_until_deadline(core, &ops, &written, begun);
+    core.health.write_ends();
+    core.metrics.sync_seconds.observe(begun.elapsed().as_secs_f64());
+    match outcome {
+        Ok(effects) => {
+            core.metrics.groups.inc();
+            core.metrics.group_operations.observe(ops.len() as f64);
+            core.health.set_full(false);
+            crash_point(&ops, "written");
+            core.kv.forget_written(written);
+            answer_written(core, ops, &effects);
+            Vec::new()
+        }
+        Err(error) => {
+            core.kv.give_back_pending(written);
+            if let WriteError::Failed(cause) = &error {
+                core.health.set_poisoned(cause);
+                core.metrics.poisoned.set(1);
+            }
+            core.health.set_full(error == WriteError::DiskFull);
+            let (kept, lost): (Vec<Op>, Vec<Op>) = ops.into_iter().partition(Op::is_kept);
+            answer_failed(core, lost, &error);
+            kept
+        }
+    }
+}
+
+/// Builds and writes the batch; again and again while RocksDB wants writers to wait, up to the deadline.
+fn write_until_deadline(
+    core: &Core,
+    ops: &[Op],
+    written: &[Written],
+    begun: Instant,
+) -> Result<Vec<Effect>, WriteError> {
+    let deadline = Duration::from_millis(core.settings.write_deadline_ms);
+    let number = || core.next_number();
+    loop {
+        let mut builder = Builder::new(&core.db, core.clock.now(), &number);
+        for op in ops {
+            builder.add(op);
+        }
+        for entry in written {
+            builder.put_kv(&entry.key, entry.value.as_deref());
+        }
+        let (batch, effects) = builder.finish();
+        crash_point(ops, "built");
+        core.space.note_written(batch.size_in_bytes() as u64);
+        match core.db.write(batch) {
+            Ok(()) => return Ok(effects),
+            Err(WriteError::Stalled) if begun.elapsed() < deadline => {
+                core.metrics.stalls.inc();
+                std::thread::sleep(STALL_PAUSE);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Drops what nobody waits for any more, takes places in the window, learns what operators asked for.
+fn prepare(core: &Core, ops: &mut Vec<Op>) {
+    ops.retain(|op| match op {
+        // The client is gone or was told to try again. Its chunks, if any, are found by their mark.
+        Op::Accept(op) if op.answer.is_closed() => {
+            core.commit.give_back_room(&op.room);
+            core.drop_chunks_later(op.message.id, op.message.chunks_ahead);
+            false
+        }
+        _ => true,
+    });
+    let now = core.clock.now();
+    let mut operations = Vec::new();
+    let mut window = core.schedule.lock();
+    for op in ops.iter_mut() {
+        match op {
+            Op::Accept(op) => reserve(&mut window, &mut op.message, now),
+            Op::Settle(op) => {
+                op.intent = window.get(op.job.key).and_then(|taken| taken.intent.clone());
+                for report in &mut op.reports {
+                    reserve(&mut window, report, now);
+                }
+            }
+            Op::Operate(op) => operations.push(op),
+            _ => {}
+        }
+    }
+    drop(window);
+    for op in operations {
+        prepare_operate(core, op);
+    }
+}
+
+/// Takes places for the jobs that are due at once, before anybody can see them in the database.
+fn reserve(window: &mut Window, message: &mut Message, now: baton_mail::UnixMs) {
+    for job in &mut message.jobs {
+        let key = JobKey { message: message.id, job: job.seed.job };
+        job.reserved = job.reserved || (job.seed.due <= now && window.reserve(key, job.seed.due));
+    }
+}
+
+/// Finds the jobs that the operator's change can be made to at once, and leaves word for those being delivered.
+fn prepare_operate(core: &Core, op: &mut OperateOp) {
+    for key in std::mem::take(&mut op.keys) {
+        if !take_for_operator(core, op, key) {
+            continue;
+        }
+        match load_job(&core.db, key) {
+            Ok(Some(job)) if core.is_due_entry(&job) && applies(&op.action, &job) => {
+                op.reached += 1;
+                op.jobs.push(job);
+            }
+            Ok(Some(job)) => core.schedule.lock().release(key, Some(job.due)),
+            Ok(None) => core.schedule.lock().release(key, None),
+            Err(ReadError::Damaged(damage)) => {
+                core.set_aside_later(damage, None);
+                core.schedule.lock().release(key, None);
+            }
+            Err(ReadError::Unreadable(_)) => core.schedule.lock().release(key, None),
+        }
+    }
+}
+
+/// Marks the job as being written. False when it is not free; then the wish is left with its mark.
+fn take_for_operator(core: &Core, op: &mut OperateOp, key: JobKey) -> bool {
+    let mut window = core.schedule.lock();
+    let Some(taken) = window.get(key) else {
+        return window.take(key, baton_mail::UnixMs(0), Stage::Writing);
+    };
+    match (taken.stage, &op.action) {
+        (Stage::Ready | Stage::HandedBack, _) => {
+            taken.stage = Stage::Writing;
+            true
+        }
+        (Stage::Claimed, Action::Hold) => {
+            taken.intent = Some(Intent::Hold(op.by.clone()));
+            op.reached += 1;
+            false
+        }
+        (Stage::Claimed, Action::Remove) => {
+            taken.intent = Some(Intent::Remove(op.by.clone()));
+            op.reached += 1;
+            false
+        }
+        (Stage::Claimed | Stage::Settling | Stage::Writing, _) => false,
+    }
+}
+
+/// Whether the action changes anything about the job.
+fn applies(action: &Action, job: &Job) -> bool {
+    let is_held = job.due == crate::format::NEVER;
+    match action {
+        Action::Hold | Action::Retry => !is_held,
+        Action::Release => is_held,
+        Action::Remove => true,
+    }
+}
+
+/// Tells the window what is in the database now, then everybody who waits.
+fn answer_written(core: &Core, ops: Vec<Op>, effects: &[Effect]) {
+    let mut window = core.schedule.lock();
+    for effect in effects {
+        apply_effect(core, &mut window, effect);
+    }
+    let mut kib = 0;
+    let mut answers: Vec<Answer<()>> = Vec::with_capacity(ops.len());
+    let mut late = Vec::new();
+    for op in ops {
+        kib += op.room_kib();
+        match op {
+            Op::Accept(op) => {
+                publish(core, &mut window, op.message);
+                answers.push(op.answer);
+            }
+            Op::Chunk(op) => answers.push(op.answer),
+            Op::Settle(op) => {
+                let counter = if op.next.is_none() { &core.metrics.finished } else { &core.metrics.deferred };
+                counter.inc();
+                op.reports.into_iter().for_each(|report| publish(core, &mut window, report));
+            }
+            other => late.push(other),
+        }
+    }
+    core.schedule.report(&window);
+    drop(window);
+    core.commit.give_back(kib);
+    core.schedule.wake();
+    for answer in answers {
+        let _ = answer.send(Ok(()));
+    }
+    for op in late {
+        match op {
+            Op::Operate(op) => drop(op.answer.send(Ok(op.reached))),
+            Op::Barrier(answer) => drop(answer.send(())),
+            _ => {}
+        }
+    }
+}
+
+fn apply_effect(core: &Core, window: &mut Window, effect: &Effect) {
+    let metrics = &core.metrics;
+    match effect {
+        Effect::Added { held } => {
+            metrics.jobs.inc();
+            metrics.jobs_held.inc_by(i64::from(*held));
+        }
+        Effect::Moved { key, next, was_held, is_held } => {
+            window.release(*key, *next);
+            metrics.jobs_held.inc_by(i64::from(*is_held) - i64::from(*was_held));
+            if next.is_none() {
+                metrics.jobs.dec();
+            }
+        }
+        Effect::Damaged => drop(metrics.damaged.inc()),
+    }
+}
+
+/// A written message: its jobs are ready, or the due scan will find them.
+fn publish(core: &Core, window: &mut Window, message: Message) {
+    core.metrics.accepted.inc();
+    let shared = message.jobs.len() > 1;
+    for MessageJob { seed, reserved, .. } in message.jobs {
+        let key = JobKey { message: message.id, job: seed.job };
+        if !reserved {
+            window.note_insert(crate::format::due_key(seed.due, key), seed.due);
+            continue;
+        }
+        window.make_ready(Job {
+            key,
+            due: seed.due,
+            envelope: Arc::clone(&message.envelope),
+            chunks: message.chunks,
+            recipients: seed.recipients,
+            queue: seed.queue,
+            attempt: 0,
+            last: None,
+            hold: None,
+            shared,
+            stored: shared,
+            body: message.held.clone(),
+        });
+    }
+}
+
+/// Nothing of these operations was written.
+fn answer_failed(core: &Core, ops: Vec<Op>, error: &WriteError) {
+    let mut window = core.schedule.lock();
+    for op in &ops {
+        match op {
+            Op::Accept(op) => {
+                for job in op.message.jobs.iter().filter(|job| job.reserved) {
+                    window.release(JobKey { message: op.message.id, job: job.seed.job }, None);
+                }
+            }
+            Op::Operate(op) => op.jobs.iter().for_each(|job| window.release(job.key, Some(job.due))),
+            _ => {}
+        }
+    }
+    drop(window);
+    core.schedule.wake();
+    core.commit.give_back(ops.iter().map(Op::room_kib).sum());
+    for op in ops {
+        match op {
+            Op::Accept(op) => {
+                core.drop_chunks_later(op.message.id, op.message.chunks_ahead);
+                drop(op.answer.send(Err(error.clone())));
+            }
+            Op::Chunk(op) => drop(op.answer.send(Err(error.clone()))),
+            Op::Operate(op) => drop(op.answer.send(Err(error.clone()))),
+            Op::Barrier(answer) => drop(answer),
+            _ => {}
+        }
+    }
+}
+
+/// Where crash tests end the process: at a named step of a named operation.
+#[cfg(test)]
+fn crash_point(ops: &[Op], step: &str) {
+    crate::tests::crash::point(ops.iter().map(Op::name), step);
+}
+
+#[cfg(not(test))]
+fn crash_point(_: &[Op], _: &str) {}
+

@@ -1,0 +1,143 @@
+//! What the handles, the commit thread and the upkeep thread share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use baton_mail::event::Event;
+use baton_mail::{Clock, MessageId, UnixMs};
+use tokio::sync::oneshot;
+
+use crate::commit::{Closed, CommitQueue, Op};
+use crate::database::{Database, Family, WriteError};
+use crate::error::{AcceptError, Refusal, StoreError};
+use crate::format::{HistoryRecord, JobKey, due_key, encode_events};
+use crate::kv::KvState;
+use crate::memory::BodyMemory;
+use crate::metrics::Metrics;
+use crate::records::{Damage, ReadError};
+use crate::schedule::{Job, Schedule};
+use crate::space::{Health, Space};
+use crate::StoreSettings;
+
+/// The store without its threads.
+pub(crate) struct Core {
+    pub(crate) settings: StoreSettings,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) db: Database,
+    pub(crate) commit: CommitQueue,
+    pub(crate) schedule: Arc<Schedule>,
+    pub(crate) memory: Arc<BodyMemory>,
+    pub(crate) space: Space,
+    pub(crate) health: Health,
+    pub(crate) kv: KvState,
+    numbers: AtomicU32,
+}
+
+impl Core {
+    /// Around an open database.
+    pub(crate) fn new(settings: StoreSettings, clock: Arc<dyn Clock>, metrics: Arc<Metrics>, db: Database) -> Core {
+        Core {
+            commit: CommitQueue::new(settings.commit_octets_max),
+            schedule: Schedule::new(settings.claimed_max, Arc::clone(&clock), Arc::clone(&metrics)),
+            memory: BodyMemory::new(settings.memory_body_octets_max),
+            space: Space::default(),
+            health: Health::default(),
+            kv: KvState::new(settings.kv_octets_per_bucket_max, settings.kv_pending_octets_max),
+            numbers: AtomicU32::new(0),
+            settings,
+            clock,
+            metrics,
+            db,
+        }
+    }
+
+    /// Tells history records of one millisecond apart.
+    pub(crate) fn next_number(&self) -> u32 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Events as records.
+    pub(crate) fn encode_events(&self, events: &[Event]) -> Vec<HistoryRecord> {
+        encode_events(events, || self.next_number())
+    }
+
+    /// Whether mail can be taken now.
+    pub(crate) fn check_space(&self) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        self.health.check(now, self.settings.write_deadline_ms)?;
+        let (octets, inodes) = self.space.free(&self.settings.path, now, || self.db.buffered_octets());
+        self.metrics.disk_free_octets.set(self.space.reported_octets());
+        self.metrics.memory_body_octets.set(i64::try_from(self.memory.octets()).unwrap_or(i64::MAX));
+        if octets < self.settings.free_octets_min || inodes < self.settings.free_inodes_min {
+            return Err(Refusal::DiskFull);
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was asked for before is in the database.
+    pub(crate) async fn barrier(&self) -> Result<(), StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.commit.push(Op::Barrier(answer))?;
+        answered.await.map_err(|_| self.lost())
+    }
+
+    /// Why an operation got no answer.
+    pub(crate) fn lost(&self) -> StoreError {
+        if self.health.is_poisoned() { StoreError::Poisoned(self.health.poison()) } else { StoreError::Closed }
+    }
+
+    /// True when the due index has the job where it says.
+    pub(crate) fn is_due_entry(&self, job: &Job) -> bool {
+        matches!(self.db.get(Family::Due, &due_key(job.due, job.key)), Ok(Some(_)))
+    }
+
+    /// Has a damaged record set aside, with the entry of the due index that led to it.
+    pub(crate) fn set_aside_later(&self, damage: Damage, entry: Option<(JobKey, UnixMs)>) {
+        tracing::error!(target: "store", message = %damage.message, detail = damage.detail, "a record is damaged");
+        // When the store is closed, the next start meets the record again.
+        let _ = self.commit.push(Op::SetAside(damage, entry));
+    }
+
+    /// Has the chunks of a message deleted that was not accepted.
+    pub(crate) fn drop_chunks_later(&self, message: MessageId, chunks_ahead: u32) {
+        if chunks_ahead > 0 {
+            // When the store is closed, the next start finds them by their mark.
+            let _ = self.commit.push(Op::DropChunks(message));
+        }
+    }
+
+    /// An error of reading, for the caller; damage is set aside.
+    pub(crate) fn read_failed(&self, error: ReadError) -> StoreError {
+        match error {
+            ReadError::Damaged(damage) => {
+                let detail = damage.detail.clone();
+                self.set_aside_later(damage, None);
+                StoreError::Damaged(detail)
+            }
+            ReadError::Unreadable(cause) => StoreError::Unreadable(cause),
+        }
+    }
+}
+
+impl From<Closed> for StoreError {
+    fn from(_: Closed) -> StoreError {
+        StoreError::Closed
+    }
+}
+
+impl From<Closed> for AcceptError {
+    fn from(_: Closed) -> AcceptError {
+        AcceptError::Closed
+    }
+}
+
+impl From<WriteError> for AcceptError {
+    fn from(error: WriteError) -> AcceptError {
+        match error {
+            WriteError::Stalled => AcceptError::Stalled,
+            WriteError::DiskFull => AcceptError::DiskFull,
+            WriteError::Failed(cause) => AcceptError::Poisoned(cause),
+        }
+    }
+}

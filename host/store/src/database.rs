@@ -1,0 +1,384 @@
+//! The one place that knows RocksDB: how it is opened, read and written.
+
+use std::fs::File;
+use std::path::Path;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBPinnableSlice,
+    DBRawIterator, DBRecoveryMode, ErrorKind, InfoLogger, LogLevel, Options, ReadOptions, ReadTier, Snapshot,
+    WriteBatch, WriteOptions,
+};
+
+use crate::error::OpenError;
+use crate::format::{DATABASE_FORMAT, FORMAT_KEY, decode, encode};
+use crate::wal_check::{WalError, check_logs, has_log};
+use crate::StoreSettings;
+
+/// A column family. The README tells what each holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    Meta,
+    Envelope,
+    Body,
+    Job,
+    Due,
+    History,
+    Kv,
+    Corrupt,
+}
+
+impl Family {
+    pub(crate) const ALL: [Family; 8] = [
+        Family::Meta,
+        Family::Envelope,
+        Family::Body,
+        Family::Job,
+        Family::Due,
+        Family::History,
+        Family::Kv,
+        Family::Corrupt,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Family::Meta => "meta",
+            Family::Envelope => "envelope",
+            Family::Body => "body",
+            Family::Job => "job",
+            Family::Due => "due",
+            Family::History => "history",
+            Family::Kv => "kv",
+            Family::Corrupt => "corrupt",
+        }
+    }
+}
+
+/// Why a write did not happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WriteError {
+    /// RocksDB wants writers to wait. Nothing was written.
+    Stalled,
+    /// The disk is full. RocksDB goes on by itself when there is space again.
+    DiskFull,
+    /// Anything else: what the disk holds is not known any more.
+    Failed(String),
+}
+
+/// An open database.
+pub(crate) struct Database {
+    db: DB,
+    synced: WriteOptions,
+    /// Held until the database is closed; fields are dropped in this order.
+    _lock: File,
+}
+
+impl Database {
+    /// Opens or makes the database. Fails rather than forgets: see [`OpenError`].
+    pub(crate) fn open(settings: &StoreSettings) -> Result<Database, OpenError> {
+        let path = settings.path.as_path();
+        make_folder(path)?;
+        let lock = lock_folder(path)?;
+        check_files(path)?;
+        let options = database_options(settings);
+        check_families(&options, path)?;
+        let cache = Cache::new_lru_cache(settings.block_cache_octets);
+        let families = Family::ALL
+            .map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, settings, &cache)));
+        let db = DB::open_cf_descriptors(&options, path, families).map_err(|error| open_error(path, &error))?;
+        let mut synced = WriteOptions::default();
+        synced.set_sync(true);
+        synced.set_no_slowdown(true);
+        let database = Database { db, synced, _lock: lock };
+        database.check_blobs(path)?;
+        database.check_format(path)?;
+        Ok(database)
+    }
+
+    /// RocksDB checks at open that its tables are there, but not its blob files: these hold the bodies.
+    fn check_blobs(&self, path: &Path) -> Result<(), OpenError> {
+        loop {
+            let live = self.body_property(c"rocksdb.num-blob-files");
+            let octets = self.body_property(c"rocksdb.live-blob-file-size");
+            let (found, found_octets) = blobs_on_disk(path)
+                .map_err(|cause| OpenError::Failed { path: path.to_owned(), cause: cause.to_string() })?;
+            if found >= live && found_octets >= octets {
+                return Ok(());
+            }
+            // A compaction may have removed some since they were counted.
+            if live == self.body_property(c"rocksdb.num-blob-files") {
+                let cause = format!("{found} of {live} blob files are there, {found_octets} of {octets} octets");
+                return Err(OpenError::Damaged { path: path.to_owned(), cause });
+            }
+        }
+    }
+
+    fn body_property(&self, name: &std::ffi::CStr) -> u64 {
+        self.db.property_int_value_cf(self.family(Family::Body), name).ok().flatten().unwrap_or(0)
+    }
+
+    /// Reads or writes the format of the whole database.
+    fn check_format(&self, path: &Path) -> Result<(), OpenError> {
+        let failed = |cause: String| OpenError::Failed { path: path.to_owned(), cause };
+        match self.get(Family::Meta, FORMAT_KEY).map_err(failed)? {
+            Some(value) => match decode::<u32>(&value) {
+                Ok(DATABASE_FORMAT) => Ok(()),
+                found => Err(OpenError::NewerFormat {
+                    path: path.to_owned(),
+                    found: found.map_or_else(|cause| cause, |number| number.to_string()),
+                    known: DATABASE_FORMAT,
+                }),
+            },
+            None => {
+                let mut batch = WriteBatch::default();
+                batch.put_cf(self.family(Family::Meta), FORMAT_KEY, encode(&DATABASE_FORMAT));
+                self.write(batch).map_err(|error| match error {
+                    WriteError::Failed(cause) => failed(cause),
+                    WriteError::DiskFull => failed("the disk is full".to_owned()),
+                    WriteError::Stalled => failed("the database is stalled".to_owned()),
+                })
+            }
+        }
+    }
+
+    /// The handle of a family.
+    pub(crate) fn family(&self, family: Family) -> &ColumnFamily {
+        self.db.cf_handle(family.name()).expect("the database was opened with every family")
+    }
+
+    /// Writes the batch and syncs the log. Only the commit thread calls this.
+    pub(crate) fn write(&self, batch: WriteBatch) -> Result<(), WriteError> {
+        self.db.write_opt(batch, &self.synced).map_err(|error| match error.kind() {
+            ErrorKind::Incomplete => WriteError::Stalled,
+            _ if error.as_ref().contains("No space left") => WriteError::DiskFull,
+            _ => WriteError::Failed(error.into_string()),
+        })
+    }
+
+    /// A value, wherever it is. May wait for the disk.
+    pub(crate) fn get(&self, family: Family, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, String> {
+        self.db.get_pinned_cf(self.family(family), key).map_err(rocksdb::Error::into_string)
+    }
+
+    /// A value if it is in memory; `None` when only the disk can tell. Never waits for the disk.
+    pub(crate) fn get_cached(
+        &self,
+        family: Family,
+        key: &[u8],
+    ) -> Result<Option<Option<DBPinnableSlice<'_>>>, String> {
+        let mut options = ReadOptions::default();
+        options.set_read_tier(ReadTier::BlockCache);
+        match self.db.get_pinned_cf_opt(self.family(family), key, &options) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.kind() == ErrorKind::Incomplete => Ok(None),
+            Err(error) => Err(error.into_string()),
+        }
+    }
+
+    /// An iterator over `from..to` of a family; not yet positioned. Short-lived: it pins memory and files.
+    pub(crate) fn iterate(&self, family: Family, from: &[u8], to: Option<&[u8]>) -> DBRawIterator<'_> {
+        self.db.raw_iterator_cf_opt(self.family(family), range(from, to))
+    }
+
+    /// The database as it is now.
+    pub(crate) fn snapshot(&self) -> Snapshot<'_> {
+        self.db.snapshot()
+    }
+
+    /// As [`Database::iterate`], on a snapshot.
+    pub(crate) fn iterate_at<'a>(
+        &'a self,
+        snapshot: &'a Snapshot<'a>,
+        family: Family,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> DBRawIterator<'a> {
+        snapshot.raw_iterator_cf_opt(self.family(family), range(from, to))
+    }
+
+    /// Octets in write buffers: so much more disk is needed when they are flushed.
+    pub(crate) fn buffered_octets(&self) -> u64 {
+        let of = |family| self.db.property_int_value_cf(self.family(family), c"rocksdb.size-all-mem-tables");
+        Family::ALL.iter().filter_map(|family| of(*family).ok().flatten()).sum()
+    }
+
+    /// Flushes the bodies and merges their tables, so that the space of dead bodies comes back.
+    pub(crate) fn compact_bodies(&self) -> Result<(), String> {
+        let families = Family::ALL.map(|family| self.family(family));
+        self.db
+            .flush_cfs_opt(&families, &rocksdb::FlushOptions::default())
+            .map_err(rocksdb::Error::into_string)?;
+        self.db.compact_range_cf(self.family(Family::Body), None::<&[u8]>, None::<&[u8]>);
+        Ok(())
+    }
+
+    /// Octets of blob files of which the larger part is dead bodies, as RocksDB reckons.
+    pub(crate) fn dead_body_octets(&self) -> u64 {
+        self.body_property(c"rocksdb.live-blob-file-garbage-size")
+    }
+}
+
+fn range(from: &[u8], to: Option<&[u8]>) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_iterate_lower_bound(from);
+    if let Some(to) = to {
+        options.set_iterate_upper_bound(to);
+    }
+    options
+}
+
+/// Makes the folder for its owner only and proves that it can be written.
+fn make_folder(path: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let not_writable = |cause: std::io::Error| OpenError::NotWritable { path: path.to_owned(), cause: cause.to_string() };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(not_writable)?;
+    let probe = path.join("write-probe");
+    std::fs::write(&probe, b"").map_err(not_writable)?;
+    std::fs::remove_file(&probe).map_err(not_writable)
+}
+
+/// Refuses a folder that RocksDB would wrongly take for an empty one, and damaged logs.
+fn check_files(path: &Path) -> Result<(), OpenError> {
+    let damaged = |cause: String| OpenError::Damaged { path: path.to_owned(), cause };
+    let failed = |cause: std::io::Error| OpenError::Failed { path: path.to_owned(), cause: cause.to_string() };
+    if path.join("CURRENT").exists() {
+        return match check_logs(path) {
+            Ok(_) => Ok(()),
+            Err(WalError::Io { file, cause }) => {
+                Err(OpenError::Failed { path: path.to_owned(), cause: format!("{}: {cause}", file.display()) })
+            }
+            Err(error) => Err(damaged(error.to_string())),
+        };
+    }
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("MANIFEST-") || [".sst", ".log", ".blob"].iter().any(|end| name.ends_with(end)) {
+            return Err(damaged(format!("the file CURRENT is missing beside {name}")));
+        }
+    }
+    Ok(())
+}
+
+/// Takes the folder for this store alone. A lock of our own, because the logs are judged before RocksDB opens them,
+/// and because it also holds between two stores of one process.
+fn lock_folder(path: &Path) -> Result<File, OpenError> {
+    let file = File::options().create(true).truncate(false).write(true).open(path.join("store.lock"));
+    let file = file.map_err(|cause| OpenError::NotWritable { path: path.to_owned(), cause: cause.to_string() })?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(error) if error == rustix::io::Errno::WOULDBLOCK => Err(OpenError::Locked { path: path.to_owned() }),
+        Err(error) => Err(OpenError::Failed { path: path.to_owned(), cause: error.to_string() }),
+    }
+}
+
+/// How many blob files there are, and their octets.
+fn blobs_on_disk(path: &Path) -> std::io::Result<(u64, u64)> {
+    let (mut count, mut octets) = (0, 0);
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.path().extension().is_some_and(|end| end == "blob") {
+            count += 1;
+            // One that vanishes while we look was not needed any more.
+            octets += entry.metadata().map_or(0, |data| data.len());
+        }
+    }
+    Ok((count, octets))
+}
+
+/// Refuses families that this program does not know: a later version made them.
+fn check_families(options: &Options, path: &Path) -> Result<(), OpenError> {
+    if !path.join("CURRENT").exists() {
+        return Ok(());
+    }
+    let names = DB::list_cf(options, path).map_err(|error| open_error(path, &error))?;
+    let is_known = |name: &str| name == "default" || Family::ALL.iter().any(|family| family.name() == name);
+    if let Some(name) = names.iter().find(|name| !is_known(name)) {
+        let found = format!("with a family {name}");
+        return Err(OpenError::NewerFormat { path: path.to_owned(), found, known: DATABASE_FORMAT });
+    }
+    // RocksDB makes a log before it makes our families, and never leaves a folder without one.
+    if names.iter().any(|name| name == Family::Envelope.name()) && !has_log(path) {
+        return Err(OpenError::Damaged { path: path.to_owned(), cause: "every log is missing".to_owned() });
+    }
+    Ok(())
+}
+
+/// Sorts RocksDB's words into our cases.
+fn open_error(path: &Path, error: &rocksdb::Error) -> OpenError {
+    let (path, cause) = (path.to_owned(), error.as_ref().to_owned());
+    let missing = cause.contains("No such file") || cause.contains("file size mismatch");
+    match error.kind() {
+        _ if cause.contains("lock hold by") || cause.contains("While lock file") => OpenError::Locked { path },
+        _ if cause.contains("Permission denied") || cause.contains("Read-only file system") => {
+            OpenError::NotWritable { path, cause }
+        }
+        ErrorKind::Corruption => OpenError::Damaged { path, cause },
+        ErrorKind::IOError if missing => OpenError::Damaged { path, cause },
+        ErrorKind::NotSupported => OpenError::NewerFormat { path, found: cause, known: DATABASE_FORMAT },
+        _ => OpenError::Failed { path, cause },
+    }
+}
+
+/// Options of the whole database. RocksDB's defaults are wrong for mail.
+fn database_options(settings: &StoreSettings) -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_paranoid_checks(true);
+    // Point-in-time recovery, the default, silently drops all that follows a bad record. See also `wal_check`.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_recycle_log_file_num(0);
+    options.set_manual_wal_flush(false);
+    // All families leave memory together: a log is free as soon as it is closed, and recovery reads little.
+    options.set_atomic_flush(true);
+    options.set_max_total_wal_size(4 * settings.write_buffer_octets as u64);
+    // One thread writes, so nothing is gained by code for many.
+    options.set_allow_concurrent_memtable_write(false);
+    options.set_enable_write_thread_adaptive_yield(false);
+    options.set_max_background_jobs(2);
+    options.set_max_open_files(512);
+    options.set_max_manifest_file_size(16 << 20);
+    options.set_manifest_preallocation_size(64 << 10);
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Warn, |_, text| {
+        tracing::warn!(target: "store", "rocksdb: {}", text.trim_end());
+    }));
+    options
+}
+
+/// Options of one family.
+fn family_options(family: Family, settings: &StoreSettings, cache: &Cache) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_format_version(5);
+    if !matches!(family, Family::Due | Family::History) {
+        table.set_bloom_filter(10.0, false);
+    }
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_write_buffer_size(settings.write_buffer_octets);
+    options.set_arena_block_size(128 << 10);
+    options.set_max_write_buffer_number(3);
+    options.set_target_file_size_base(16 << 20);
+    // Writers are never slowed down little by little: they go on, or are told to wait and may give up.
+    options.set_level_zero_file_num_compaction_trigger(4);
+    options.set_level_zero_slowdown_writes_trigger(1_000);
+    options.set_level_zero_stop_writes_trigger(1_000);
+    options.set_soft_pending_compaction_bytes_limit(0);
+    options.set_hard_pending_compaction_bytes_limit(0);
+    if family == Family::Body {
+        options.set_enable_blob_files(true);
+        options.set_min_blob_size(1 << 10);
+        options.set_blob_file_size(64 << 20);
+        options.set_blob_compression_type(DBCompressionType::Lz4);
+        options.set_enable_blob_gc(true);
+        options.set_blob_gc_age_cutoff(0.5);
+        options.set_blob_gc_force_threshold(0.5);
+    }
+    options
+}

@@ -1,0 +1,37 @@
+#![doc = include_str!("../README.md")]
+
+mod accept;
+mod claim;
+mod commit;
+mod core;
+mod crc32c;
+mod database;
+mod error;
+mod format;
+pub mod kv;
+mod look;
+mod memory;
+pub mod metrics;
+mod operate;
+mod records;
+mod schedule;
+mod settings;
+mod settle;
+mod space;
+mod store;
+mod upkeep;
+mod wal_check;
+
+#[cfg(test)]
+mod tests;
+
+pub use accept::{Accepted, NewJob, NewMessage};
+pub use claim::Claim;
+pub use error::{AcceptError, KvError, OpenError, Refusal, StoreError};
+pub use format::JobKey;
+pub use kv::Kv;
+pub use look::{Filter, JobState, JobView, QueueCount, Summary};
+pub use metrics::Metrics;
+pub use settings::StoreSettings;
+pub use settle::Settlement;
+pub use store::Store;

@@ -1,0 +1,178 @@
+//! Reading what the queue holds of a message.
+
+use std::sync::Arc;
+
+use baton_mail::{Body, Envelope, MessageId};
+use bytes::Bytes;
+
+use crate::database::{Database, Family};
+use crate::format::{
+    EnvelopeRecord, JobKey, JobRecord, JobSeed, NEVER, after_prefix, body_key, decode_chunks, decode_job_key,
+    decode_owned, envelope_key, job_key,
+};
+use crate::schedule::Job;
+
+/// Why a record could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ReadError {
+    /// The record is there and makes no sense, or is missing although another one points to it.
+    Damaged(Damage),
+    /// The database could not be read, which says nothing about the record.
+    Unreadable(String),
+}
+
+/// A record that has to be set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Damage {
+    pub(crate) message: MessageId,
+    pub(crate) family: &'static str,
+    pub(crate) key: Vec<u8>,
+    pub(crate) detail: String,
+}
+
+/// A message with its jobs as they began.
+pub(crate) struct Loaded {
+    pub(crate) envelope: Arc<Envelope>,
+    pub(crate) chunks: u32,
+    pub(crate) seeds: Vec<JobSeed>,
+}
+
+/// The message, when it is in the queue.
+pub(crate) fn load_envelope(db: &Database, message: MessageId) -> Result<Option<Loaded>, ReadError> {
+    let key = envelope_key(message);
+    match read(db, Family::Envelope, message, &key)? {
+        Some(value) => decode_envelope(message, &value).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The message in a value of the `envelope` family.
+pub(crate) fn decode_envelope(message: MessageId, value: &[u8]) -> Result<Loaded, ReadError> {
+    let record: EnvelopeRecord = decode_owned(value)
+        .map_err(|detail| damaged(message, Family::Envelope, &envelope_key(message), detail))?;
+    Ok(Loaded { envelope: Arc::new(record.envelope), chunks: record.chunks, seeds: record.jobs })
+}
+
+/// The job, when it is in the queue. The caller knows that the due index has it.
+pub(crate) fn load_job(db: &Database, key: JobKey) -> Result<Option<Job>, ReadError> {
+    let Some(loaded) = load_envelope(db, key.message)? else { return Ok(None) };
+    let octets = job_key(key);
+    match read(db, Family::Job, key.message, &octets)? {
+        Some(value) => {
+            let record = decode_owned(&value)
+                .map_err(|detail| damaged(key.message, Family::Job, &octets, detail))?;
+            Ok(Some(stored_job(key, record, &loaded)))
+        }
+        None => Ok(loaded.seeds.iter().find(|seed| seed.job == key.job).map(|seed| first_job(seed, &loaded))),
+    }
+}
+
+/// Every job of the message that is not done.
+pub(crate) fn live_jobs(db: &Database, message: MessageId, loaded: &Loaded) -> Result<Vec<Job>, ReadError> {
+    let prefix = envelope_key(message);
+    let end = after_prefix(&prefix);
+    let mut jobs = Vec::new();
+    let mut records = db.iterate(Family::Job, &prefix, end.as_deref());
+    records.seek_to_first();
+    while let Some((octets, value)) = records.item() {
+        if let Some(key) = decode_job_key(octets) {
+            let record = decode_owned(value).map_err(|detail| damaged(message, Family::Job, octets, detail))?;
+            jobs.push(stored_job(key, record, loaded));
+        }
+        records.next();
+    }
+    records.status().map_err(|error| ReadError::Unreadable(error.into_string()))?;
+    match (jobs.is_empty(), loaded.seeds.as_slice()) {
+        // A message with several jobs has a record for each; without records it is the only job's first state.
+        (true, [seed]) => Ok(vec![first_job(seed, loaded)]),
+        _ => Ok(jobs),
+    }
+}
+
+/// The body of a message of which the envelope is there. With `cached`, `None` when only the disk can tell.
+pub(crate) fn load_body(db: &Database, message: MessageId, cached: bool) -> Result<Option<Body>, ReadError> {
+    let get = |family, key: &[u8]| -> Result<Option<Option<Bytes>>, ReadError> {
+        let found = if cached { db.get_cached(family, key) } else { db.get(family, key).map(Some) };
+        match found {
+            Ok(found) => Ok(found.map(|value| value.map(|value| Bytes::copy_from_slice(&value)))),
+            Err(cause) => Err(unreadable(message, family, key, cause)),
+        }
+    };
+    let key = envelope_key(message);
+    let Some(envelope) = get(Family::Envelope, &key)? else { return Ok(None) };
+    let value = envelope.ok_or_else(|| damaged(message, Family::Envelope, &key, "missing".to_owned()))?;
+    let chunks = decode_chunks(&value).map_err(|detail| damaged(message, Family::Envelope, &key, detail))?;
+    if cached && chunks > 1 {
+        return Ok(None);
+    }
+    let mut body = Body::default();
+    for chunk in 0..chunks {
+        let key = body_key(message, chunk);
+        let Some(found) = get(Family::Body, &key)? else { return Ok(None) };
+        let piece = found.ok_or_else(|| damaged(message, Family::Body, &key, "missing".to_owned()))?;
+        match piece.first() {
+            Some(&crate::format::FORMAT) => body.push(piece.slice(1..)),
+            other => return Err(damaged(message, Family::Body, &key, format!("format octet {other:?}"))),
+        }
+    }
+    Ok(Some(body))
+}
+
+/// A job as its record tells.
+fn stored_job(key: JobKey, record: JobRecord, loaded: &Loaded) -> Job {
+    Job {
+        key,
+        due: record.due,
+        envelope: Arc::clone(&loaded.envelope),
+        chunks: loaded.chunks,
+        recipients: record.recipients,
+        queue: record.queue,
+        attempt: record.attempt,
+        last: record.last,
+        hold: record.hold,
+        shared: record.shared,
+        stored: true,
+        body: None,
+    }
+}
+
+/// A job that did not change since its message was accepted.
+fn first_job(seed: &JobSeed, loaded: &Loaded) -> Job {
+    Job {
+        key: JobKey { message: loaded.envelope.id, job: seed.job },
+        due: seed.due,
+        envelope: Arc::clone(&loaded.envelope),
+        chunks: loaded.chunks,
+        recipients: seed.recipients.clone(),
+        queue: seed.queue.clone(),
+        attempt: 0,
+        last: None,
+        hold: loaded.envelope.hold.clone().filter(|_| seed.due == NEVER),
+        shared: false,
+        stored: false,
+        body: None,
+    }
+}
+
+fn read(
+    db: &Database,
+    family: Family,
+    message: MessageId,
+    key: &[u8],
+) -> Result<Option<impl std::ops::Deref<Target = [u8]>>, ReadError> {
+    db.get(family, key).map_err(|cause| unreadable(message, family, key, cause))
+}
+
+/// A checksum error is damage of this record; anything else is a fault of the disk.
+fn unreadable(message: MessageId, family: Family, key: &[u8], cause: String) -> ReadError {
+    if cause.starts_with("Corruption") {
+        damaged(message, family, key, cause)
+    } else {
+        ReadError::Unreadable(cause)
+    }
+}
+
+fn damaged(message: MessageId, family: Family, key: &[u8], detail: String) -> ReadError {
+    let detail = format!("{} record: {detail}", family.name());
+    ReadError::Damaged(Damage { message, family: family.name(), key: key.to_vec(), detail })
+}

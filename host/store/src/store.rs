@@ -1,0 +1,216 @@
+//! The handle: every operation of the queue, in the queue's own words.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use baton_mail::event::Event;
+use baton_mail::{Body, Clock, MessageId};
+use parking_lot::Mutex;
+
+use crate::accept::{Accepted, NewMessage, accept};
+use crate::claim::{Claim, body, claim};
+use crate::commit::{Action, Op};
+use crate::core::Core;
+use crate::database::Database;
+use crate::error::{AcceptError, OpenError, Refusal, StoreError};
+use crate::format::JobKey;
+use crate::kv::Kv;
+use crate::look::{Filter, JobView, Summary, find, recent, story, summary};
+use crate::metrics::Metrics;
+use crate::operate::operate;
+use crate::settle::{Settlement, settle, split};
+use crate::upkeep::{self, Stop};
+use crate::{StoreSettings, commit};
+
+/// How many queues a summary lists.
+const SUMMARY_QUEUES: usize = 50;
+
+/// The durable queue. Cheap to clone; the last handle to go closes it.
+#[derive(Clone)]
+pub struct Store {
+    core: Arc<Core>,
+    threads: Arc<Threads>,
+}
+
+/// The threads of a store. Dropped, they write what waits and end.
+struct Threads {
+    core: Arc<Core>,
+    stop: Arc<Stop>,
+    running: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Threads {
+    fn end(&self) {
+        self.stop.stop();
+        self.core.commit.close();
+        for thread in std::mem::take(&mut *self.running.lock()) {
+            if thread.join().is_err() {
+                tracing::error!(target: "store", "a thread of the store panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Store {
+    /// Opens the store, or makes it. Reads no message: a queue of any length is open at once.
+    pub fn open(settings: StoreSettings, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Result<Store, OpenError> {
+        let db = Database::open(&settings)?;
+        let path = settings.path.clone();
+        let core = Arc::new(Core::new(settings, clock, metrics, db));
+        let stop = Arc::new(Stop::default());
+        let threads = Threads { core: Arc::clone(&core), stop, running: Mutex::default() };
+        threads.start().map_err(|cause| OpenError::Failed { path, cause: cause.to_string() })?;
+        Ok(Store { core, threads: Arc::new(threads) })
+    }
+
+    /// Takes a message. Returns after it is on disk; then, and only then, say 250.
+    pub async fn accept(&self, message: NewMessage) -> Result<Accepted, AcceptError> {
+        accept(&self.core, message).await
+    }
+
+    /// Remembers events that change nothing in the queue. They ride on the next sync.
+    pub async fn record(&self, events: Vec<Event>) {
+        let records = self.core.encode_events(&events);
+        let octets = records.iter().map(|record| record.value.len() as u64).sum();
+        if let Ok(room) = self.core.commit.room(octets).await {
+            // Refused only when the store is closed, and then nobody asks for history.
+            let _ = self.core.commit.push(Op::Record(records, room));
+        }
+    }
+
+    /// Whether mail can be taken now: for MAIL, so that a client does not send for nothing. Cheap.
+    pub fn check_space(&self) -> Result<(), Refusal> {
+        self.core.check_space()
+    }
+
+    /// Up to `limit` jobs that are due and in nobody's hands; fresh ones with their bodies first.
+    pub async fn claim(&self, limit: usize) -> Result<Vec<Claim>, StoreError> {
+        claim(&self.core, limit).await
+    }
+
+    /// Returns when something may be claimable: at once, after an accept, a settle or an operator's word, or when
+    /// the next job is due.
+    pub async fn wait_for_work(&self) {
+        self.core.schedule.wait().await;
+    }
+
+    /// Makes [`Store::wait_for_work`] look at the clock again: for clocks that are moved by hand.
+    pub fn poke(&self) {
+        self.core.schedule.wake();
+    }
+
+    /// The body of a message in the queue. When it is damaged, hold or fail its jobs: it will not get better.
+    pub async fn body(&self, message: MessageId) -> Result<Body, StoreError> {
+        body(&self.core, message).await
+    }
+
+    /// Makes several jobs of one, because its recipients part ways. `groups` are exactly the claim's recipients; the
+    /// claims come back in their order. Rides on the next sync: after a crash before it, it is one job again.
+    pub async fn split(&self, claim: Claim, groups: Vec<Vec<u16>>) -> Result<Vec<Claim>, StoreError> {
+        split(&self.core, claim, groups)
+    }
+
+    /// Takes the outcome of an attempt. Returns when it is queued for the next sync, which comes at most
+    /// `sync_delay_ms` later; a crash before it repeats the delivery.
+    pub async fn settle(&self, claim: Claim, settlement: Settlement) -> Result<(), StoreError> {
+        settle(&self.core, claim, settlement).await
+    }
+
+    /// Makes the jobs wait for an operator. One that is being delivered is held when it is not done after that.
+    /// Returns how many jobs were reached.
+    pub async fn hold(&self, filter: &Filter, by: &str) -> Result<usize, StoreError> {
+        operate(&self.core, Action::Hold, filter, by).await
+    }
+
+    /// Lets held jobs go on, at once.
+    pub async fn release(&self, filter: &Filter, by: &str) -> Result<usize, StoreError> {
+        operate(&self.core, Action::Release, filter, by).await
+    }
+
+    /// Makes waiting jobs due now. Held ones stay held.
+    pub async fn retry(&self, filter: &Filter, by: &str) -> Result<usize, StoreError> {
+        operate(&self.core, Action::Retry, filter, by).await
+    }
+
+    /// Removes jobs without a report. One that is being delivered is removed when it is not done after that.
+    pub async fn remove(&self, filter: &Filter, by: &str) -> Result<usize, StoreError> {
+        operate(&self.core, Action::Remove, filter, by).await
+    }
+
+    /// Jobs that match, ordered by key, after `after`; at most `limit`.
+    pub async fn find(
+        &self,
+        filter: &Filter,
+        after: Option<JobKey>,
+        limit: usize,
+    ) -> Result<Vec<JobView>, StoreError> {
+        find(&self.core, filter, after, limit).await
+    }
+
+    /// Counts by state, and the longest queues.
+    pub async fn summary(&self) -> Result<Summary, StoreError> {
+        summary(&self.core, SUMMARY_QUEUES).await
+    }
+
+    /// All that happened to a message, oldest first; also after it left the queue.
+    pub async fn story(&self, message: MessageId) -> Result<Vec<Event>, StoreError> {
+        story(&self.core, message).await
+    }
+
+    /// The newest messages, newest first, each with its first event.
+    pub async fn recent(&self, limit: usize) -> Result<Vec<(MessageId, Event)>, StoreError> {
+        recent(&self.core, limit).await
+    }
+
+    /// The key-value store in the same database.
+    pub fn kv(&self) -> Kv {
+        Kv::new(Arc::clone(&self.core))
+    }
+
+    /// What the handles share, for tests that look at records.
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// Writes what waits, syncs, and ends the threads. Other handles find the store closed.
+    pub async fn close(self) {
+        let threads = Arc::clone(&self.threads);
+        // A panic of a thread is logged where it is joined.
+        let _ = tokio::task::spawn_blocking(move || threads.end()).await;
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Store").field("path", &self.core.settings.path).finish_non_exhaustive()
+    }
+}
+
+impl Threads {
+    /// Starts both threads. Returns when the state at start is pinned for counting.
+    fn start(&self) -> std::io::Result<()> {
+        let core = Arc::clone(&self.core);
+        let commit = std::thread::Builder::new().name("store-commit".to_owned()).spawn(move || commit::run(&core))?;
+        self.running.lock().push(commit);
+        let (core, stop) = (Arc::clone(&self.core), Arc::clone(&self.stop));
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let upkeep = std::thread::Builder::new().name("store-upkeep".to_owned()).spawn(move || {
+            let is_pinned = || {
+                // Nobody listens only when the store failed to open.
+                let _ = ready.send(());
+            };
+            upkeep::run(&core, &stop, is_pinned);
+        })?;
+        self.running.lock().push(upkeep);
+        // Without an answer the thread is gone, and joining it tells why.
+        let _ = is_ready.recv();
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! Databases that released formats wrote are opened (house rule 22). `write` makes a new one, by hand.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+use crate::JobState;
+
+fn fixture(format: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/format-{format}"))
+}
+
+#[test]
+fn format_1_is_opened_and_understood() {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(fixture(1)).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        assert_consistent(&bench.store);
+        let jobs = bench.jobs().await;
+        let found: Vec<_> = jobs.iter().map(|job| (job.state, job.attempt, job.recipients.len())).collect();
+        // In the order of their making: in the tables, deferred, held, with two jobs; and one in the log.
+        assert_eq!(found, [
+            (JobState::Waiting, 1, 1),
+            (JobState::Held, 0, 1),
+            (JobState::Ready, 0, 1),
+            (JobState::Ready, 0, 1),
+            (JobState::Ready, 0, 1),
+        ]);
+        assert_eq!(jobs[0].last, Some(status(4)));
+        assert_eq!(jobs[1].hold.as_deref(), Some("suspicious"));
+        let first = jobs[0].key.message;
+        assert_eq!(&bench.store.body(first).await.unwrap().to_bytes()[..], b"Subject: 1\r\n\r\nfirst\r\n");
+        let large = bench.store.body(jobs[2].key.message).await.unwrap().to_bytes();
+        assert!(large.len() == 3_000 && large.iter().all(|octet| *octet == b'x'), "from a blob file");
+        assert!(matches!(bench.store.story(first).await.unwrap()[0].what, What::Accepted { .. }));
+        assert_eq!(bench.store.kv().get("bucket", "key").await, Ok(Some(b"value".to_vec())));
+        assert_eq!(bench.store.kv().increment("bucket", "count", 1, None).await, Ok(42));
+        assert_eq!(bench.claim_all().await.len(), 3);
+    });
+}
+
+#[test]
+#[ignore = "writes the fixture of the current format; run by hand when the format changes"]
+fn write() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        let _ = bench.store.accept(message(&["x@b.example"], b"Subject: 1\r\n\r\nfirst\r\n")).await.unwrap();
+        let claim = bench.claim_all().await.remove(0);
+        let settlement = deferred(&claim, in_seconds(300));
+        bench.store.settle(claim, settlement).await.unwrap();
+        let mut held = message_at(in_seconds(1), &["x@b.example"], b"Subject: 2\r\n\r\nheld\r\n");
+        held.envelope.hold = Some("suspicious".to_owned());
+        let _ = bench.store.accept(held).await.unwrap();
+        let mut two = message_at(in_seconds(2), &["x@b.example", "y@c.example"], &[b'x'; 3_000]);
+        two.jobs = vec![job("b.example", [0]), job("c.example", [1])];
+        let _ = bench.store.accept(two).await.unwrap();
+        let kv = bench.store.kv();
+        kv.set("bucket", "key", b"value", None).await.unwrap();
+        kv.increment("bucket", "count", 41, None).await.unwrap();
+        drop(kv);
+        bench.jobs().await;
+        bench.store.core().db.compact_bodies().unwrap();
+        let _ = bench.store.accept(message_at(in_seconds(3), &["x@b.example"], b"last")).await.unwrap();
+        bench.store.close().await;
+    });
+    let to = fixture(crate::format::DATABASE_FORMAT);
+    fs::create_dir_all(&to).unwrap();
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        // Locks are made anew, and options are only notes.
+        if !name.starts_with("OPTIONS") && name != "LOCK" && name != "store.lock" {
+            fs::copy(entry.path(), to.join(name)).unwrap();
+        }
+    }
+}

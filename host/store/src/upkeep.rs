@@ -1,0 +1,125 @@
+//! What is done beside the mail, by a thread of its own: counting at start, orphans, old history, dead space.
+
+use std::time::Duration;
+
+use baton_mail::{MessageId, UnixMs};
+use parking_lot::{Condvar, Mutex};
+use rocksdb::Snapshot;
+
+use crate::commit::Op;
+use crate::core::Core;
+use crate::database::Family;
+use crate::format::{FORMAT, NEVER, PARTIAL_PREFIX, after_prefix, decode_due_key, message_of};
+
+/// How often it looks whether the disk is short of space that dead bodies hold.
+const SHORT_ROUND: Duration = Duration::from_secs(60);
+/// So many short rounds make an hour; then comes what is seldom needed.
+const ROUNDS: u32 = 60;
+/// Dead bodies worth the merging of their tables.
+const DEAD_OCTETS_MIN: u64 = 64 << 20;
+
+/// Tells the thread to end.
+#[derive(Default)]
+pub(crate) struct Stop {
+    stopped: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Stop {
+    /// From now on the thread ends at the next chance.
+    pub(crate) fn stop(&self) {
+        *self.stopped.lock() = true;
+        self.changed.notify_all();
+    }
+
+    fn is_stopped(&self) -> bool {
+        *self.stopped.lock()
+    }
+
+    /// Sleeps; true when it is time to end.
+    fn sleep(&self, pause: Duration) -> bool {
+        let mut stopped = self.stopped.lock();
+        if !*stopped {
+            self.changed.wait_for(&mut stopped, pause);
+        }
+        *stopped
+    }
+}
+
+/// The thread's whole life. `ready` is called when the state at start is pinned: from then on every change is
+/// counted as it happens.
+pub(crate) fn run(core: &Core, stop: &Stop, ready: impl FnOnce()) {
+    let snapshot = core.db.snapshot();
+    ready();
+    count_queue(core, stop, &snapshot);
+    drop_orphans(core, &snapshot);
+    core.kv.count_usage(&core.db, &snapshot, || stop.is_stopped());
+    drop(snapshot);
+    loop {
+        forget_history(core);
+        core.kv.sweep(core, || stop.is_stopped());
+        reclaim(core, DEAD_OCTETS_MIN);
+        for _ in 0..ROUNDS {
+            if stop.sleep(SHORT_ROUND) {
+                return;
+            }
+            if core.check_space().is_err() && !core.health.is_poisoned() {
+                reclaim(core, 1);
+            }
+        }
+    }
+}
+
+/// Counts the jobs that were there at start.
+fn count_queue(core: &Core, stop: &Stop, snapshot: &Snapshot<'_>) {
+    let mut entries = core.db.iterate_at(snapshot, Family::Due, &[FORMAT], None);
+    entries.seek_to_first();
+    let (mut jobs, mut held) = (0, 0);
+    while let Some(key) = entries.key() {
+        jobs += 1;
+        held += i64::from(decode_due_key(key).is_some_and(|(due, _)| due == NEVER));
+        if jobs % 1_000 == 0 && stop.is_stopped() {
+            return;
+        }
+        entries.next();
+    }
+    core.metrics.jobs.inc_by(jobs);
+    core.metrics.jobs_held.inc_by(held);
+}
+
+/// Deletes chunks that were written ahead of messages which never came: the process ended in between.
+fn drop_orphans(core: &Core, snapshot: &Snapshot<'_>) {
+    let prefix = [&[FORMAT], PARTIAL_PREFIX].concat();
+    let end = after_prefix(&prefix);
+    let mut marks = core.db.iterate_at(snapshot, Family::Meta, &prefix, end.as_deref());
+    marks.seek_to_first();
+    while let Some(key) = marks.key() {
+        let id = key.get(prefix.len()..).and_then(|id| id.try_into().ok()).map(MessageId::from_octets);
+        if let Some(message) = id {
+            tracing::info!(target: "store", %message, "removing the body of a message that was not accepted");
+            core.drop_chunks_later(message, 1);
+        }
+        marks.next();
+    }
+}
+
+/// Deletes the stories of messages that are older than the operator wants to know.
+fn forget_history(core: &Core) {
+    let age_ms = u64::from(core.settings.history_days) * 24 * 3_600 * 1_000;
+    let oldest = MessageId::first_at(UnixMs(core.clock.now().0.saturating_sub(age_ms)));
+    let mut records = core.db.iterate(Family::History, &[FORMAT], None);
+    records.seek_to_first();
+    if records.key().and_then(message_of).is_some_and(|first| first < oldest) {
+        // Refused only when the store is closed; the next start asks again.
+        let _ = core.commit.push(Op::Forget(oldest));
+    }
+}
+
+/// Merges the tables of bodies when dead ones hold at least so much disk.
+fn reclaim(core: &Core, dead_octets_min: u64) {
+    if core.db.dead_body_octets() >= dead_octets_min || core.check_space().is_err() {
+        if let Err(cause) = core.db.compact_bodies() {
+            tracing::warn!(target: "store", cause, "dead bodies could not be removed");
+        }
+    }
+}
