@@ -1,0 +1,195 @@
+//! What a hook costs: `cargo run -p baton-hooks --example call_cost -- FILE.wasm HOOK [CONFIG-JSON [CALLS]]`.
+//!
+//! Prints microseconds per call, from before the chain to after it, each with an instance of its own.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use baton_hooks::host::{Capabilities, DnsAnswer, DnsBackend, DnsError, KvBackend, KvError, Page, Taken};
+use baton_hooks::metrics::Metrics;
+use baton_hooks::{
+    AttemptFacts, Call, Credential, Engine, EngineSettings, Generation, Grants, Hook, Limits, MessageContent,
+    OnFailure, PluginSettings, SessionFacts, SessionNotes,
+};
+use baton_mail::body::Content;
+use baton_mail::{Envelope, Mailbox, MessageId, Origin, ReversePath, SessionId, SystemClock, UnixMs};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+const CALLS: usize = 20_000;
+
+fn main() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(measure())
+}
+
+async fn measure() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let source = arguments.first().context("usage: call_cost FILE.wasm HOOK [CONFIG-JSON [CALLS]]")?;
+    let hook =
+        arguments.get(1).and_then(|name| Hook::from_name(name)).context("the second argument is a hook")?;
+    let config = serde_json::from_str(arguments.get(2).map_or("{}", String::as_str))?;
+    let calls = arguments.get(3).map_or(Ok(CALLS), |text| text.parse())?;
+    let capabilities = Capabilities {
+        kv: Arc::new(Nothing),
+        dns: Arc::new(Nothing),
+        clock: Arc::new(SystemClock),
+        metrics: Arc::new(Metrics::default()),
+    };
+    let plugin = PluginSettings {
+        name: "measured".to_owned(),
+        source: source.into(),
+        hooks: Some(vec![hook]),
+        on_failure: OnFailure::Closed,
+        limits: Limits::default(),
+        grants: Grants { relay: true, route: vec!["*".to_owned()], dns: true, ..Grants::default() },
+        config,
+    };
+    let engine = Engine::new(&EngineSettings::default())?;
+    let generation = Generation::load(&engine, 1, &[plugin], &HashMap::new(), &capabilities)
+        .await
+        .map_err(|errors| anyhow!(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+    let mut call = call_at(hook)?;
+    let rcpt: Mailbox = "ann@us.example".parse()?;
+    let answer = ask(&generation, hook, &mut call, &rcpt).await;
+    let mut took = Vec::with_capacity(calls);
+    for _ in 0..calls {
+        let started = Instant::now();
+        ask(&generation, hook, &mut call, &rcpt).await;
+        took.push(started.elapsed());
+    }
+    took.sort();
+    let at = |share: usize| {
+        took.get(took.len() * share / 100).copied().unwrap_or_default().as_nanos() as f64 / 1e3
+    };
+    println!("{hook}: answer {answer}; pool {}", engine.is_pooling());
+    println!(
+        "{calls} calls, µs: least {:.1}  median {:.1}  p90 {:.1}  p99 {:.1}",
+        at(0),
+        at(50),
+        at(90),
+        at(99)
+    );
+    Ok(())
+}
+
+fn call_at(hook: Hook) -> anyhow::Result<Call> {
+    let session = SessionFacts::new(SessionId(1), "relay".to_owned(), "192.0.2.1".parse()?, 4_000);
+    let mut call = Call::new(Arc::new(session), SessionNotes::default());
+    if matches!(hook, Hook::Connect | Hook::Auth) {
+        return Ok(call);
+    }
+    let sender = ReversePath::Mailbox("from@them.example".parse()?);
+    call.envelope = Envelope::new(
+        MessageId::new(UnixMs(1)),
+        UnixMs(1),
+        Duration::from_secs(60),
+        sender,
+        Origin::internal(),
+    );
+    call.envelope.recipients.push("ann@us.example".parse::<Mailbox>()?.into());
+    call.recipient_parameters.push(Vec::new());
+    let header = "Received: from a by b; Mon, 1 Jan 2024 00:00:00 +0000\r\n".repeat(3);
+    let text = format!(
+        "{header}Subject: hello\r\nFrom: a@them.example\r\nTo: ann@us.example\r\n\r\n{}",
+        "x\r\n".repeat(1_300)
+    );
+    call.content = Some(MessageContent::new(Content::split(text.into())));
+    call.attempt = Some(AttemptFacts::default());
+    Ok(call)
+}
+
+async fn ask(generation: &Generation, hook: Hook, call: &mut Call, rcpt: &Mailbox) -> String {
+    match hook {
+        Hook::Connect => format!("{:?}", generation.connect(call).await.answer),
+        Hook::Auth => {
+            let credential = Credential::Password("secret".to_owned());
+            format!("{:?}", generation.auth(call, "PLAIN", "ann", credential).await.answer)
+        }
+        Hook::Rcpt => format!("{:?}", generation.rcpt(call, rcpt, &[]).await.answer),
+        Hook::Data => format!("{:?}", generation.data(call).await.answer),
+        Hook::Route => format!("{:?}", generation.route(call, rcpt).await.answer),
+        Hook::Bounce => format!("{:?}", generation.bounce(call, rcpt).await.answer),
+    }
+}
+
+/// Empty buckets and an empty DNS: what is measured is the way to them.
+struct Nothing;
+
+impl KvBackend for Nothing {
+    fn get<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, KvError>> {
+        async { Ok(None) }.boxed()
+    }
+    fn set<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Vec<u8>,
+        _: Option<u64>,
+    ) -> BoxFuture<'a, Result<(), KvError>> {
+        async { Ok(()) }.boxed()
+    }
+    fn set_if_absent<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Vec<u8>,
+        _: Option<u64>,
+    ) -> BoxFuture<'a, Result<bool, KvError>> {
+        async { Ok(true) }.boxed()
+    }
+    fn compare_and_set<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Option<Vec<u8>>,
+        _: Option<Vec<u8>>,
+        _: Option<u64>,
+    ) -> BoxFuture<'a, Result<bool, KvError>> {
+        async { Ok(true) }.boxed()
+    }
+    fn delete<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<(), KvError>> {
+        async { Ok(()) }.boxed()
+    }
+    fn increment<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        delta: i64,
+        _: Option<u64>,
+    ) -> BoxFuture<'a, Result<i64, KvError>> {
+        async move { Ok(delta) }.boxed()
+    }
+    fn take<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: u32,
+        burst: u32,
+        _: u64,
+    ) -> BoxFuture<'a, Result<Taken, KvError>> {
+        async move { Ok(Taken { allowed: true, remaining: burst, retry_after_ms: 0 }) }.boxed()
+    }
+    fn scan<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Option<String>,
+        _: u32,
+    ) -> BoxFuture<'a, Result<Page, KvError>> {
+        async { Ok(Page::default()) }.boxed()
+    }
+}
+
+impl DnsBackend for Nothing {
+    fn lookup<'a>(&'a self, _: &'a str, _: u16) -> BoxFuture<'a, Result<DnsAnswer, DnsError>> {
+        async { Ok(DnsAnswer { rcode: 3, ..DnsAnswer::default() }) }.boxed()
+    }
+    fn reverse_name(&self, _: IpAddr) -> BoxFuture<'_, Option<String>> {
+        async { None }.boxed()
+    }
+}

@@ -1,0 +1,263 @@
+//! One question per hook: which function is called with what, and which of the possible answers are accepted.
+
+use baton_mail::reply::REPLY_LINE_OCTETS_MAX;
+use baton_mail::text::{is_unsafe, sanitize};
+use baton_mail::{EnhancedCode, Mailbox, Reply};
+use wasmtime::Store;
+use wasmtime::component::Instance;
+
+use crate::answer::Answer;
+use crate::bindings::baton::relay::types;
+use crate::bindings::exports::baton::relay as exports;
+use crate::call::Parameter;
+use crate::plugin::{Exports, found};
+use crate::state::{State, Stop};
+use crate::{AuthAnswer, BounceAnswer, ConnectAnswer, DataAnswer, Hook, RcptAnswer, RouteAnswer};
+
+/// Octets of a reason (discard, quarantine, hold) that are kept.
+const REASON_OCTETS_MAX: usize = 512;
+/// Octets of an account name.
+const ACCOUNT_OCTETS_MAX: usize = 255;
+
+/// A question that plugins are asked.
+pub(crate) trait Ask: Sync {
+    const HOOK: Hook;
+    type Answer: Answer;
+
+    /// Calls the plugin and checks its answer; an answer that is not acceptable is a [`Stop::BadVerdict`].
+    fn ask(
+        &self,
+        exports: &Exports,
+        store: &mut Store<State>,
+        instance: &Instance,
+    ) -> impl Future<Output = wasmtime::Result<Self::Answer>> + Send;
+}
+
+/// What a client gives to authenticate.
+#[derive(Clone)]
+pub enum Credential {
+    /// A password.
+    Password(String),
+    /// A token (OAUTHBEARER, XOAUTH2).
+    Token(String),
+}
+
+pub(crate) struct AskConnect;
+
+impl Ask for AskConnect {
+    const HOOK: Hook = Hook::Connect;
+    type Answer = ConnectAnswer;
+
+    async fn ask(
+        &self,
+        exports: &Exports,
+        store: &mut Store<State>,
+        instance: &Instance,
+    ) -> wasmtime::Result<ConnectAnswer> {
+        use exports::connect_hook::Decision;
+        let guest = found(&exports.connect)?.load(&mut *store, instance)?;
+        Ok(match guest.call_on_connect(store).await? {
+            Decision::Next => ConnectAnswer::Next,
+            Decision::Accept => ConnectAnswer::Accept,
+            Decision::Reject(reply) => ConnectAnswer::Reject(check_reply("reject", &reply, &[5])?),
+            Decision::Tempfail(reply) => ConnectAnswer::Tempfail(check_reply("tempfail", &reply, &[4])?),
+        })
+    }
+}
+
+pub(crate) struct AskAuth<'a> {
+    pub(crate) mechanism: &'a str,
+    pub(crate) user: &'a str,
+    pub(crate) credential: exports::auth_hook::Credential,
+}
+
+impl Ask for AskAuth<'_> {
+    const HOOK: Hook = Hook::Auth;
+    type Answer = AuthAnswer;
+
+    async fn ask(
+        &self,
+        exports: &Exports,
+        store: &mut Store<State>,
+        instance: &Instance,
+    ) -> wasmtime::Result<AuthAnswer> {
+        use exports::auth_hook::Decision;
+        let guest = found(&exports.auth)?.load(&mut *store, instance)?;
+        Ok(match guest.call_on_auth(store, self.mechanism, self.user, &self.credential).await? {
+            Decision::Next => AuthAnswer::Next,
+            Decision::Allow(account) => AuthAnswer::Allow(check_account(account)?),
+            Decision::Deny(reply) => AuthAnswer::Deny(check_reply("deny", &reply, &[5])?),
+            Decision::Tempfail(reply) => AuthAnswer::Tempfail(check_reply("tempfail", &reply, &[4])?),
+            Decision::Disconnect(reply) => {
+                AuthAnswer::Disconnect(check_reply("disconnect", &reply, &[4, 5])?)
+            }
+        })
+    }
+}
+
+pub(crate) struct AskRcpt {
+    pub(crate) recipient: types::Address,
+    pub(crate) parameters: Vec<types::Param>,
+}
+
+impl Ask for AskRcpt {
+    const HOOK: Hook = Hook::Rcpt;
+    type Answer = RcptAnswer;
+
+    async fn ask(
+        &self,
+        exports: &Exports,
+        store: &mut Store<State>,
+        instance: &Instance,
+    ) -> wasmtime::Result<RcptAnswer> {
+        use exports::rcpt_hook::Decision;
+        let guest = found(&exports.rcpt)?.load(&mut *store, instance)?;
+        Ok(match guest.call_on_rcpt(store, &self.recipient, &self.parameters).await? {
+            Decision::Next => RcptAnswer::Next,
+            Decision::Accept => RcptAnswer::Accept,
+            Decision::Reject(reply) => RcptAnswer::Reject(check_reply("reject", &reply, &[5])?),
+            Decision::Tempfail(reply) => RcptAnswer::Tempfail(check_reply("tempfail", &reply, &[4])?),
+            Decision::Discard => RcptAnswer::Discard,
+            Decision::Disconnect(reply) => {
+                RcptAnswer::Disconnect(check_reply("disconnect", &reply, &[4, 5])?)
+            }
+        })
+    }
+}
+
+pub(crate) struct AskData;
+
+impl Ask for AskData {
+    const HOOK: Hook = Hook::Data;
+    type Answer = DataAnswer;
+
+    async fn ask(
+        &self,
+        exports: &Exports,
+        store: &mut Store<State>,
+        instance: &Instance,
+    ) -> wasmtime::Result<DataAnswer> {
+        use exports::data_hook::Decision;
+        let guest = found(&exports.data)?.load(&mut *store, instance)?;
+        Ok(match guest.call_on_data(store).await? {
+            Decision::Next => DataAnswer::Next,
+            Decision::Accept => DataAnswer::Accept,
+            Decision::Reject(reply) => DataAnswer::Reject(check_reply("reject", &reply, &[5])?),
+            Decision::Tempfail(reply) => DataAnswer::Tempfail(check_reply("tempfail", &reply, &[4])?),
+            Decision::Discard(reason) => DataAnswer::Discard(sanitize(&reason, REASON_OCTETS_MAX)),
+            Decision::Quarantine(reason) => DataAnswer::Quarantine(sanitize(&reason, REASON_OCTETS_MAX)),
+            Decision::Disconnect(reply) => {
+                DataAnswer::Disconnect(check_reply("disconnect", &reply, &[4, 5])?)
+            }
+        })
+    }
+}
+
+pub(crate) struct AskRoute {
+    pub(crate) recipient: types::Address,
+}
+
+impl Ask for AskRoute {
+    const HOOK: Hook = Hook::Route;
+    type Answer = RouteAnswer;
+
+    async fn ask(
+        &self,
+        exports: &Exports,
+        store: &mut Store<State>,
+        instance: &Instance,
+    ) -> wasmtime::Result<RouteAnswer> {
+        use exports::route_hook::Decision;
+        let guest = found(&exports.route)?.load(&mut *store, instance)?;
+        Ok(match guest.call_on_route(store, &self.recipient).await? {
+            Decision::Next => RouteAnswer::Next,
+            Decision::Routed => RouteAnswer::Routed,
+            Decision::Hold(reason) => RouteAnswer::Hold(sanitize(&reason, REASON_OCTETS_MAX)),
+            Decision::Fail(reply) => RouteAnswer::Fail(check_reply("fail", &reply, &[5])?),
+        })
+    }
+}
+
+pub(crate) struct AskBounce {
+    pub(crate) recipient: types::Address,
+}
+
+impl Ask for AskBounce {
+    const HOOK: Hook = Hook::Bounce;
+    type Answer = BounceAnswer;
+
+    async fn ask(
+        &self,
+        exports: &Exports,
+        store: &mut Store<State>,
+        instance: &Instance,
+    ) -> wasmtime::Result<BounceAnswer> {
+        use exports::bounce_hook::Decision;
+        let guest = found(&exports.bounce)?.load(&mut *store, instance)?;
+        Ok(match guest.call_on_bounce(store, &self.recipient).await? {
+            Decision::Next => BounceAnswer::Next,
+            Decision::Notify => BounceAnswer::Notify,
+            Decision::Silent => BounceAnswer::Silent,
+            Decision::Retry(after_ms) => BounceAnswer::Retry(after_ms),
+            Decision::Reroute => BounceAnswer::Reroute,
+            Decision::Fail => BounceAnswer::Fail,
+        })
+    }
+}
+
+/// A reply of one of those classes, made harmless. Its enhanced code must be of the same class (RFC 3463 3.1).
+fn check_reply(decision: &str, reply: &types::Reply, classes: &[u16]) -> Result<Reply, Stop> {
+    let bad = |what: String| Stop::BadVerdict(format!("{decision} with {what}"));
+    let class = reply.code / 100;
+    if !classes.contains(&class) {
+        return Err(bad(format!("the reply code {}", reply.code)));
+    }
+    let (first, subject, detail) = reply.enhanced.unwrap_or((class as u8, 7, 1));
+    if u16::from(first) != class || subject > 999 || detail > 999 {
+        return Err(bad(format!("the enhanced code {first}.{subject}.{detail} for {}", reply.code)));
+    }
+    let text = sanitize(&reply.text, REPLY_LINE_OCTETS_MAX);
+    let text = if text.trim().is_empty() { "Refused by a mail filter" } else { text.trim() };
+    Ok(Reply::new(reply.code, EnhancedCode(first, subject, detail), text))
+}
+
+fn check_account(account: String) -> Result<String, Stop> {
+    if account.is_empty() || account.len() > ACCOUNT_OCTETS_MAX || account.chars().any(is_unsafe) {
+        return Err(Stop::BadVerdict(
+            "allow with an account name that is empty, too long or has control characters".to_owned(),
+        ));
+    }
+    Ok(account)
+}
+
+pub(crate) fn address(mailbox: &Mailbox) -> types::Address {
+    types::Address { local: mailbox.local().to_owned(), domain: mailbox.domain().as_str().to_owned() }
+}
+
+pub(crate) fn parameters(parameters: &[Parameter]) -> Vec<types::Param> {
+    parameters.iter().map(|(name, value)| types::Param { name: name.clone(), value: value.clone() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(code: u16, enhanced: Option<(u8, u16, u16)>, text: &str) -> types::Reply {
+        types::Reply { code, enhanced, text: text.to_owned() }
+    }
+
+    #[test]
+    fn the_code_must_be_of_the_decisions_class() {
+        for (code, classes) in [(250, &[5][..]), (450, &[5]), (550, &[4]), (0, &[5]), (600, &[5, 4])] {
+            assert!(check_reply("reject", &reply(code, None, "no"), classes).is_err(), "{code}");
+        }
+        assert!(check_reply("reject", &reply(550, Some((4, 7, 1)), "no"), &[5]).is_err());
+        assert!(check_reply("reject", &reply(550, Some((5, 1_000, 1)), "no"), &[5]).is_err());
+    }
+
+    #[test]
+    fn a_reply_is_made_harmless() {
+        let checked = check_reply("reject", &reply(550, None, "no\r\n250 yes"), &[5]).unwrap();
+        assert_eq!(checked.to_string(), "550 5.7.1 no  250 yes");
+    }
+}

@@ -1,0 +1,179 @@
+//! The one engine of the process: compiler, instance pool, linker, epoch thread.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::EngineSettings;
+use crate::bindings::EveryHook;
+use crate::state::State;
+use crate::ticker::Ticker;
+use crate::wasi;
+
+/// Core instances, tables and memories that one component may consist of. A component of one language has one memory
+/// and three or four core instances; interpreters have a few more.
+const CORE_INSTANCES_PER_CALL: u32 = 16;
+const TABLES_PER_CALL: u32 = 8;
+const MEMORIES_PER_CALL: u32 = 2;
+/// Native stack of a guest, and of the fiber that it runs on together with the host functions that it calls.
+const WASM_STACK_OCTETS: usize = 256 << 10;
+const ASYNC_STACK_OCTETS: usize = 512 << 10;
+/// Memory that a slot keeps between two calls. With a page scan only touched pages are reset, so much is cheap;
+/// without, all of it would be written anew each time.
+const KEEP_OCTETS_WITH_SCAN: usize = 4 << 20;
+const KEEP_OCTETS_WITHOUT_SCAN: usize = 64 << 10;
+const TABLE_KEEP_OCTETS: usize = 64 << 10;
+const WARM_SLOTS_MAX: u32 = 64;
+const BACKTRACE_FRAMES_MAX: usize = 20;
+/// Compiled components that are remembered, so that loads which fail again and again do not pile them up.
+const COMPILED_MAX: usize = 64;
+
+/// The engine that runs plugins. One per process; clones share it.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<State>,
+    ticker: Ticker,
+    slots: Semaphore,
+    /// Components of the last load, so that a reload compiles only what changed. Pruned by each load.
+    compiled: Mutex<HashMap<Digest, Component>>,
+    settings: EngineSettings,
+    is_pooling: bool,
+}
+
+/// SHA-256 of a component's file.
+pub(crate) type Digest = [u8; 32];
+
+/// The engine could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Neither the pool nor the plain allocator works here.
+    #[error("the plugin engine does not start on this machine: {0}")]
+    Unsupported(String),
+    /// The epoch thread could not be started.
+    #[error("the thread that limits the run time of plugins does not start: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Engine {
+    /// Sets up compiler and pool. The pool reserves address space (no memory): about 4 GiB for each concurrent call.
+    /// Where that is refused, for example by `ulimit -v`, instances are made on demand, which costs about 30 µs a call.
+    pub fn new(settings: &EngineSettings) -> Result<Engine, EngineError> {
+        let unsupported = |error: wasmtime::Error| EngineError::Unsupported(format!("{error:#}"));
+        let (wasmtime, is_pooling) = match wasmtime::Engine::new(&config(Some(pool(settings)))) {
+            Ok(engine) => (engine, true),
+            Err(error) => {
+                tracing::warn!(target: "hooks", error = %format!("{error:#}"), "no instance pool: instances are made on demand");
+                (wasmtime::Engine::new(&config(None)).map_err(unsupported)?, false)
+            }
+        };
+        let mut linker = Linker::new(&wasmtime);
+        wasi::add_to_linker(&mut linker).map_err(unsupported)?;
+        EveryHook::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(unsupported)?;
+        Ok(Engine(Arc::new(Inner {
+            ticker: Ticker::start(wasmtime.weak())?,
+            slots: Semaphore::new(settings.concurrent_calls_max as usize),
+            wasmtime,
+            linker,
+            compiled: Mutex::default(),
+            settings: *settings,
+            is_pooling,
+        })))
+    }
+
+    /// True when instances come out of the pool.
+    pub fn is_pooling(&self) -> bool {
+        self.0.is_pooling
+    }
+
+    /// The settings it was made with.
+    pub(crate) fn settings(&self) -> &EngineSettings {
+        &self.0.settings
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.0.wasmtime
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<State> {
+        &self.0.linker
+    }
+
+    pub(crate) fn ticker(&self) -> &Ticker {
+        &self.0.ticker
+    }
+
+    /// A slot for one call; none when all stay taken for that long.
+    pub(crate) async fn slot(&self, wait_max: Duration) -> Option<SemaphorePermit<'_>> {
+        match self.0.slots.try_acquire() {
+            Ok(permit) => Some(permit),
+            Err(_) => tokio::time::timeout(wait_max, self.0.slots.acquire()).await.ok()?.ok(),
+        }
+    }
+
+    /// The compiled form of a component; blocks for as long as compiling takes.
+    pub(crate) fn compile(&self, digest: &Digest, wasm: &[u8]) -> wasmtime::Result<Component> {
+        let known = self.0.compiled.lock().get(digest).cloned();
+        if let Some(component) = known {
+            return Ok(component);
+        }
+        let component = Component::new(&self.0.wasmtime, wasm)?;
+        let mut compiled = self.0.compiled.lock();
+        if compiled.len() >= COMPILED_MAX {
+            compiled.clear();
+        }
+        compiled.insert(*digest, component.clone());
+        Ok(component)
+    }
+
+    /// Forgets every compiled component but these.
+    pub(crate) fn retain(&self, digests: &[Digest]) {
+        self.0.compiled.lock().retain(|digest, _| digests.contains(digest));
+    }
+}
+
+fn config(pool: Option<PoolingAllocationConfig>) -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    config.concurrency_support(false);
+    config.max_wasm_stack(WASM_STACK_OCTETS);
+    config.async_stack_size(ASYNC_STACK_OCTETS);
+    config.wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES_MAX));
+    if let Some(pool) = pool {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    }
+    config
+}
+
+fn pool(settings: &EngineSettings) -> PoolingAllocationConfig {
+    let calls = settings.concurrent_calls_max;
+    let keep = if PoolingAllocationConfig::is_pagemap_scan_available() {
+        KEEP_OCTETS_WITH_SCAN
+    } else {
+        KEEP_OCTETS_WITHOUT_SCAN
+    };
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(calls);
+    pool.total_core_instances(calls.saturating_mul(CORE_INSTANCES_PER_CALL));
+    pool.total_memories(calls.saturating_mul(MEMORIES_PER_CALL));
+    pool.total_tables(calls.saturating_mul(TABLES_PER_CALL));
+    pool.total_stacks(calls.saturating_add(1));
+    pool.max_core_instances_per_component(CORE_INSTANCES_PER_CALL);
+    pool.max_memories_per_component(MEMORIES_PER_CALL);
+    pool.max_tables_per_component(TABLES_PER_CALL);
+    pool.max_memory_size(settings.memory_octets_max);
+    pool.table_elements(settings.table_elements_max);
+    pool.linear_memory_keep_resident(keep);
+    pool.table_keep_resident(TABLE_KEEP_OCTETS);
+    pool.pagemap_scan(Enabled::Auto);
+    pool.max_unused_warm_slots(WARM_SLOTS_MAX);
+    pool
+}

@@ -1,0 +1,50 @@
+//! The plugin host: WebAssembly components that decide what happens to mail, at six hooks.
+//!
+//! An [`Engine`] runs them, a [`Generation`] is one loaded set of them with its chains, a [`Call`] is what they see and
+//! change. This is the only crate that knows wasmtime.
+//!
+//! Invariant: each call runs in an instance of its own that is gone afterwards. Nothing a plugin keeps in memory is
+//! seen by another call, and nothing has to be repaired after a trap.
+//!
+//! Invariant: a call ends. It is bounded in processor time, wall time, memory, tables, handles, host calls, octets read
+//! and handed over, DNS queries, log lines and metrics, and by each bound on its own.
+//!
+//! Invariant: a change to the mail is applied when the plugin answered what it may answer, and not at all otherwise.
+//! Each text of a plugin is checked before it gets into a reply, a header, an address, a log line or a metric.
+//!
+//! Invariant: a plugin can do what its settings grant. It has no file, no socket, no environment.
+//!
+//! Invariant: a failing plugin is data. Which answer stands for it is decided in one table, by the operator's policy.
+
+mod answer;
+mod ask;
+mod bindings;
+mod call;
+mod edits;
+mod engine;
+mod generation;
+mod hook;
+pub mod host;
+mod load;
+mod log_gate;
+pub mod metrics;
+mod plugin;
+mod policy;
+mod run;
+mod settings;
+mod state;
+mod ticker;
+mod wasi;
+
+pub use answer::{AuthAnswer, BounceAnswer, ConnectAnswer, DataAnswer, RcptAnswer, RouteAnswer, Verdict};
+pub use ask::Credential;
+pub use call::{
+    AttemptFacts, Call, FailureFacts, MessageContent, NOTES_OCTETS_MAX, Parameter, SessionFacts, SessionNotes,
+};
+pub use engine::{Engine, EngineError};
+pub use generation::{Generation, PluginInfo};
+pub use hook::Hook;
+pub use host::{Capabilities, DnsAnswer, DnsBackend, DnsError, KvBackend, KvError, Page, Taken};
+pub use load::LoadError;
+pub use policy::{Blame, FailureKind, RETRY_AFTER_MS};
+pub use settings::{EditGrant, EngineSettings, Grants, Limits, OnFailure, PluginSettings};

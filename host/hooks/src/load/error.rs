@@ -1,0 +1,263 @@
+//! Why plugins were not loaded: each error names the plugin, the file or setting, and the remedy.
+
+use std::io;
+use std::path::PathBuf;
+
+use baton_mail::text::sanitize;
+
+use crate::policy::{Failure, FailureKind};
+use crate::{Hook, PluginSettings};
+
+/// Octets of a plugin's own words in an error.
+const WORDS_OCTETS_MAX: usize = 512;
+
+/// One reason why the plugins of a load can not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The name is not one.
+    #[error(
+        "plugins.{plugin}: a plugin's name begins with a letter, has lower-case letters, digits and hyphens, at most 64, and is not \"shared\""
+    )]
+    Name {
+        /// The plugin.
+        plugin: String,
+    },
+    /// The name is used twice.
+    #[error("plugins.{plugin}: there are two plugins of that name; rename one")]
+    Duplicate {
+        /// The plugin.
+        plugin: String,
+    },
+    /// A limit is beyond that of the engine.
+    #[error(
+        "plugins.{plugin}.limits.{limit}: {value} is more than the engine allows ({max}); lower it, or raise the engine's limit and restart"
+    )]
+    Limit {
+        /// The plugin.
+        plugin: String,
+        /// The limit.
+        limit: &'static str,
+        /// What was set.
+        value: usize,
+        /// What is possible.
+        max: usize,
+    },
+    /// The file can not be read.
+    #[error("plugins.{plugin}.source: {path}: {source}")]
+    Unreadable {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is too large.
+    #[error(
+        "plugins.{plugin}.source: {path} has {octets} octets, more than the {octets_max} that are loaded; build it for size (opt-level = \"s\", strip, lto)"
+    )]
+    TooLarge {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        octets: u64,
+        /// The bound.
+        octets_max: u64,
+    },
+    /// The file is a core module.
+    #[error("plugins.{plugin}.source: {path} is not a component but a core module; build for wasm32-wasip2")]
+    CoreModule {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is no WebAssembly.
+    #[error(
+        "plugins.{plugin}.source: {path} is not a WebAssembly component; build for wasm32-wasip2 and name the .wasm file"
+    )]
+    NotWasm {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The component is not valid.
+    #[error("plugins.{plugin}.source: {path} does not compile: {detail}")]
+    Compile {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// What the compiler says.
+        detail: String,
+    },
+    /// The component needs an interface that there is not.
+    #[error(
+        "plugins.{plugin}.source: {path} imports {interface}, which this relay does not give to plugins; {remedy}"
+    )]
+    UnknownImport {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// The interface with its version.
+        interface: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The component exports a hook that there is not.
+    #[error(
+        "plugins.{plugin}.source: {path} exports {interface}, a hook that this relay does not know; upgrade the relay, or rebuild the plugin without it"
+    )]
+    UnknownExport {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// The interface with its version.
+        interface: String,
+    },
+    /// The component was built for another version of the contract.
+    #[error(
+        "plugins.{plugin}.source: {path} was built for {interface}, this relay offers version {offered}; rebuild it with the SDK of this relay"
+    )]
+    Version {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// The interface with the version that the component has.
+        interface: String,
+        /// The version of the relay.
+        offered: &'static str,
+    },
+    /// An interface has another shape than the contract says.
+    #[error(
+        "plugins.{plugin}.source: {path} does not fit the contract: {detail}; rebuild it with the SDK of this relay"
+    )]
+    Mismatch {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// Which interface and function, and how they differ.
+        detail: String,
+    },
+    /// The component lacks a hook of the settings.
+    #[error(
+        "plugins.{plugin}.hooks: {path} has no {hook} hook (it exports {exported}); remove \"{hook}\" from hooks, or export baton:relay/{interface} in the plugin"
+    )]
+    MissingHook {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// The hook.
+        hook: Hook,
+        /// The interface that is missing.
+        interface: &'static str,
+        /// The hooks that are there.
+        exported: String,
+    },
+    /// The component has no hook at all.
+    #[error(
+        "plugins.{plugin}.source: {path} exports no hook, so it would never be asked; export one, for example baton:relay/rcpt-hook"
+    )]
+    NoHook {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The plugin does not like its settings.
+    #[error("plugins.{plugin}.config{path}: {message}")]
+    Config {
+        /// The plugin.
+        plugin: String,
+        /// The setting, with a dot in front; empty for all of it.
+        path: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// Init failed.
+    #[error("plugins.{plugin}: init failed ({kind}): {detail}")]
+    Init {
+        /// The plugin.
+        plugin: String,
+        /// How.
+        kind: FailureKind,
+        /// The details.
+        detail: String,
+    },
+    /// The order names a plugin that is not asked at that hook.
+    #[error("order.{hook}: \"{plugin}\" is {what}; remove it there")]
+    Order {
+        /// The hook.
+        hook: Hook,
+        /// The plugin.
+        plugin: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The order leaves out a plugin that has the hook.
+    #[error(
+        "order.{hook}: plugin \"{plugin}\" has this hook but is not in the list, so it would not be asked; add it, or leave \"{hook}\" out of plugins.{plugin}.hooks"
+    )]
+    LeftOut {
+        /// The hook.
+        hook: Hook,
+        /// The plugin.
+        plugin: String,
+    },
+    /// The relay is shutting down.
+    #[error("loading plugins was interrupted: {detail}")]
+    Interrupted {
+        /// By what.
+        detail: String,
+    },
+}
+
+impl LoadError {
+    pub(super) fn unreadable(settings: &PluginSettings, source: io::Error) -> LoadError {
+        LoadError::Unreadable { plugin: settings.name.clone(), path: settings.source.clone(), source }
+    }
+
+    pub(super) fn too_large(settings: &PluginSettings, octets: u64, octets_max: u64) -> LoadError {
+        LoadError::TooLarge {
+            plugin: settings.name.clone(),
+            path: settings.source.clone(),
+            octets,
+            octets_max,
+        }
+    }
+
+    pub(super) fn compile(settings: &PluginSettings, detail: String) -> LoadError {
+        LoadError::Compile { plugin: settings.name.clone(), path: settings.source.clone(), detail }
+    }
+
+    pub(super) fn mismatch(settings: &PluginSettings, detail: String) -> LoadError {
+        LoadError::Mismatch { plugin: settings.name.clone(), path: settings.source.clone(), detail }
+    }
+
+    pub(super) fn hook_mismatch(settings: &PluginSettings, hook: Hook, detail: String) -> LoadError {
+        LoadError::mismatch(settings, format!("the function of baton:relay/{}: {detail}", hook.interface()))
+    }
+
+    pub(super) fn init(settings: &PluginSettings, failure: &Failure) -> LoadError {
+        LoadError::Init { plugin: settings.name.clone(), kind: failure.kind, detail: failure.detail.clone() }
+    }
+
+    pub(super) fn config(settings: &PluginSettings, path: &str, message: &str) -> LoadError {
+        let path =
+            if path.is_empty() { String::new() } else { format!(".{}", sanitize(path, WORDS_OCTETS_MAX)) };
+        LoadError::Config {
+            plugin: settings.name.clone(),
+            path,
+            message: sanitize(message, WORDS_OCTETS_MAX),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What an operator sets: the engine's size, and per plugin its file, hooks, limits, grants and own config.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Hook;
+
+/// The size of the machine that runs plugins. One per process; a change needs a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Calls that run at once; further ones wait within their wall time. Each has a slot of the instance pool.
+    pub concurrent_calls_max: u32,
+    /// The largest memory that any plugin may be given, in octets.
+    pub memory_octets_max: usize,
+    /// The largest table that any plugin may be given, in elements.
+    pub table_elements_max: usize,
+    /// The largest component that is loaded, in octets. Compile time grows with it.
+    pub component_octets_max: u64,
+}
+
+impl Default for EngineSettings {
+    fn default() -> EngineSettings {
+        EngineSettings {
+            concurrent_calls_max: 256,
+            memory_octets_max: 256 << 20,
+            table_elements_max: 20_000,
+            component_octets_max: 32 << 20,
+        }
+    }
+}
+
+/// One plugin.
+#[derive(Clone, Debug)]
+pub struct PluginSettings {
+    /// Its name: lower-case letters, digits and hyphens, at most 64; unique; not `shared`.
+    pub name: String,
+    /// The component's file.
+    pub source: PathBuf,
+    /// The hooks it is asked at; all that it exports when none.
+    pub hooks: Option<Vec<Hook>>,
+    /// What happens when it fails.
+    pub on_failure: OnFailure,
+    /// What one call may use.
+    pub limits: Limits,
+    /// What it may do.
+    pub grants: Grants,
+    /// Its own settings, which it reads as JSON.
+    pub config: serde_json::Value,
+}
+
+/// What happens when a plugin fails: it traps, uses up a limit, or answers what it may not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// Ask the peer, or the queue, to try again later. Loses nothing and lets nothing through.
+    #[default]
+    Tempfail,
+    /// Go on as if the plugin had said `next`.
+    Open,
+    /// Refuse.
+    Closed,
+    /// Go on, and hold the message for an operator.
+    Quarantine,
+}
+
+impl OnFailure {
+    /// The name in settings and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OnFailure::Tempfail => "tempfail",
+            OnFailure::Open => "open",
+            OnFailure::Closed => "closed",
+            OnFailure::Quarantine => "quarantine",
+        }
+    }
+}
+
+/// What one call may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Time on the processor, in milliseconds.
+    pub cpu_ms: u32,
+    /// Time in all, waiting included, in milliseconds.
+    pub wall_ms: u32,
+    /// Linear memory, in octets.
+    pub memory_octets: usize,
+    /// Table elements.
+    pub table_elements: usize,
+    /// Calls of host functions.
+    pub host_calls_max: u32,
+    /// Octets that the plugin hands over in one call of a host function.
+    pub host_call_octets_max: usize,
+    /// Octets of messages and config that the plugin reads in one call of a hook.
+    pub read_octets_max: u64,
+    /// Handles (buckets, streams) that are open at once.
+    pub handles_max: usize,
+    /// DNS queries.
+    pub dns_queries_max: u32,
+    /// Log records in a second, over all calls.
+    pub log_lines_per_s: u32,
+    /// Octets of a log record.
+    pub log_line_octets_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            cpu_ms: 20,
+            wall_ms: 5_000,
+            memory_octets: 64 << 20,
+            table_elements: 20_000,
+            host_calls_max: 10_000,
+            host_call_octets_max: 4 << 20,
+            read_octets_max: 64 << 20,
+            handles_max: 256,
+            dns_queries_max: 64,
+            log_lines_per_s: 100,
+            log_line_octets_max: 8 << 10,
+        }
+    }
+}
+
+/// What a plugin may do beyond reading and deciding. Nothing by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Grants {
+    /// Which parts of a message it may change.
+    pub edit: Vec<EditGrant>,
+    /// Its `accept` at the rcpt hook lets a recipient in that the relay would refuse.
+    pub relay: bool,
+    /// Where it may send: `*`, `mx`, `host:PATTERN`, or the name of a next hop of the settings.
+    pub route: Vec<String>,
+    /// The buckets it may open; those that begin with `shared/` are shared between plugins.
+    pub kv: Vec<String>,
+    /// It may ask the DNS.
+    pub dns: bool,
+}
+
+/// A part of a message that a plugin may be allowed to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EditGrant {
+    /// Header fields.
+    Headers,
+    /// Recipients.
+    Recipients,
+    /// The return path.
+    Sender,
+}

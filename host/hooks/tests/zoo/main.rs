@@ -1,0 +1,9 @@
+//! The plugin host against a plugin that misbehaves on demand (`tests/plugins/zoo`).
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends by a panic")]
+
+mod capabilities;
+mod chains;
+mod edits;
+mod loading;
+mod matrix;
+mod support;

@@ -1,0 +1,190 @@
+//! {what a plugin can do wrong} × {hook} × {failure policy} → the answer of the table, nothing changed, all else well.
+
+use baton_hooks::{Hook, Limits, OnFailure};
+
+use crate::support::{Host, ask, call_at, everywhere, image, limits, zoo};
+
+const POLICIES: [OnFailure; 4] =
+    [OnFailure::Tempfail, OnFailure::Open, OnFailure::Closed, OnFailure::Quarantine];
+
+/// The table of the documentation, written down a second time.
+fn expected(hook: Hook, policy: OnFailure) -> &'static str {
+    match (hook, policy) {
+        (Hook::Connect, OnFailure::Tempfail | OnFailure::Quarantine) => "Tempfail 421 4.3.0",
+        (Hook::Connect, OnFailure::Closed) => "Reject 554 5.3.0",
+        (Hook::Auth, OnFailure::Tempfail | OnFailure::Quarantine) => "Tempfail 454 4.3.0",
+        (Hook::Auth, OnFailure::Closed) => "Deny 550 5.3.0",
+        (Hook::Rcpt | Hook::Data, OnFailure::Tempfail) => "Tempfail 451 4.3.0",
+        (Hook::Rcpt | Hook::Data, OnFailure::Closed) => "Reject 550 5.3.0",
+        (Hook::Route, OnFailure::Tempfail) => "Retry 300000",
+        (Hook::Route, OnFailure::Closed) => "Fail 550 5.3.0",
+        (Hook::Route, OnFailure::Quarantine) => "Hold",
+        (Hook::Bounce, OnFailure::Tempfail | OnFailure::Quarantine) => "Retry 300000",
+        (Hook::Bounce, OnFailure::Closed) => "Fail",
+        (Hook::Rcpt | Hook::Data, OnFailure::Quarantine) | (_, OnFailure::Open) => "Next",
+    }
+}
+
+/// The debug form of an answer, cut down to what the table says.
+fn brief(answer: &str) -> String {
+    let name: String = answer.chars().take_while(char::is_ascii_alphabetic).collect();
+    let number = |key: &str| {
+        let rest = answer.split_once(key)?.1;
+        Some(rest.chars().take_while(char::is_ascii_digit).collect::<String>())
+    };
+    let enhanced = answer.split_once("EnhancedCode(").and_then(|(_, rest)| rest.split_once(')'));
+    match (number("code: "), enhanced, number("after_ms: ").or_else(|| number("Retry("))) {
+        (Some(code), Some((enhanced, _)), _) => format!("{name} {code} {}", enhanced.replace(", ", ".")),
+        (_, _, Some(after_ms)) => format!("{name} {after_ms}"),
+        _ => name,
+    }
+}
+
+/// Every hook and policy with one behaviour that must fail, and after each failure a tame plugin on the same engine.
+async fn check_failure(behaviour: &str, kind: &str, limits: Limits, hooks: &[Hook]) {
+    let host = Host::new();
+    let tame = host.load(&[zoo(everywhere("next"))]).await;
+    let mut failures = 0.0;
+    for policy in POLICIES {
+        let mut wild = zoo(everywhere(behaviour));
+        wild.name = "wild".to_owned();
+        wild.on_failure = policy;
+        wild.limits = limits;
+        let generation = host.load(&[wild]).await;
+        for hook in hooks.iter().copied() {
+            let mut call = call_at(hook);
+            let before = image(&call);
+            let answer = ask(&generation, hook, &mut call).await;
+            assert_eq!(brief(&answer), expected(hook, policy), "{behaviour} at {hook}, {policy:?}: {answer}");
+            let is_held = call.quarantine.take().is_some();
+            let holds =
+                policy == OnFailure::Quarantine && matches!(hook, Hook::Rcpt | Hook::Data | Hook::Route);
+            assert_eq!(is_held, holds, "{behaviour} at {hook}, {policy:?}");
+            assert_eq!(image(&call), before, "{behaviour} at {hook} left something behind");
+            assert_eq!(ask(&tame, hook, &mut call_at(hook)).await, "Next", "after {behaviour} at {hook}");
+            failures += 1.0;
+        }
+    }
+    let counted = |hook: &Hook| {
+        host.metric(&format!("baton_hooks_failures_total{{plugin=\"wild\",hook=\"{hook}\",kind=\"{kind}\"}}"))
+    };
+    assert_eq!(hooks.iter().map(counted).sum::<f64>(), failures, "{behaviour} is counted as {kind}");
+}
+
+#[tokio::test]
+async fn trap() {
+    check_failure("trap", "trap", limits(), &Hook::ALL).await;
+}
+
+#[tokio::test]
+async fn panic() {
+    check_failure("panic", "trap", limits(), &Hook::ALL).await;
+}
+
+#[tokio::test]
+async fn endless_loop() {
+    check_failure("loop", "cpu-budget", Limits { cpu_ms: 5, ..limits() }, &Hook::ALL).await;
+}
+
+#[tokio::test]
+async fn memory_bomb() {
+    check_failure("memory", "memory", limits(), &Hook::ALL).await;
+}
+
+#[tokio::test]
+async fn stack_overflow() {
+    check_failure("stack", "trap", limits(), &Hook::ALL).await;
+}
+
+#[tokio::test]
+async fn handle_leak() {
+    check_failure("handles", "handles", limits(), &Hook::ALL).await;
+}
+
+#[tokio::test]
+async fn host_call_flood() {
+    check_failure("flood", "host-calls", Limits { cpu_ms: 10_000, ..limits() }, &Hook::ALL).await;
+}
+
+#[tokio::test]
+async fn oversized_host_call() {
+    check_failure("big", "host-calls", Limits { cpu_ms: 10_000, ..limits() }, &Hook::ALL).await;
+}
+
+#[tokio::test]
+async fn waiting_for_ever() {
+    check_failure("sleep", "wall-time", Limits { wall_ms: 20, ..limits() }, &Hook::ALL).await;
+}
+
+/// The bounce hook has no reply that could be of the wrong class.
+#[tokio::test]
+async fn bad_verdict() {
+    let hooks = [Hook::Connect, Hook::Auth, Hook::Rcpt, Hook::Data, Hook::Route];
+    check_failure("wrong-class", "bad-verdict", limits(), &hooks).await;
+}
+
+#[tokio::test]
+async fn edits_before_a_trap() {
+    check_failure("edit-then-trap", "trap", limits(), &Hook::ALL).await;
+}
+
+/// No failure: the reply is made harmless and counts.
+#[tokio::test]
+async fn line_breaks_in_a_reply() {
+    let host = Host::new();
+    let generation = host.load(&[zoo(everywhere("crlf"))]).await;
+    for hook in [Hook::Connect, Hook::Auth, Hook::Rcpt, Hook::Data, Hook::Route] {
+        let answer = ask(&generation, hook, &mut call_at(hook)).await;
+        assert!(answer.contains("text: \"no  250 yes\""), "{hook}: {answer}");
+    }
+    assert_eq!(ask(&generation, Hook::Bounce, &mut call_at(Hook::Bounce)).await, "Fail");
+}
+
+/// No failure either: every forgery is refused, and the plugin is told so.
+#[tokio::test]
+async fn forged_fields() {
+    let host = Host::new();
+    let generation = host.load(&[zoo(everywhere("forge"))]).await;
+    for hook in Hook::ALL {
+        let mut call = call_at(hook);
+        let before = image(&call);
+        assert_eq!(ask(&generation, hook, &mut call).await, "Next", "{hook}");
+        assert_eq!(image(&call), before, "{hook}");
+    }
+    assert_eq!(host.metric("baton_hooks_refused_edits_total{plugin=\"zoo\"}"), 6.0 * 17.0);
+}
+
+/// No failure: what is too much is dropped and counted.
+#[tokio::test]
+async fn log_flood() {
+    let host = Host::standing_still();
+    let generation = host.load(&[zoo(everywhere("logs"))]).await;
+    for hook in Hook::ALL {
+        assert_eq!(ask(&generation, hook, &mut call_at(hook)).await, "Next", "{hook}");
+    }
+    let dropped = host.metric("baton_hooks_dropped_lines_total{plugin=\"zoo\"}");
+    assert_eq!(dropped, 6.0 * 1_000.0 - 100.0);
+}
+
+/// A spinning plugin gives the thread back every tick, so that other sessions on it go on.
+#[tokio::test(flavor = "current_thread")]
+async fn a_spinning_plugin_lets_others_run() {
+    let host = Host::new();
+    let mut wild = zoo(everywhere("loop"));
+    wild.limits.cpu_ms = 50;
+    let generation = host.load(&[wild]).await;
+    let turns = std::cell::Cell::new(0);
+    let neighbour = async {
+        loop {
+            turns.set(turns.get() + 1);
+            tokio::task::yield_now().await;
+        }
+    };
+    let mut call = call_at(Hook::Data);
+    tokio::select! {
+        biased;
+        answer = ask(&generation, Hook::Data, &mut call) => assert_eq!(brief(&answer), "Tempfail 451 4.3.0"),
+        () = neighbour => {}
+    }
+    assert!(turns.get() >= 10, "the neighbour had {} turns", turns.get());
+}

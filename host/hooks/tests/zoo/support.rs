@@ -1,0 +1,328 @@
+//! An engine, the zoo's settings, and services that live in memory.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_hooks::host::{Capabilities, DnsAnswer, DnsBackend, DnsError, KvBackend, KvError, Page, Taken};
+use baton_hooks::metrics::Metrics;
+use baton_hooks::{
+    AttemptFacts, Call, Credential, EditGrant, Engine, EngineSettings, FailureFacts, Generation, Grants,
+    Hook, Limits, MessageContent, OnFailure, PluginSettings, SessionFacts, SessionNotes,
+};
+use baton_mail::body::Content;
+use baton_mail::clock::ManualClock;
+use baton_mail::{
+    Envelope, FailureClass, Mailbox, MessageId, Origin, Phase, ReversePath, SessionId, SystemClock, UnixMs,
+};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+
+pub(crate) const MESSAGE: &str = "Received: from a\r\nSubject: =?utf-8?q?caf=C3=A9?=\r\nTo: Ann <ann@us.example>\r\nX-Old: 1\r\n\r\na needle\r\n";
+
+/// The component. Fails, and says what to do, when it was not built.
+pub(crate) fn zoo_path() -> PathBuf {
+    let folder = std::env::var_os("BATON_PLUGIN_DIR").map(PathBuf::from).unwrap_or_else(|| {
+        let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+        let target = target.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target"));
+        target.join("wasm32-wasip2/plugin")
+    });
+    let path = folder.join("baton_plugin_zoo.wasm");
+    assert!(
+        path.exists(),
+        "{} is missing; build it: cargo build --profile plugin --target wasm32-wasip2 -p baton-plugin-zoo",
+        path.display()
+    );
+    path
+}
+
+/// One process has one engine; each test is a process of its own, or shares nothing but the engine's address space.
+pub(crate) struct Host {
+    pub(crate) engine: Engine,
+    pub(crate) capabilities: Capabilities,
+}
+
+impl Host {
+    pub(crate) fn new() -> Host {
+        Host::with(&EngineSettings { concurrent_calls_max: 16, ..EngineSettings::default() })
+    }
+
+    pub(crate) fn with(settings: &EngineSettings) -> Host {
+        let capabilities = Capabilities {
+            kv: Arc::new(MemoryKv::default()),
+            dns: Arc::new(ScriptedDns),
+            clock: Arc::new(SystemClock),
+            metrics: Arc::new(Metrics::default()),
+        };
+        Host { engine: Engine::new(settings).unwrap(), capabilities }
+    }
+
+    /// A host whose time stands still, so that everything falls into one second.
+    pub(crate) fn standing_still() -> Host {
+        let mut host = Host::new();
+        host.capabilities.clock = Arc::new(ManualClock::new(UnixMs(1_000_000)));
+        host
+    }
+
+    pub(crate) async fn load(&self, plugins: &[PluginSettings]) -> Generation {
+        match Generation::load(&self.engine, 1, plugins, &HashMap::new(), &self.capabilities).await {
+            Ok(generation) => generation,
+            Err(errors) => {
+                panic!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+            }
+        }
+    }
+
+    pub(crate) async fn errors(
+        &self,
+        plugins: &[PluginSettings],
+        order: &HashMap<Hook, Vec<String>>,
+    ) -> Vec<String> {
+        match Generation::load(&self.engine, 1, plugins, order, &self.capabilities).await {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// The value of one line of the metrics; 0 when there is no such line.
+    pub(crate) fn metric(&self, line: &str) -> f64 {
+        let mut registry = prometheus_client::registry::Registry::default();
+        self.capabilities.metrics.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let found = text.lines().find_map(|have| have.strip_prefix(line)?.strip_prefix(' ')?.parse().ok());
+        found.unwrap_or(0.0)
+    }
+}
+
+/// Limits that are far enough for a loaded machine, and close enough for a quick test.
+pub(crate) fn limits() -> Limits {
+    Limits {
+        cpu_ms: 100,
+        wall_ms: 20_000,
+        memory_octets: 16 << 20,
+        host_calls_max: 20_000,
+        ..Limits::default()
+    }
+}
+
+/// The zoo under the name `zoo`, which may do everything.
+pub(crate) fn zoo(config: serde_json::Value) -> PluginSettings {
+    PluginSettings {
+        name: "zoo".to_owned(),
+        source: zoo_path(),
+        hooks: None,
+        on_failure: OnFailure::Tempfail,
+        limits: limits(),
+        grants: Grants {
+            edit: vec![EditGrant::Headers, EditGrant::Recipients, EditGrant::Sender],
+            relay: true,
+            route: vec!["*".to_owned()],
+            kv: vec!["zoo".to_owned()],
+            dns: true,
+        },
+        config,
+    }
+}
+
+/// A config with that behaviour at every hook.
+pub(crate) fn everywhere(behaviour: &str) -> serde_json::Value {
+    Hook::ALL
+        .into_iter()
+        .map(|hook| (hook.as_str().to_owned(), behaviour.into()))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+pub(crate) fn mailbox(text: &str) -> Mailbox {
+    text.parse().unwrap()
+}
+
+/// A call as it stands at that hook: one recipient, one message, one failure, where the hook has them.
+pub(crate) fn call_at(hook: Hook) -> Call {
+    let session = SessionFacts::new(SessionId(7), "relay".to_owned(), "192.0.2.1".parse().unwrap(), 4_000);
+    let mut call = Call::new(
+        Arc::new(SessionFacts { helo: Some("client.example".to_owned()), ..session }),
+        SessionNotes::default(),
+    );
+    if matches!(hook, Hook::Connect | Hook::Auth) {
+        return call;
+    }
+    let sender = ReversePath::Mailbox(mailbox("from@them.example"));
+    let id = MessageId::first_at(UnixMs(1_000));
+    call.envelope = Envelope::new(id, UnixMs(1_000), Duration::from_secs(3_600), sender, Origin::internal());
+    call.envelope.recipients.push(mailbox("ann@us.example").into());
+    call.recipient_parameters.push(vec![("NOTIFY".to_owned(), Some("NEVER".to_owned()))]);
+    if hook == Hook::Rcpt {
+        return call;
+    }
+    call.content = Some(MessageContent::new(Content::split(MESSAGE.into())));
+    if matches!(hook, Hook::Route | Hook::Bounce) {
+        call.attempt = Some(AttemptFacts { attempt: 2, age_ms: 5_000, last: None });
+    }
+    if hook == Hook::Bounce {
+        call.failure = Some(FailureFacts {
+            permanent: true,
+            phase: Phase::Rcpt,
+            class: FailureClass::Unknown,
+            remote_host: Some("mx.example".to_owned()),
+            reply: None,
+        });
+    }
+    call
+}
+
+/// Asks at one hook, and renders the answer.
+pub(crate) async fn ask(generation: &Generation, hook: Hook, call: &mut Call) -> String {
+    let rcpt = mailbox("ann@us.example");
+    match hook {
+        Hook::Connect => format!("{:?}", generation.connect(call).await.answer),
+        Hook::Auth => {
+            let credential = Credential::Password("secret".to_owned());
+            format!("{:?}", generation.auth(call, "PLAIN", "ann", credential).await.answer)
+        }
+        Hook::Rcpt => format!("{:?}", generation.rcpt(call, &rcpt, &[]).await.answer),
+        Hook::Data => format!("{:?}", generation.data(call).await.answer),
+        Hook::Route => format!("{:?}", generation.route(call, &rcpt).await.answer),
+        Hook::Bounce => format!("{:?}", generation.bounce(call, &rcpt).await.answer),
+    }
+}
+
+/// Everything of a call that a plugin could change.
+pub(crate) fn image(call: &Call) -> String {
+    let content = call.content.as_ref().map(MessageContent::content);
+    format!(
+        "{:?} {:?} {:?} {content:?} {:?} {:?} {} {:?} {:?}",
+        call.envelope,
+        call.sender_parameters,
+        call.recipient_parameters,
+        call.routes,
+        call.class,
+        call.relay_granted,
+        call.quarantine,
+        call.notes
+    )
+}
+
+/// Buckets in memory; time to live is not kept, as no test waits for it.
+#[derive(Default)]
+struct MemoryKv(Mutex<HashMap<(String, String), Vec<u8>>>);
+
+fn key_of(bucket: &str, key: &str) -> (String, String) {
+    (bucket.to_owned(), key.to_owned())
+}
+
+impl KvBackend for MemoryKv {
+    fn get<'a>(&'a self, bucket: &'a str, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, KvError>> {
+        async move { Ok(self.0.lock().get(&key_of(bucket, key)).cloned()) }.boxed()
+    }
+
+    fn set<'a>(
+        &'a self,
+        bucket: &'a str,
+        key: &'a str,
+        value: Vec<u8>,
+        _ttl_ms: Option<u64>,
+    ) -> BoxFuture<'a, Result<(), KvError>> {
+        self.0.lock().insert(key_of(bucket, key), value);
+        async { Ok(()) }.boxed()
+    }
+
+    fn set_if_absent<'a>(
+        &'a self,
+        bucket: &'a str,
+        key: &'a str,
+        value: Vec<u8>,
+        _ttl_ms: Option<u64>,
+    ) -> BoxFuture<'a, Result<bool, KvError>> {
+        let mut map = self.0.lock();
+        let is_absent = !map.contains_key(&key_of(bucket, key));
+        map.entry(key_of(bucket, key)).or_insert(value);
+        async move { Ok(is_absent) }.boxed()
+    }
+
+    fn compare_and_set<'a>(
+        &'a self,
+        bucket: &'a str,
+        key: &'a str,
+        expected: Option<Vec<u8>>,
+        value: Option<Vec<u8>>,
+        _ttl_ms: Option<u64>,
+    ) -> BoxFuture<'a, Result<bool, KvError>> {
+        let mut map = self.0.lock();
+        let fits = map.get(&key_of(bucket, key)) == expected.as_ref();
+        match value {
+            Some(value) if fits => drop(map.insert(key_of(bucket, key), value)),
+            None if fits => drop(map.remove(&key_of(bucket, key))),
+            _ => {}
+        }
+        async move { Ok(fits) }.boxed()
+    }
+
+    fn delete<'a>(&'a self, bucket: &'a str, key: &'a str) -> BoxFuture<'a, Result<(), KvError>> {
+        self.0.lock().remove(&key_of(bucket, key));
+        async { Ok(()) }.boxed()
+    }
+
+    fn increment<'a>(
+        &'a self,
+        bucket: &'a str,
+        key: &'a str,
+        delta: i64,
+        _ttl_ms: Option<u64>,
+    ) -> BoxFuture<'a, Result<i64, KvError>> {
+        let mut map = self.0.lock();
+        let value = map.entry(key_of(bucket, key)).or_default();
+        let sum = value.as_slice().try_into().map_or(0, i64::from_be_bytes) + delta;
+        *value = sum.to_be_bytes().to_vec();
+        async move { Ok(sum) }.boxed()
+    }
+
+    fn take<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: u32,
+        burst: u32,
+        _: u64,
+    ) -> BoxFuture<'a, Result<Taken, KvError>> {
+        async move { Ok(Taken { allowed: true, remaining: burst, retry_after_ms: 0 }) }.boxed()
+    }
+
+    fn scan<'a>(
+        &'a self,
+        bucket: &'a str,
+        prefix: &'a str,
+        _: Option<String>,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Page, KvError>> {
+        let map = self.0.lock();
+        let keys = map
+            .keys()
+            .filter(|(of, key)| of == bucket && key.starts_with(prefix))
+            .map(|(_, key)| key.clone());
+        let mut keys: Vec<String> = keys.collect();
+        keys.sort();
+        keys.truncate(limit as usize);
+        async move { Ok(Page { keys, cursor: None }) }.boxed()
+    }
+}
+
+/// 192.0.2.1 is listed on `list.example`; nothing else exists.
+struct ScriptedDns;
+
+impl DnsBackend for ScriptedDns {
+    fn lookup<'a>(&'a self, name: &'a str, rr_type: u16) -> BoxFuture<'a, Result<DnsAnswer, DnsError>> {
+        let is_listed = name == "1.2.0.192.list.example" && rr_type == 1;
+        let records = if is_listed { vec!["127.0.0.2".to_owned()] } else { Vec::new() };
+        let rcode = if is_listed { 0 } else { 3 };
+        async move { Ok(DnsAnswer { rcode, authenticated: false, ttl_s: 60, records }) }.boxed()
+    }
+
+    fn reverse_name(&self, address: IpAddr) -> BoxFuture<'_, Option<String>> {
+        async move { Some(format!("host-{address}.example")) }.boxed()
+    }
+}
