@@ -1,0 +1,82 @@
+//! The message at hand. It stays in the relay; nothing is copied but what is asked for.
+
+use crate::Refused;
+use crate::host::{CurrentHost, Host};
+
+/// Header and raw octets; only `data` may change the header (grant `edit = ["headers"]`).
+pub struct Message<'a> {
+    pub(crate) host: &'a CurrentHost,
+}
+
+impl Message<'_> {
+    /// Octets in all.
+    pub fn size(&self) -> u64 {
+        self.host.message_size()
+    }
+
+    /// Octets of the header, without the empty line.
+    pub fn header_size(&self) -> u64 {
+        self.host.message_header_size()
+    }
+
+    /// Why the header was not read: it has more or longer fields than the relay's limits allow. Then every header
+    /// getter answers as if there were no field.
+    pub fn too_complex(&self) -> Option<String> {
+        self.host.message_too_complex()
+    }
+
+    /// The first value of that name (any case), unfolded and decoded (RFC 2047).
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.host.message_header(name)
+    }
+
+    /// All values of that name, unfolded and decoded.
+    pub fn headers(&self, name: &str) -> Vec<String> {
+        self.host.message_headers(name)
+    }
+
+    /// The names of all fields, in order, with repetitions.
+    pub fn header_names(&self) -> Vec<String> {
+        self.host.message_header_names()
+    }
+
+    /// The first value of that name as it stands in the message.
+    pub fn raw_header(&self, name: &str) -> Option<Vec<u8>> {
+        self.host.message_raw_header(name)
+    }
+
+    /// The mailboxes of all fields of that name: display name, address.
+    pub fn addresses(&self, header: &str) -> Vec<(String, String)> {
+        self.host.message_addresses(header)
+    }
+
+    /// Raw octets, header included; at most 1 MiB at once.
+    pub fn read(&self, offset: u64, octets: u32) -> Vec<u8> {
+        self.host.message_read(offset, octets)
+    }
+
+    /// Where the needle (1 to 1,024 octets) stands first at or after `start`. The relay searches; nothing is copied.
+    pub fn find(&self, needle: &[u8], start: u64) -> Option<u64> {
+        self.host.message_find(needle, start)
+    }
+
+    /// Adds a field at the end of the header.
+    pub fn add_header(&self, name: &str, value: &str) -> Result<(), Refused> {
+        self.host.message_add_header(name, value)
+    }
+
+    /// Inserts a field before the field of that index (0 is the top).
+    pub fn insert_header(&self, index: u32, name: &str, value: &str) -> Result<(), Refused> {
+        self.host.message_insert_header(index, name, value)
+    }
+
+    /// Replaces the first field of that name and removes the others, or adds it. Returns how many there were.
+    pub fn set_header(&self, name: &str, value: &str) -> Result<u32, Refused> {
+        self.host.message_set_header(name, value)
+    }
+
+    /// Removes all fields of that name. Returns how many there were.
+    pub fn remove_header(&self, name: &str) -> Result<u32, Refused> {
+        self.host.message_remove_header(name)
+    }
+}
