@@ -1,0 +1,34 @@
+//! The way in: listeners and sessions. Drives the pure SMTP server machine of `baton-smtp` over sockets, asks the
+//! plugins, decides who may relay, and hands accepted messages to the queue.
+//!
+//! Invariant: a positive reply to the end of data is built by the store's `Accepted` token, or says that somebody
+//! decided to discard the message. There is no third way to say 250.
+//!
+//! Invariant: no transaction knows anything of the one before it. All its state lives in one `Draft`, and a draft is
+//! made by MAIL and dropped with the transaction.
+//!
+//! Invariant: without a relay network, an account, a local domain or a plugin with the grant, a recipient is refused.
+//! No exemption by address exists for anything else, the framing rules least of all.
+//!
+//! Invariant: a session that waits holds no buffer, no transaction it did not begin, and one timer.
+//!
+//! Invariant: no credential is logged, recorded or kept longer than the call which judges it.
+//!
+//! Deliberately absent: TLS, delivery, and any import of `baton-outbound`.
+
+mod admission;
+mod limits;
+mod listener;
+mod log;
+pub mod metrics;
+mod policy;
+mod replies;
+mod session;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+pub use listener::{BindError, Inbound, InboundDeps};
+pub use policy::{Deadlines, Policy, TooComplexPolicy};
+pub use settings::{InboundSettings, ListenerKind, ListenerSettings};

@@ -1,0 +1,135 @@
+//! Everything that the listeners and sessions tell the operator, one function each.
+
+use std::net::SocketAddr;
+
+use baton_mail::{Envelope, Mailbox, MessageId, Reply, ReversePath, SessionId};
+use tracing::{debug, error, info, warn};
+
+/// A listener takes connections.
+pub(crate) fn listening(listener: &str, address: SocketAddr) {
+    info!(target: "listener", listener, %address, "listening");
+}
+
+/// No connection can be taken just now.
+pub(crate) fn accept_failed(listener: &str, error: &std::io::Error, pause_ms: u64) {
+    warn!(target: "listener", listener, %error, pause_ms, "can not take connections; waiting");
+}
+
+/// A connection was turned away.
+pub(crate) fn turned_away(listener: &str, peer: SocketAddr, bound: &str) {
+    debug!(target: "listener", listener, %peer, bound, "too many sessions");
+}
+
+/// The listeners are closed, and sessions run on.
+pub(crate) fn draining(sessions: usize, drain_s: u64) {
+    info!(target: "listener", sessions, drain_s, "no new mail; running transactions may end");
+}
+
+/// Some sessions did not end in time.
+pub(crate) fn drain_incomplete(sessions: usize) {
+    warn!(target: "listener", sessions, "sessions did not end in time and are cut");
+}
+
+/// A session began.
+pub(crate) fn opened(session: SessionId, listener: &str, peer: SocketAddr) {
+    debug!(target: "session", %session, listener, %peer, "session open");
+}
+
+/// A session ended.
+pub(crate) fn closed(session: SessionId, how: &str, accepted: u32) {
+    debug!(target: "session", %session, how, accepted, "session closed");
+}
+
+/// The machine and its driver disagree: a defect. The session ends.
+pub(crate) fn misused(session: SessionId, error: &dyn std::fmt::Display) {
+    error!(target: "session", %session, %error, "defect: the protocol machine refused an answer");
+}
+
+/// A client was refused before its first command.
+pub(crate) fn connection_refused(session: SessionId, peer: SocketAddr, by: &str, reply: &Reply) {
+    info!(target: "session", %session, %peer, by, %reply, "connection refused");
+}
+
+/// A client authenticated.
+pub(crate) fn authenticated(session: SessionId, account: &str, mechanism: &str) {
+    info!(target: "session", %session, account, mechanism, "authenticated");
+}
+
+/// A client failed to authenticate. The name it tried is not logged: it may be a password typed in the wrong place.
+pub(crate) fn authentication_failed(session: SessionId, mechanism: &str, reply: &Reply, failures: u32) {
+    info!(target: "session", %session, mechanism, %reply, failures, "authentication refused");
+}
+
+/// A transaction could not begin.
+pub(crate) fn mail_refused(session: SessionId, reply: &Reply) {
+    info!(target: "session", %session, %reply, "sender refused");
+}
+
+/// A recipient was refused.
+pub(crate) fn recipient_refused(
+    session: SessionId,
+    message: MessageId,
+    recipient: &Mailbox,
+    by: &str,
+    reply: &Reply,
+) {
+    info!(target: "session", %session, %message, %recipient, by, %reply, "recipient refused");
+}
+
+/// A message was refused.
+pub(crate) fn message_refused(session: SessionId, message: MessageId, by: &str, reply: &Reply) {
+    info!(target: "session", %session, %message, by, %reply, "message refused");
+}
+
+/// A message was thrown away.
+pub(crate) fn message_discarded(session: SessionId, message: MessageId, by: &str, reason: &str) {
+    info!(target: "session", %session, %message, by, reason, "message discarded");
+}
+
+/// What is told of an accepted message; taken before the message moves into the queue.
+pub(crate) struct AcceptedSummary {
+    /// The message.
+    pub(crate) id: MessageId,
+    /// Octets with trace fields.
+    pub(crate) size: u64,
+    /// How many recipients it has.
+    pub(crate) recipients: usize,
+    /// Why it waits for an operator.
+    pub(crate) hold: Option<String>,
+    sender: ReversePath,
+    first: Option<Mailbox>,
+}
+
+impl AcceptedSummary {
+    /// The summary of a message.
+    pub(crate) fn of(envelope: &Envelope) -> AcceptedSummary {
+        AcceptedSummary {
+            id: envelope.id,
+            size: envelope.size,
+            recipients: envelope.recipients.len(),
+            hold: envelope.hold.clone(),
+            sender: envelope.sender.clone(),
+            first: envelope.recipients.first().map(|recipient| recipient.address.clone()),
+        }
+    }
+}
+
+/// A message is in the queue.
+pub(crate) fn message_accepted(session: SessionId, accepted: &AcceptedSummary) {
+    info!(
+        target: "session",
+        %session,
+        message = %accepted.id,
+        sender = %accepted.sender,
+        recipient = accepted.first.as_ref().map(tracing::field::display),
+        recipients = accepted.recipients,
+        size = accepted.size,
+        hold = accepted.hold.as_deref(),
+        "message accepted"
+    );
+}
+
+/// The checks of a message's structure did not end: a defect. The message is treated as too complex.
+pub(crate) fn check_failed(session: SessionId, message: MessageId, error: &dyn std::fmt::Display) {
+    error!(target: "session", %session, %message, %error, "defect: the structure check failed");
+}

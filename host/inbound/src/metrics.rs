@@ -1,0 +1,133 @@
+//! Metrics of the listeners and sessions. Every label has a fixed, small set of values.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// One listener, by its name in the settings.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ListenerLabel {
+    /// The name.
+    pub listener: String,
+}
+
+/// Why a connection was turned away.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TurnedAwayLabel {
+    /// The listener's name.
+    pub listener: String,
+    /// The bound that was reached.
+    pub bound: &'static str,
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RejectionLabel {
+    /// The stage: connect, auth, mail, rcpt or data.
+    pub stage: &'static str,
+    /// The class of the code: 4xx or 5xx.
+    pub class: &'static str,
+}
+
+/// All metrics of this crate.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Sessions open now.
+    pub sessions_open: Family<ListenerLabel, Gauge>,
+    /// Sessions begun.
+    pub sessions: Family<ListenerLabel, Counter>,
+    /// Connections turned away before a session began.
+    pub turned_away: Family<TurnedAwayLabel, Counter>,
+    /// Failed calls of accept, such as for want of file descriptors.
+    pub accept_errors: Counter,
+    /// Messages put into the queue.
+    pub messages_accepted: Counter,
+    /// Messages put into the queue to wait for an operator.
+    pub messages_quarantined: Counter,
+    /// Messages thrown away because a plugin decided so.
+    pub messages_discarded: Counter,
+    /// Octets of accepted messages.
+    pub accepted_octets: Counter,
+    /// Recipients of accepted messages.
+    pub recipients_accepted: Counter,
+    /// Commands and messages refused by us or by a plugin.
+    pub rejections: Family<RejectionLabel, Counter>,
+    /// Sessions ended because a deadline passed.
+    pub deadlines_passed: Counter,
+    /// Seconds from the last octet of content to the reply.
+    pub data_seconds: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics {
+            sessions_open: Family::default(),
+            sessions: Family::default(),
+            turned_away: Family::default(),
+            accept_errors: Counter::default(),
+            messages_accepted: Counter::default(),
+            messages_quarantined: Counter::default(),
+            messages_discarded: Counter::default(),
+            accepted_octets: Counter::default(),
+            recipients_accepted: Counter::default(),
+            rejections: Family::default(),
+            deadlines_passed: Counter::default(),
+            data_seconds: Histogram::new(DATA_SECONDS_BUCKETS),
+        }
+    }
+}
+
+impl Metrics {
+    /// Names all metrics in `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("baton_listener_sessions_open", "Sessions open now", self.sessions_open.clone());
+        registry.register("baton_listener_sessions", "Sessions begun", self.sessions.clone());
+        registry.register("baton_listener_turned_away", "Connections turned away", self.turned_away.clone());
+        registry.register("baton_listener_accept_errors", "Failed accept calls", self.accept_errors.clone());
+        registry.register(
+            "baton_session_messages_accepted",
+            "Messages queued",
+            self.messages_accepted.clone(),
+        );
+        registry.register(
+            "baton_session_messages_quarantined",
+            "Messages held",
+            self.messages_quarantined.clone(),
+        );
+        registry.register(
+            "baton_session_messages_discarded",
+            "Messages discarded",
+            self.messages_discarded.clone(),
+        );
+        registry.register("baton_session_accepted_octets", "Octets queued", self.accepted_octets.clone());
+        registry.register(
+            "baton_session_recipients_accepted",
+            "Recipients queued",
+            self.recipients_accepted.clone(),
+        );
+        registry.register("baton_session_rejections", "Refusals by stage and class", self.rejections.clone());
+        registry.register(
+            "baton_session_deadlines_passed",
+            "Sessions that were too slow",
+            self.deadlines_passed.clone(),
+        );
+        registry.register(
+            "baton_session_data_seconds",
+            "From end of data to the reply",
+            self.data_seconds.clone(),
+        );
+    }
+
+    /// Counts a refusal.
+    pub(crate) fn count_rejection(&self, stage: &'static str, is_permanent: bool) {
+        let class = if is_permanent { "5xx" } else { "4xx" };
+        self.rejections.get_or_create(&RejectionLabel { stage, class }).inc();
+    }
+}
+
+/// From a sync on a quiet disk to the time at which clients give up.
+const DATA_SECONDS_BUCKETS: [f64; 12] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 10.0, 60.0];

@@ -1,0 +1,108 @@
+//! Every reply in the relay's own words, in one place.
+
+use baton_mail::header::TooComplex;
+use baton_mail::{EnhancedCode, MessageId, Reply};
+
+/// Why the relay itself refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Too many sessions.
+    Crowded,
+    /// The relay is about to stop.
+    Stopping,
+    /// An answer of ours took too long.
+    Late,
+    /// MAIL without AUTH on a submission listener (RFC 4954 6).
+    AuthenticationRequired,
+    /// No plugin knows the credentials.
+    BadCredentials,
+    /// Nobody can judge credentials.
+    AuthenticationUnavailable,
+    /// One failed AUTH too many.
+    TooManyFailures,
+    /// All sessions together hold too much content.
+    Memory,
+    /// The recipient's domain is foreign and nothing allows it.
+    RelayDenied,
+    /// The local part names a way on.
+    RouteDenied,
+    /// Plugins put more recipients in the place of few than the queue takes.
+    TooManyRecipients,
+    /// More `Received` fields than a message collects without a loop.
+    Loop,
+    /// The structure exceeds the bounds, and the policy says to refuse.
+    TooComplex(TooComplex),
+    /// A step failed that never should; the client tries again.
+    Internal,
+}
+
+impl Refusal {
+    /// What the client is told.
+    pub(crate) fn reply(&self) -> Reply {
+        let (code, enhanced, text) = match self {
+            Refusal::Crowded => (421, EnhancedCode(4, 7, 0), "Too many connections, try again later"),
+            Refusal::Stopping => (421, EnhancedCode(4, 3, 2), "Service is stopping, try again later"),
+            Refusal::Late => (421, EnhancedCode(4, 4, 5), "Service is too slow now, try again later"),
+            Refusal::AuthenticationRequired => (530, EnhancedCode(5, 7, 0), "Authentication required"),
+            Refusal::BadCredentials => (535, EnhancedCode(5, 7, 8), "Authentication credentials invalid"),
+            Refusal::AuthenticationUnavailable => {
+                (454, EnhancedCode(4, 7, 0), "Authentication not available now")
+            }
+            Refusal::TooManyFailures => (421, EnhancedCode(4, 7, 0), "Too many failed authentications"),
+            Refusal::Memory => (452, EnhancedCode(4, 3, 1), "Too much mail at once, try again later"),
+            Refusal::RelayDenied => (550, EnhancedCode(5, 7, 1), "Relaying denied"),
+            Refusal::RouteDenied => {
+                (550, EnhancedCode(5, 7, 1), "Relaying denied: the address names a route")
+            }
+            Refusal::TooManyRecipients => (452, EnhancedCode(4, 5, 3), "Too many recipients"),
+            Refusal::Loop => (554, EnhancedCode(5, 4, 6), "Too many Received fields: a mail loop"),
+            Refusal::TooComplex(error) => {
+                return Reply::new(554, EnhancedCode(5, 6, 0), format!("Message too complex: {error}"));
+            }
+            Refusal::Internal => (451, EnhancedCode(4, 3, 0), "Local error, try again later"),
+        };
+        Reply::new(code, enhanced, text)
+    }
+}
+
+/// A message that is thrown away on purpose: the client has done its part.
+pub(crate) fn discarded(id: MessageId) -> Reply {
+    Reply::new(250, EnhancedCode(2, 0, 0), format!("taken as {id}"))
+}
+
+/// A refusal that names the message, so that a person can ask for its story.
+pub(crate) fn named(reply: &Reply, id: MessageId) -> Reply {
+    let text = format!("{} ({id})", reply.text());
+    Reply::from_lines(reply.code(), reply.enhanced(), text.split('\n'))
+}
+
+/// The same refusal in a code that a greeting may have: 554 or 421 (RFC 5321 4.3.2).
+pub(crate) fn greeting(reply: &Reply) -> Reply {
+    let code = if reply.is_permanent() { 554 } else { 421 };
+    Reply::from_lines(code, reply.enhanced(), reply.text().split('\n'))
+}
+
+/// The same reply in the code that ends the session (RFC 5321 3.8).
+pub(crate) fn closing(reply: &Reply) -> Reply {
+    Reply::from_lines(421, reply.enhanced().filter(|code| code.0 == 4), reply.text().split('\n'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_reply_keeps_code_and_lines() {
+        let id: MessageId = "01KB3Z5Y8M2Q4R6S8T0V2W4X6Y".parse().unwrap();
+        let reply = Reply::from_lines(550, Some(EnhancedCode(5, 7, 1)), ["one", "two"]);
+        let named = named(&reply, id);
+        assert_eq!(named.text(), "one\ntwo (01KB3Z5Y8M2Q4R6S8T0V2W4X6Y)");
+        assert_eq!((named.code(), named.enhanced()), (550, Some(EnhancedCode(5, 7, 1))));
+    }
+
+    #[test]
+    fn a_greeting_is_refused_in_its_own_codes() {
+        assert_eq!(greeting(&Reply::new(550, EnhancedCode(5, 7, 1), "no")).code(), 554);
+        assert_eq!(greeting(&Reply::new(451, EnhancedCode(4, 7, 1), "later")).code(), 421);
+    }
+}

@@ -1,0 +1,63 @@
+//! The beginning of a session: the `connect` hook, the greeting, the client's name.
+
+use std::sync::Arc;
+
+use baton_hooks::{ConnectAnswer, Hook};
+use baton_mail::Reply;
+
+use super::Session;
+use super::wire::Wire;
+use crate::log;
+use crate::replies::{self, Refusal};
+
+impl Session {
+    /// Greets, after the plugins were asked whether to.
+    pub(super) async fn greet(&mut self, wire: &mut Wire) {
+        if !self.generation.has(Hook::Connect) {
+            self.server.greet(&mut wire.output);
+            return;
+        }
+        let refusal = match wire.bound(self.answer_due(), Box::pin(self.ask_connect())).await {
+            Some(refusal) => refusal,
+            None => Some(Refusal::Late.reply()),
+        };
+        match refusal {
+            None => self.server.greet(&mut wire.output),
+            Some(reply) => {
+                self.count_rejection("connect", &reply);
+                self.server.refuse(&reply, &mut wire.output);
+            }
+        }
+    }
+
+    /// Asks the plugins; a reply is a refusal.
+    async fn ask_connect(&mut self) -> Option<Reply> {
+        if self.needs_name() {
+            self.look_up_name().await;
+        }
+        let mut call = self.call();
+        let verdict = self.generation.connect(&mut call).await;
+        let refusal = match verdict.answer {
+            ConnectAnswer::Next | ConnectAnswer::Accept => None,
+            ConnectAnswer::Reject(reply) | ConnectAnswer::Tempfail(reply) => Some(replies::greeting(&reply)),
+        };
+        if let Some(reply) = &refusal {
+            log::connection_refused(self.id, self.peer, verdict.by.as_deref().unwrap_or("plugins"), reply);
+        }
+        self.decisions.extend(verdict.decisions);
+        refusal
+    }
+
+    /// True when the settings ask for the client's name and nobody looked for it yet.
+    pub(super) fn needs_name(&self) -> bool {
+        !self.name_looked_up && self.listener.deps.policy.load().reverse_dns
+    }
+
+    /// Looks up the client's name, confirmed by its address. Without an answer the session goes on without it.
+    pub(super) async fn look_up_name(&mut self) {
+        self.name_looked_up = true;
+        if let Ok(Some(name)) = self.listener.deps.resolver.reverse_name(self.client).await {
+            Arc::make_mut(&mut self.facts).remote_name = Some(name);
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! The end of data: checks, the `data` hook, trace fields, the queue, and the only way to a 250.
+
+use std::collections::BTreeMap;
+
+use baton_hooks::{DataAnswer, Hook, MessageContent};
+use baton_mail::body::Content;
+use baton_mail::event::{Event, What};
+use baton_mail::header::TooComplex;
+use baton_mail::mime::{MimeLimits, Shape, check_shape};
+use baton_mail::{Body, Envelope, Mailbox, Reply};
+use baton_smtp::server::Answer;
+use baton_store::NewMessage;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::draft::{Draft, drop_repeated, jobs};
+use super::{RULES, Session};
+use crate::log::AcceptedSummary;
+use crate::policy::TooComplexPolicy;
+use crate::replies::{self, Refusal};
+use crate::trace::{Missing, Received, Seen};
+use crate::{ListenerKind, log};
+
+/// What becomes of a message, and who decided it.
+struct Judgement {
+    fate: Fate,
+    by: String,
+}
+
+enum Fate {
+    Queue,
+    /// Queued for an operator; why.
+    Hold(String),
+    /// Told 250, and dropped; why.
+    Discard(String),
+    Refuse(Reply),
+    /// Refused, and the session ends.
+    Disconnect(Reply),
+}
+
+impl Session {
+    /// Answers the end of data.
+    pub(super) async fn answer_message(&mut self, content: Bytes) -> Answer {
+        let begun = Instant::now();
+        let Some(mut draft) = self.draft.take() else { return Answer::Refuse(Refusal::Internal.reply()) };
+        let content = Content::split(content);
+        let seen = Seen::scan(&content.header);
+        let answer = match self.check_message(&mut draft, &content, seen).await {
+            Ok(()) => {
+                let (judgement, content) = self.ask_data(&mut draft, content).await;
+                self.proceed_message(draft, content, seen, judgement).await
+            }
+            Err(refusal) => {
+                let judgement = Judgement { fate: Fate::Refuse(refusal.reply()), by: RULES.to_owned() };
+                self.proceed_message(draft, content, seen, judgement).await
+            }
+        };
+        self.listener.deps.metrics.data_seconds.observe(begun.elapsed().as_secs_f64());
+        answer
+    }
+
+    /// The relay's own rules: no loop, and no structure beyond the bounds unless the policy takes it unparsed.
+    async fn check_message(&self, draft: &mut Draft, content: &Content, seen: Seen) -> Result<(), Refusal> {
+        let policy = self.listener.deps.policy.load_full();
+        if seen.received > policy.received_max {
+            return Err(Refusal::Loop);
+        }
+        let shape = if content.len() <= INLINE_CHECK_OCTETS {
+            check_shape(content, &policy.mime)
+        } else {
+            self.check_on_thread(draft, content.clone(), policy.mime.clone()).await
+        };
+        match shape {
+            Ok(shape) => draft.call.envelope.eight_bit |= shape.eight_bit,
+            Err(error) if policy.too_complex == TooComplexPolicy::Refuse => {
+                return Err(Refusal::TooComplex(error));
+            }
+            Err(_) => {
+                draft.call.envelope.eight_bit |= !(content.header.is_ascii() && content.rest.is_ascii())
+            }
+        }
+        Ok(())
+    }
+
+    /// The check of a large message, off the threads that serve sessions.
+    async fn check_on_thread(
+        &self,
+        draft: &Draft,
+        content: Content,
+        limits: MimeLimits,
+    ) -> Result<Shape, TooComplex> {
+        match tokio::task::spawn_blocking(move || check_shape(&content, &limits)).await {
+            Ok(shape) => shape,
+            Err(error) => {
+                log::check_failed(self.id, draft.id(), &error);
+                Err(TooComplex { what: "structure", limit: 0 })
+            }
+        }
+    }
+
+    /// Asks the plugins. The content comes back as they left it.
+    async fn ask_data(&self, draft: &mut Draft, content: Content) -> (Judgement, Content) {
+        if !self.generation.has(Hook::Data) {
+            return (Judgement { fate: Fate::Queue, by: RULES.to_owned() }, content);
+        }
+        draft.call.content = Some(MessageContent::new(content));
+        let verdict = self.generation.data(&mut draft.call).await;
+        draft.add_decisions(&verdict.decisions);
+        let fate = match verdict.answer {
+            DataAnswer::Next | DataAnswer::Accept => Fate::Queue,
+            DataAnswer::Quarantine(reason) => Fate::Hold(reason),
+            DataAnswer::Discard(reason) => Fate::Discard(reason),
+            DataAnswer::Reject(reply) | DataAnswer::Tempfail(reply) => Fate::Refuse(reply),
+            DataAnswer::Disconnect(reply) => Fate::Disconnect(reply),
+        };
+        let content = draft.call.content.take().map(MessageContent::into_content).unwrap_or_default();
+        (Judgement { fate, by: verdict.by.unwrap_or_else(|| RULES.to_owned()) }, content)
+    }
+
+    /// Carries out what was decided. The draft ends here, whatever it was.
+    async fn proceed_message(
+        &mut self,
+        mut draft: Box<Draft>,
+        content: Content,
+        seen: Seen,
+        judgement: Judgement,
+    ) -> Answer {
+        let Judgement { fate, by } = match (judgement.fate, draft.call.quarantine.take()) {
+            // A plugin that left the verdict to others, or the policy for a failed one, may ask for an operator too.
+            (Fate::Queue, Some(reason)) => Judgement { fate: Fate::Hold(reason), by: PLUGINS.to_owned() },
+            (fate, _) => Judgement { fate, by: judgement.by },
+        };
+        drop_repeated(&mut draft.call.envelope.recipients);
+        match fate {
+            Fate::Queue | Fate::Hold(_) if draft.call.envelope.recipients.len() > RECIPIENTS_MAX => {
+                Answer::Refuse(self.refuse(*draft, RULES, Refusal::TooManyRecipients.reply()).await)
+            }
+            Fate::Queue | Fate::Hold(_) if draft.call.envelope.recipients.is_empty() => {
+                self.discard(*draft, &by, "no recipient is left").await
+            }
+            Fate::Queue => self.queue(draft, content, seen, by).await,
+            Fate::Hold(reason) => {
+                draft.call.envelope.hold = Some(reason);
+                self.queue(draft, content, seen, by).await
+            }
+            Fate::Discard(reason) => self.discard(*draft, &by, &reason).await,
+            Fate::Refuse(reply) => Answer::Refuse(self.refuse(*draft, &by, reply).await),
+            Fate::Disconnect(reply) => {
+                let reply = self.refuse(*draft, &by, reply).await;
+                Answer::Disconnect(replies::closing(&reply))
+            }
+        }
+    }
+
+    /// Puts the message into the queue. The reply is the store's, and comes after the sync.
+    async fn queue(&mut self, mut draft: Box<Draft>, content: Content, seen: Seen, by: String) -> Answer {
+        let deps = &self.listener.deps;
+        let now = deps.clock.now();
+        let told = draft.recipients_told;
+        let body = self.add_trace(&mut draft.call.envelope, content, seen);
+        let events = self.accepted_events(&mut draft, by);
+        // The content memory is held until the message is in the queue.
+        let Draft { call, reservation, .. } = *draft;
+        let envelope = call.envelope;
+        let summary = AcceptedSummary::of(&envelope);
+        let jobs = jobs(&envelope, now);
+        let accepted = deps.store.accept(NewMessage { envelope, body, jobs, events }).await;
+        drop(reservation);
+        match accepted {
+            Ok(accepted) => {
+                self.accepted += 1;
+                self.count_accepted(&summary);
+                log::message_accepted(self.id, &summary);
+                self.done(&accepted.reply(), told)
+            }
+            Err(error) => {
+                let reply = error.reply();
+                self.count_rejection("data", &reply);
+                log::message_refused(self.id, summary.id, "queue", &reply);
+                Answer::Refuse(reply)
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Trace fields on top of the content; a submission also gets the fields that it lacks (RFC 6409 8).
+    fn add_trace(&self, envelope: &mut Envelope, content: Content, seen: Seen) -> Body {
+        let is_submission =
+            self.listener.kind == ListenerKind::Submission || envelope.origin.account.is_some();
+        let recipient = match envelope.recipients.as_slice() {
+            [only] => Some(&only.address).filter(|address| envelope.smtputf8 || !address.needs_smtputf8()),
+            _ => None,
+        };
+        let received = Received {
+            helo: envelope.origin.helo.as_deref(),
+            client: self.client,
+            client_name: self.facts.remote_name.as_deref(),
+            hostname: &self.listener.hostname,
+            protocol: &envelope.origin.protocol,
+            id: envelope.id,
+            recipient,
+            at: envelope.received_at,
+        };
+        let trace = received.encode(if is_submission { seen.missing() } else { Missing::default() });
+        let body = content.into_body(trace);
+        envelope.size = body.len();
+        body
+    }
+
+    /// The beginning of the message's story.
+    fn accepted_events(&self, draft: &mut Draft, by: String) -> Vec<Event> {
+        let decisions = draft.take_decisions();
+        let discarded = std::mem::take(&mut draft.discarded);
+        let envelope = &draft.call.envelope;
+        let event = |what| Event { message: envelope.id, at: envelope.received_at, what };
+        let mut events = vec![event(What::Accepted {
+            origin: envelope.origin.clone(),
+            sender: envelope.sender.clone(),
+            recipients: envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect(),
+            size: envelope.size,
+            decisions,
+        })];
+        events.extend(discarded_recipients(discarded).map(event));
+        if let Some(reason) = envelope.hold.clone() {
+            events.push(event(What::Held { reason, by }));
+        }
+        events
+    }
+
+    /// Throws the message away, because somebody decided so; the history keeps who and why.
+    async fn discard(&mut self, mut draft: Draft, by: &str, reason: &str) -> Answer {
+        let id = draft.id();
+        let deps = &self.listener.deps;
+        let now = deps.clock.now();
+        let recipients =
+            draft.call.envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
+        let discarded = discarded_recipients(std::mem::take(&mut draft.discarded));
+        let whole = What::Discarded { by: by.to_owned(), reason: reason.to_owned(), recipients };
+        let events = discarded.chain([whole]).map(|what| Event { message: id, at: now, what }).collect();
+        deps.metrics.messages_discarded.inc();
+        log::message_discarded(self.id, id, by, reason);
+        deps.store.record(events).await;
+        self.done(&replies::discarded(id), draft.recipients_told)
+    }
+
+    /// Content that the machine itself refused, such as for its size or a lone line feed: the history wants to know.
+    pub(super) async fn note_refused(&mut self, reply: Reply) -> Answer {
+        if let Some(draft) = self.draft.take() {
+            self.refuse(*draft, RULES, reply).await;
+        }
+        Answer::Proceed
+    }
+
+    /// Logs, counts and records a refused message; the reply it gets names the message.
+    async fn refuse(&mut self, mut draft: Draft, by: &str, reply: Reply) -> Reply {
+        let deps = &self.listener.deps;
+        let id = draft.id();
+        self.count_rejection("data", &reply);
+        log::message_refused(self.id, id, by, &reply);
+        let reply = replies::named(&reply, id);
+        let decisions = draft.take_decisions();
+        let Envelope { origin, sender, .. } = draft.call.envelope;
+        let what = What::Rejected { origin, sender, recipient: None, reply: reply.clone(), decisions };
+        deps.store.record(vec![Event { message: id, at: deps.clock.now(), what }]).await;
+        reply
+    }
+
+    /// One reply, or for LMTP one for each recipient that was told yes: a message is taken as a whole (RFC 2033 4.2).
+    fn done(&self, reply: &Reply, told: usize) -> Answer {
+        let count = if self.listener.kind == ListenerKind::Lmtp { told } else { 1 };
+        Answer::Done(std::iter::repeat_n(reply, count).cloned().collect())
+    }
+
+    fn count_accepted(&self, accepted: &AcceptedSummary) {
+        let metrics = &self.listener.deps.metrics;
+        metrics.messages_accepted.inc();
+        metrics.accepted_octets.inc_by(accepted.size);
+        metrics.recipients_accepted.inc_by(accepted.recipients as u64);
+        if accepted.hold.is_some() {
+            metrics.messages_quarantined.inc();
+        }
+    }
+}
+
+/// One event for each plugin that discarded recipients.
+fn discarded_recipients(discarded: Vec<(Mailbox, String)>) -> impl Iterator<Item = What> {
+    let mut groups: BTreeMap<String, Vec<Mailbox>> = BTreeMap::new();
+    for (recipient, by) in discarded {
+        groups.entry(by).or_default().push(recipient);
+    }
+    let reason = "recipient discarded";
+    groups.into_iter().map(move |(by, recipients)| What::Discarded {
+        by,
+        reason: reason.to_owned(),
+        recipients,
+    })
+}
+
+/// Who decided, when it was one of several plugins; the decisions of the story tell which.
+const PLUGINS: &str = "plugins";
+/// Recipients of one message after all edits; the queue counts them in 16 bits.
+const RECIPIENTS_MAX: usize = 50_000;
+/// Below this size the structure is checked in place: a thread would cost more than the check.
+const INLINE_CHECK_OCTETS: u64 = 256 << 10;

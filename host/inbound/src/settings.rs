@@ -1,0 +1,133 @@
+//! What is fixed when the listeners are bound. What a reload may change is in [`crate::Policy`].
+
+use std::net::SocketAddr;
+
+use baton_mail::Domain;
+use baton_smtp::server::{AuthOffer, BareLineEnding, ServerSettings};
+
+/// The listeners and what they share.
+#[derive(Clone, Debug)]
+pub struct InboundSettings {
+    /// Where to listen; at least one.
+    pub listeners: Vec<ListenerSettings>,
+    /// The relay's own name in greetings and trace fields.
+    pub hostname: Domain,
+    /// Sessions open at once over all listeners; more are told 421 4.7.0.
+    pub sessions_max: usize,
+    /// How long running transactions may go on after a stop was asked for, in seconds.
+    pub drain_s: u64,
+}
+
+impl InboundSettings {
+    /// Settings for one listener with every other default.
+    pub fn new(hostname: Domain, listeners: Vec<ListenerSettings>) -> InboundSettings {
+        InboundSettings { listeners, hostname, sessions_max: SESSIONS_MAX, drain_s: DRAIN_S }
+    }
+}
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// Mail from other servers and from the relay networks.
+    Relay,
+    /// Mail from users: no MAIL without authentication (RFC 6409 4.3).
+    Submission,
+    /// LMTP: one reply per recipient (RFC 2033).
+    Lmtp,
+}
+
+/// One listener. The limits on the protocol hold per session.
+#[derive(Clone, Debug)]
+pub struct ListenerSettings {
+    /// Its name in logs, metrics, plugins and trace facts.
+    pub name: String,
+    /// The address; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// What it is for.
+    pub kind: ListenerKind,
+    /// Sessions open at once on this listener; more are told 421 4.7.0.
+    pub connections_max: usize,
+    /// Sessions open at once from one IPv4 address or one IPv6 /64 network; clients of the relay networks do not count.
+    pub connections_per_address_max: usize,
+    /// Connections that the kernel holds until they are accepted.
+    pub backlog: u32,
+    /// AUTH is offered although the connection has no TLS. Only for networks that nobody else can read.
+    pub auth_without_tls: bool,
+    /// Octets of one message; announced by SIZE (RFC 1870). 0 is no limit.
+    pub size_octets_max: u64,
+    /// Recipients of one message (RFC 5321 4.5.3.1.8 asks for 100 at least).
+    pub recipients_max: usize,
+    /// Octets of one command line with its CRLF.
+    pub command_octets_max: usize,
+    /// Octets of one line of content without its CRLF; 0 is no limit.
+    pub line_octets_max: usize,
+    /// Mistakes of the client since its last message before it is told 421.
+    pub errors_max: u32,
+    /// Commands that move no mail (NOOP, RSET, HELP, VRFY, EHLO) since its last message before the client is told 421.
+    pub junk_commands_max: u32,
+    /// Transactions before the client is told 421.
+    pub transactions_max: u32,
+    /// BDAT chunks of one message.
+    pub chunks_max: u32,
+    /// What happens to a bare CR or LF in content.
+    pub bare_line_ending: BareLineEnding,
+}
+
+impl ListenerSettings {
+    /// A listener with every other default.
+    pub fn new(name: impl Into<String>, address: SocketAddr, kind: ListenerKind) -> ListenerSettings {
+        ListenerSettings {
+            name: name.into(),
+            address,
+            kind,
+            connections_max: CONNECTIONS_MAX,
+            connections_per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
+            backlog: BACKLOG,
+            auth_without_tls: false,
+            size_octets_max: SIZE_OCTETS_MAX,
+            recipients_max: RECIPIENTS_MAX,
+            command_octets_max: COMMAND_OCTETS_MAX,
+            line_octets_max: 0,
+            errors_max: ERRORS_MAX,
+            junk_commands_max: JUNK_COMMANDS_MAX,
+            transactions_max: TRANSACTIONS_MAX,
+            chunks_max: CHUNKS_MAX,
+            bare_line_ending: BareLineEnding::Refuse,
+        }
+    }
+
+    /// The settings of the protocol machine.
+    pub(crate) fn to_server(&self, hostname: &Domain, auth: AuthOffer) -> ServerSettings {
+        ServerSettings {
+            size_octets_max: self.size_octets_max,
+            recipients_max: self.recipients_max,
+            command_octets_max: self.command_octets_max,
+            errors_max: self.errors_max,
+            junk_commands_max: self.junk_commands_max,
+            transactions_max: self.transactions_max,
+            chunks_max: self.chunks_max,
+            line_octets_max: self.line_octets_max,
+            bare_line_ending: self.bare_line_ending,
+            lmtp: self.kind == ListenerKind::Lmtp,
+            auth,
+            ..ServerSettings::new(hostname.clone())
+        }
+    }
+}
+
+/// Bounds the memory of sessions: 12 KiB each when idle.
+const SESSIONS_MAX: usize = 10_000;
+/// As long as service managers wait by default, less a reserve.
+const DRAIN_S: u64 = 30;
+const CONNECTIONS_MAX: usize = 10_000;
+/// As Postfix's `smtpd_client_connection_count_limit`.
+const CONNECTIONS_PER_ADDRESS_MAX: usize = 50;
+const BACKLOG: u32 = 1_024;
+/// 50 MiB, as the large providers take.
+const SIZE_OCTETS_MAX: u64 = 50 << 20;
+const RECIPIENTS_MAX: usize = 1_000;
+const COMMAND_OCTETS_MAX: usize = 2_048;
+const ERRORS_MAX: u32 = 20;
+const JUNK_COMMANDS_MAX: u32 = 100;
+const TRANSACTIONS_MAX: u32 = 1_000;
+const CHUNKS_MAX: u32 = 10_000;
