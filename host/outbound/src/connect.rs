@@ -1,0 +1,236 @@
+//! From a site to an open, greeted connection: hosts in order of rank, their addresses, the first that answers.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use baton_mail::status::Remote;
+use baton_mail::{EnhancedCode, FailureClass, Outcome, Phase, Status};
+use rand::seq::SliceRandom;
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use crate::link::{Link, Refusal};
+use crate::log;
+use crate::loops::{check_address, is_own_listener};
+use crate::next_hop::{HostPort, LmtpTarget};
+use crate::settings::OutboundSettings;
+use crate::shared::Shared;
+use crate::site::{Candidate, Target};
+
+/// Opens a connection to the site, ready for a transaction.
+///
+/// # Errors
+/// The outcome for every recipient: transient when any host may answer later.
+pub(crate) async fn connect(shared: &Shared, settings: &OutboundSettings, target: &Target) -> Result<Link, Outcome> {
+    match target {
+        Target::Smtp(candidates) => {
+            let mut search = Search { shared, settings, lmtp: false, tried: 0, failure: None };
+            search.run(shuffled(candidates)).await
+        }
+        Target::Lmtp(LmtpTarget::Tcp(host)) => {
+            let candidate = Candidate { rank: 0, host: host.clone(), trusted: true };
+            let mut search = Search { shared, settings, lmtp: true, tried: 0, failure: None };
+            search.run(vec![candidate]).await
+        }
+        Target::Lmtp(LmtpTarget::Unix(path)) => {
+            let remote = Remote { host: path.display().to_string(), address: None };
+            let opening = timeout(Duration::from_millis(settings.timeouts.connect_ms), UnixStream::connect(path)).await;
+            let opened = flatten(opening).map_err(|error| unreachable_host(&remote, &error));
+            let stream = opened.map_err(Outcome::Deferred)?;
+            let greeted = Link::open(Box::new(stream), remote, shared, settings, true).await;
+            greeted.map_err(|refusal| outcome(refusal.status, refusal.permanent))
+        }
+        Target::File(_) => Err(Outcome::Deferred(crate::bounce_hook::our_fault("a folder has no connections"))),
+    }
+}
+
+/// Candidates by rank, in a new order within each rank (RFC 5321 5.1).
+fn shuffled(candidates: &[Candidate]) -> Vec<Candidate> {
+    let mut order = candidates.to_vec();
+    for equals in order.chunk_by_mut(|one, other| one.rank == other.rank) {
+        equals.shuffle(&mut rand::rng());
+    }
+    order
+}
+
+/// One search for a host that answers.
+struct Search<'a> {
+    shared: &'a Shared,
+    settings: &'a OutboundSettings,
+    lmtp: bool,
+    tried: usize,
+    /// The outcome if no host answers. A transient failure is never replaced by a permanent one.
+    failure: Option<Outcome>,
+}
+
+/// Go on with the next host, or not.
+enum Then {
+    NextHost,
+    Stop,
+}
+
+impl Search<'_> {
+    async fn run(&mut self, candidates: Vec<Candidate>) -> Result<Link, Outcome> {
+        for candidate in candidates {
+            match self.try_host(&candidate).await {
+                Ok(link) => return Ok(link),
+                Err(Then::NextHost) => {}
+                Err(Then::Stop) => break,
+            }
+        }
+        let nothing = || Outcome::Deferred(crate::bounce_hook::our_fault("no host was tried"));
+        Err(self.failure.take().unwrap_or_else(nothing))
+    }
+
+    async fn try_host(&mut self, candidate: &Candidate) -> Result<Link, Then> {
+        for address in self.addresses(&candidate.host).await {
+            let target = SocketAddr::new(address, candidate.host.port);
+            let remote = Remote { host: candidate.host.host.clone(), address: Some(address) };
+            if let Some(why) = check_address(target, &self.settings.loops).filter(|_| !candidate.trusted) {
+                // As a host that is us: worse ones would only send it back (RFC 5321 5.1).
+                self.note(looped(why).at(remote), true);
+                return Err(Then::Stop);
+            }
+            if let Some(known) = self.shared.failures.reason(target) {
+                self.note(known, false);
+                continue;
+            }
+            if self.tried >= self.settings.limits.addresses_max.max(1) {
+                return Err(Then::Stop);
+            }
+            self.tried += 1;
+            match self.try_address(target, remote, candidate.trusted).await {
+                Ok(link) => return Ok(link),
+                Err(refusal) => self.note_refusal(target, refusal),
+            }
+        }
+        Err(Then::NextHost)
+    }
+
+    /// The addresses of a host in the order in which they are tried; none when that is noted as the failure.
+    async fn addresses(&mut self, host: &HostPort) -> Vec<IpAddr> {
+        if let Ok(address) = host.host.parse() {
+            return vec![address];
+        }
+        let remote = Remote { host: host.host.clone(), address: None };
+        match self.shared.resolver.addresses(&host.host).await {
+            Ok(addresses) if addresses.is_empty() => {
+                let text = "the mail host has no address";
+                let status = Status::ours(Phase::Dns, FailureClass::BadDomain, EnhancedCode(5, 4, 4), text);
+                self.note(status.at(remote), true);
+                Vec::new()
+            }
+            Ok(addresses) => alternated(addresses),
+            Err(error) => {
+                let text = format!("address of {}: {error}", host.host);
+                let status = Status::ours(Phase::Dns, FailureClass::Dns, EnhancedCode(4, 4, 3), text);
+                self.note(status.at(remote), false);
+                Vec::new()
+            }
+        }
+    }
+
+    async fn try_address(&self, target: SocketAddr, remote: Remote, trusted: bool) -> Result<Link, Refusal> {
+        let bound = Duration::from_millis(self.settings.timeouts.connect_ms);
+        let stream = flatten(timeout(bound, open(target, &self.settings.source_addresses)).await)
+            .map_err(|error| Refusal { status: unreachable_host(&remote, &error), permanent: false })?;
+        if let (false, Ok(local), Ok(peer)) = (trusted, stream.local_addr(), stream.peer_addr())
+            && is_own_listener(local, peer, &self.settings.loops)
+        {
+            return Err(Refusal { status: looped("this is the relay itself").at(remote), permanent: true });
+        }
+        let host = remote.host.clone();
+        let link = Link::open(Box::new(stream), remote, self.shared, self.settings, self.lmtp).await?;
+        self.shared.failures.forget(target);
+        log::connected(&host, Some(target));
+        Ok(link)
+    }
+
+    fn note_refusal(&mut self, target: SocketAddr, refusal: Refusal) {
+        let Refusal { status, permanent } = refusal;
+        self.shared.metrics.connections_failed.inc();
+        log::not_connected(status.remote.as_ref().map_or("", |remote| remote.host.as_str()), &status);
+        if !permanent {
+            self.shared.failures.note(target, status.clone(), self.settings.limits.host_failure_ms);
+        }
+        self.note(status, permanent);
+    }
+
+    fn note(&mut self, status: Status, permanent: bool) {
+        if !(permanent && matches!(self.failure, Some(Outcome::Deferred(_)))) {
+            self.failure = Some(outcome(status, permanent));
+        }
+    }
+}
+
+fn outcome(status: Status, permanent: bool) -> Outcome {
+    if permanent { Outcome::Failed(status) } else { Outcome::Deferred(status) }
+}
+
+/// RFC 3463 3.5: routing loop detected.
+fn looped(why: &str) -> Status {
+    Status::ours(Phase::Connect, FailureClass::Loop, EnhancedCode(5, 4, 6), format!("mail loops back to myself: {why}"))
+}
+
+/// RFC 3463 3.5: no answer from host.
+fn unreachable_host(remote: &Remote, error: &io::Error) -> Status {
+    let text = match error.kind() {
+        io::ErrorKind::TimedOut => "no connection in time".to_owned(),
+        _ => format!("no connection: {error}"),
+    };
+    Status::ours(Phase::Connect, FailureClass::Network, EnhancedCode(4, 4, 1), text).at(remote.clone())
+}
+
+fn flatten<T>(opening: Result<io::Result<T>, tokio::time::error::Elapsed>) -> io::Result<T> {
+    opening.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Opens a TCP connection, from our own address of the family when the settings name one.
+async fn open(target: SocketAddr, sources: &[IpAddr]) -> io::Result<TcpStream> {
+    let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(source) = sources.iter().find(|source| source.is_ipv4() == target.is_ipv4()) {
+        socket.bind(SocketAddr::new(*source, 0))?;
+    }
+    // Small writes must not wait for the peer's delayed acknowledgements.
+    socket.set_nodelay(true)?;
+    socket.connect(target).await
+}
+
+/// Families by turns, each in a new order, so that trouble with one family costs one try at most.
+fn alternated(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    addresses.shuffle(&mut rand::rng());
+    let (mut four, mut six): (Vec<IpAddr>, Vec<IpAddr>) = addresses.into_iter().partition(IpAddr::is_ipv4);
+    let mut order = Vec::with_capacity(four.len() + six.len());
+    while !(four.is_empty() && six.is_empty()) {
+        order.extend(four.pop());
+        order.extend(six.pop());
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns() {
+        let addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1"].map(|text| text.parse().unwrap());
+        let order = alternated(addresses.to_vec());
+        assert_eq!(order.len(), 4);
+        assert!(order[0].is_ipv4() && order[1].is_ipv6() && order[2].is_ipv4());
+    }
+
+    #[test]
+    fn hosts_are_shuffled_within_their_rank_only() {
+        let candidate = |rank, name: &str| Candidate {
+            rank,
+            host: HostPort { host: name.to_owned(), port: 25 },
+            trusted: false,
+        };
+        let candidates: Vec<_> = (0..20).map(|number| candidate(number / 10, &format!("mx{number}"))).collect();
+        let orders: Vec<_> = (0..20).map(|_| shuffled(&candidates)).collect();
+        assert!(orders.iter().all(|order| order.is_sorted_by_key(|one| one.rank)));
+        assert!(orders.iter().any(|order| *order != candidates), "twenty times the same order of ten");
+    }
+}

@@ -1,0 +1,60 @@
+//! Delivery: claims from the queue, the `route` plugins, the router, ready queues, connections, and what follows
+//! from each outcome.
+//!
+//! ```text
+//! queue ─► dispatch ─► route hook ─► router ─► site ─► ready queue ─► worker ─► link ─► next hop
+//!   ▲                                                                    │
+//!   └────────── settle ◄── report ◄── bounce hook ◄── classify ◄─────────┘
+//! ```
+//!
+//! Invariant: only a positive completion by the next hop is a delivery. A timeout, a lost connection, a panic or a
+//! cut-off is a deferral, and a job that is dropped anywhere in this crate goes back to the queue.
+//!
+//! Invariant: every recipient of a claimed job is named in exactly one settlement, and a report about failed
+//! recipients is in the same settlement as their outcomes.
+//!
+//! Invariant: every wait for a peer has a deadline that is a setting; every queue, cache and buffer has a bound.
+//!
+//! Invariant: expiry holds at every step: before routing, before sending, and in judging a failure. No plugin can
+//! extend it beyond what the envelope says.
+//!
+//! Invariant: the relay does not deliver to itself, nor to this machine, because the DNS, a recipient or a plugin
+//! says so; only the settings can (RFC 5321 5.1).
+//!
+//! Invariant: a report has the null return path, and mail with the null return path causes no report.
+//!
+//! This crate knows nothing of how mail comes in.
+
+mod bounce_hook;
+mod classify;
+mod connect;
+mod delivery;
+mod dispatch;
+mod gate;
+mod hosts;
+mod job;
+mod link;
+mod log;
+mod loops;
+mod maildir;
+pub mod metrics;
+mod next_hop;
+mod outbound;
+mod ready;
+mod report;
+mod retry;
+mod route_hook;
+mod router;
+mod routes;
+mod settings;
+mod settle;
+mod shared;
+mod site;
+mod worker;
+
+pub use next_hop::{HostPort, InvalidNextHop, LmtpTarget, NextHop};
+pub use outbound::{Outbound, OutboundDeps};
+pub use routes::{DomainPattern, RouteTable, RouteTarget, UnknownNextHop};
+pub use settings::{
+    DsnSettings, LimitSettings, LoopSettings, OutboundSettings, RetrySettings, TimeoutSettings,
+};

@@ -1,0 +1,97 @@
+//! Everything that operators see of delivery in the log, one function a kind of event.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use baton_mail::{Mailbox, MessageId, Status, UnixMs};
+use tracing::{debug, error, info, warn};
+
+/// The target of all lines of this stage.
+const TARGET: &str = "delivery";
+
+/// The mailboxes of one line.
+struct List<'a>(&'a [Mailbox]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mailbox) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "," };
+            write!(formatter, "{separator}{mailbox}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The next hop took it.
+pub(crate) fn delivered(message: MessageId, recipients: &[Mailbox], status: &Status, attempt: u16, took_ms: u32) {
+    info!(target: TARGET, %message, recipients = %List(recipients), attempt, took_ms, %status, "delivered");
+}
+
+/// Not yet.
+pub(crate) fn deferred(message: MessageId, recipients: &[Mailbox], status: &Status, attempt: u16, next: UnixMs) {
+    info!(
+        target: TARGET, %message, recipients = %List(recipients), attempt, class = status.class.as_str(),
+        next_attempt_unix_s = next.seconds(), %status, "deferred"
+    );
+}
+
+/// Never.
+pub(crate) fn failed(message: MessageId, recipients: &[Mailbox], status: &Status, attempt: u16) {
+    info!(
+        target: TARGET, %message, recipients = %List(recipients), attempt, class = status.class.as_str(), %status,
+        "failed"
+    );
+}
+
+/// A report was queued, or why none was.
+pub(crate) fn bounced(message: MessageId, report: Option<MessageId>, detail: &str) {
+    match report {
+        Some(report) => info!(target: TARGET, %message, %report, detail, "bounced"),
+        None => info!(target: TARGET, %message, detail, "not reported"),
+    }
+}
+
+/// It waits for an operator.
+pub(crate) fn held(message: MessageId, reason: &str, by: &str) {
+    info!(target: TARGET, %message, reason, by, "held");
+}
+
+/// Thrown away by decision.
+pub(crate) fn discarded(message: MessageId, by: &str) {
+    info!(target: TARGET, %message, by, "discarded");
+}
+
+/// A connection is open and greeted.
+pub(crate) fn connected(host: &str, address: Option<SocketAddr>) {
+    debug!(target: TARGET, host, address = ?address, "connected");
+}
+
+/// A host could not be used.
+pub(crate) fn not_connected(host: &str, status: &Status) {
+    debug!(target: TARGET, host, %status, "not connected");
+}
+
+/// A ready queue is full.
+pub(crate) fn overflowed(message: MessageId, ready: usize) {
+    debug!(target: TARGET, %message, ready, "ready queue full, handed back");
+}
+
+/// The queue could not be asked for work.
+pub(crate) fn claim_failed(error: &dyn fmt::Display) {
+    error!(target: TARGET, %error, "no work from the queue, trying again");
+}
+
+/// An outcome could not be recorded; the job comes back, and a delivered message may go out again.
+pub(crate) fn settle_failed(message: MessageId, error: &dyn fmt::Display) {
+    error!(target: TARGET, %message, %error, "the outcome could not be recorded, the job will come back");
+}
+
+/// The stop began.
+pub(crate) fn stopping(jobs: usize, waiting: usize) {
+    info!(target: TARGET, jobs, handed_back = waiting, "no new deliveries, waiting for the running ones");
+}
+
+/// The stop's bound passed.
+pub(crate) fn cut_off(jobs: usize) {
+    warn!(target: TARGET, jobs, "deliveries still running were cut off; they are tried again after the start");
+}

@@ -1,0 +1,94 @@
+//! What operators can measure about delivery. Labels are closed sets: next hop kinds, outcomes, failure classes.
+
+use baton_mail::Outcome;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// The kind of a next hop: `mx`, `hosts`, `lmtp`, `file`, `hold`, `discard`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Kind {
+    /// The word of [`crate::NextHop::kind`].
+    pub next_hop: &'static str,
+}
+
+/// What became of a recipient in one attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Result {
+    /// `delivered`, `deferred` or `failed`.
+    pub outcome: &'static str,
+    /// The failure class; `none` for deliveries.
+    pub class: &'static str,
+}
+
+/// Counters and gauges of delivery.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Attempts begun: one message to one next hop.
+    pub attempts: Family<Kind, Counter>,
+    /// Recipients by what became of them.
+    pub recipients: Family<Result, Counter>,
+    /// From taking a job out of its ready queue to the final reply, in seconds.
+    pub attempt_seconds: Histogram,
+    /// Connections that are open or being opened.
+    pub connections_open: Gauge,
+    /// Connections opened.
+    pub connections: Counter,
+    /// Connections that could not be opened, or were refused at greeting or EHLO.
+    pub connections_failed: Counter,
+    /// Jobs in ready queues.
+    pub ready_jobs: Gauge,
+    /// Jobs claimed and not settled.
+    pub jobs: Gauge,
+    /// Jobs handed back because their ready queue was full.
+    pub overflowed: Counter,
+    /// Reports queued.
+    pub reports: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics {
+            attempts: Family::default(),
+            recipients: Family::default(),
+            attempt_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 10)),
+            connections_open: Gauge::default(),
+            connections: Counter::default(),
+            connections_failed: Counter::default(),
+            ready_jobs: Gauge::default(),
+            jobs: Gauge::default(),
+            overflowed: Counter::default(),
+            reports: Counter::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Makes everything visible under `baton_delivery_...`.
+    pub fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("baton_delivery");
+        registry.register("attempts", "Delivery attempts begun", self.attempts.clone());
+        registry.register("recipients", "Recipients by result of an attempt", self.recipients.clone());
+        registry.register("attempt_seconds", "Duration of an attempt", self.attempt_seconds.clone());
+        registry.register("connections_open", "Connections open", self.connections_open.clone());
+        registry.register("connections", "Connections opened", self.connections.clone());
+        registry.register("connections_failed", "Connections that failed", self.connections_failed.clone());
+        registry.register("ready_jobs", "Jobs waiting for a connection", self.ready_jobs.clone());
+        registry.register("jobs", "Jobs claimed from the queue", self.jobs.clone());
+        registry.register("overflowed", "Jobs handed back by a full ready queue", self.overflowed.clone());
+        registry.register("reports", "Delivery reports queued", self.reports.clone());
+    }
+
+    /// Counts one recipient's result.
+    pub(crate) fn count(&self, outcome: &Outcome) {
+        let (outcome, class) = match outcome {
+            Outcome::Delivered(_) => ("delivered", "none"),
+            Outcome::Deferred(status) => ("deferred", status.class.as_str()),
+            Outcome::Failed(status) => ("failed", status.class.as_str()),
+        };
+        self.recipients.get_or_create(&Result { outcome, class }).inc();
+    }
+}

@@ -1,0 +1,121 @@
+//! The main loop: claims from the queue, in bounded numbers, until the stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use baton_dns::Resolver;
+use baton_hooks::Generation;
+use baton_mail::Clock;
+use baton_store::{Claim, Store};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::gate::Gate;
+use crate::hosts::HostFailures;
+use crate::job::Job;
+use crate::log;
+use crate::metrics::Metrics;
+use crate::settings::OutboundSettings;
+use crate::shared::Shared;
+use crate::site::Sites;
+
+/// Claims asked for at once.
+const CLAIMS_MAX: usize = 256;
+/// The pause after the queue could not be asked.
+const CLAIM_FAILURE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What delivery is given.
+#[derive(Clone)]
+pub struct OutboundDeps {
+    /// The queue.
+    pub store: Store,
+    /// The plugins; each attempt uses those of its moment.
+    pub hooks: Arc<ArcSwap<Generation>>,
+    /// Name lookups.
+    pub resolver: Resolver,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Delivery as a whole.
+pub struct Outbound {
+    shared: Arc<Shared>,
+}
+
+impl Outbound {
+    /// Delivery that has not begun. Storing new settings takes effect with the next job.
+    pub fn new(settings: Arc<ArcSwap<OutboundSettings>>, deps: OutboundDeps) -> Outbound {
+        let routing_max = settings.load().limits.routing_max.max(1);
+        let shared = Shared {
+            settings,
+            store: deps.store,
+            hooks: deps.hooks,
+            resolver: deps.resolver,
+            clock: deps.clock,
+            metrics: deps.metrics,
+            sites: Sites::new(),
+            failures: HostFailures::new(),
+            gate: Arc::new(Gate::default()),
+            routing: Semaphore::new(routing_max),
+            tasks: TaskTracker::new(),
+            cut_off: CancellationToken::new(),
+        };
+        Outbound { shared: Arc::new(shared) }
+    }
+
+    /// Delivers until `shutdown`, then waits for running deliveries as long as the settings say.
+    ///
+    /// When it returns, every claim is settled or handed back.
+    pub async fn run(self, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            let claims = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                claims = self.next_claims() => claims,
+            };
+            for claim in claims {
+                let job = Job::new(claim, self.shared.gate.enter());
+                self.shared.dispatch(job);
+            }
+        }
+        self.drain().await;
+    }
+
+    /// Waits for room and for work. No claim is lost when this is cancelled: a dropped claim is handed back.
+    async fn next_claims(&self) -> Vec<Claim> {
+        loop {
+            let room = self.shared.gate.room(self.shared.settings.load().limits.jobs_max);
+            if room == 0 {
+                self.shared.gate.wait_for_room().await;
+                continue;
+            }
+            match self.shared.store.claim(room.min(CLAIMS_MAX)).await {
+                Ok(claims) if claims.is_empty() => self.shared.store.wait_for_work().await,
+                Ok(claims) => return claims,
+                Err(error) => {
+                    log::claim_failed(&error);
+                    tokio::time::sleep(CLAIM_FAILURE_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// No new work: waiting jobs go back at once, running ones get the time of the settings.
+    async fn drain(self) {
+        let shared = self.shared;
+        let waiting = shared.sites.close();
+        shared.metrics.ready_jobs.dec_by(i64::try_from(waiting).unwrap_or(0));
+        log::stopping(shared.gate.len(), waiting);
+        shared.tasks.close();
+        let bound = Duration::from_millis(shared.settings.load().limits.drain_ms);
+        if tokio::time::timeout(bound, shared.tasks.wait()).await.is_err() {
+            log::cut_off(shared.gate.len());
+            shared.cut_off.cancel();
+            shared.tasks.wait().await;
+        }
+    }
+}

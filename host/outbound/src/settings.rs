@@ -1,0 +1,183 @@
+//! What an operator may say about delivery. Checked values only: names are resolved, numbers are in range.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use baton_mail::{Domain, Mailbox};
+
+use crate::routes::RouteTable;
+
+/// All settings of delivery. A reload replaces the whole; running deliveries keep what they began with.
+#[derive(Clone, Debug)]
+pub struct OutboundSettings {
+    /// Our name in EHLO and in reports.
+    pub hostname: Domain,
+    /// Which next hop takes which mail.
+    pub routes: RouteTable,
+    /// When a failed delivery is tried again.
+    pub retry: RetrySettings,
+    /// How much at once.
+    pub limits: LimitSettings,
+    /// How long each step may take.
+    pub timeouts: TimeoutSettings,
+    /// What would be a loop.
+    pub loops: LoopSettings,
+    /// Reports about failed mail.
+    pub dsn: DsnSettings,
+    /// The port of mail hosts found by MX. Default 25.
+    pub smtp_port: u16,
+    /// Local addresses to connect from, at most one of each family; the system chooses when there is none.
+    pub source_addresses: Vec<IpAddr>,
+}
+
+impl OutboundSettings {
+    /// The defaults, for a relay of this name.
+    pub fn new(hostname: Domain) -> OutboundSettings {
+        let from = Mailbox::new("mailer-daemon", hostname.clone()).expect("the local part is an atom");
+        OutboundSettings {
+            hostname,
+            routes: RouteTable::default(),
+            retry: RetrySettings::default(),
+            limits: LimitSettings::default(),
+            timeouts: TimeoutSettings::default(),
+            loops: LoopSettings::default(),
+            dsn: DsnSettings { from, header_octets_max: 65_536, lifetime_s: 5 * 86_400 },
+            smtp_port: 25,
+            source_addresses: Vec::new(),
+        }
+    }
+}
+
+/// Exponential back-off.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetrySettings {
+    /// The wait after the first failed attempt, in milliseconds. Default 300,000: five minutes.
+    pub first_ms: u64,
+    /// Each further wait is this many times longer; at least 1. Default 2.
+    pub factor: f64,
+    /// The longest wait, in milliseconds. Default 14,400,000: four hours.
+    pub max_ms: u64,
+    /// Each wait is moved by up to this part of itself, so that a burst does not come back as one. Default 0.2.
+    pub jitter: f64,
+}
+
+impl Default for RetrySettings {
+    fn default() -> RetrySettings {
+        RetrySettings { first_ms: 300_000, factor: 2.0, max_ms: 14_400_000, jitter: 0.2 }
+    }
+}
+
+/// Bounds of everything that could grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Connections to one site at once. Default 20.
+    pub connections_max: usize,
+    /// Messages over one connection, then it is closed. Default 1,000.
+    pub deliveries_per_connection_max: u32,
+    /// Recipients in one transaction (RFC 5321 4.5.3.1.8 asks servers to take 100). Default 100.
+    pub recipients_per_delivery_max: usize,
+    /// Jobs that wait for a connection of one site; more are handed back to the queue. Default 2,000.
+    pub ready_max: usize,
+    /// Jobs claimed from the queue and not settled, all sites together. Default 10,000.
+    pub jobs_max: usize,
+    /// Routing decisions (plugin calls, MX lookups) at once. Default 256.
+    pub routing_max: usize,
+    /// A connection without work is closed after this time, in milliseconds. Default 5,000.
+    pub idle_ms: u64,
+    /// Addresses that one attempt tries to connect to. Default 8.
+    pub addresses_max: usize,
+    /// A host that could not be reached is not tried again for this time, in milliseconds. Default 30,000.
+    pub host_failure_ms: u64,
+    /// Resolved sites are remembered for this time, in milliseconds. Default 30,000.
+    pub site_cache_ms: u64,
+    /// How long a handed-back job waits, in milliseconds, plus chance. Default 10,000.
+    pub overflow_ms: u64,
+    /// How long running deliveries may take at the stop, in milliseconds. Default 20,000.
+    pub drain_ms: u64,
+}
+
+impl Default for LimitSettings {
+    fn default() -> LimitSettings {
+        LimitSettings {
+            connections_max: 20,
+            deliveries_per_connection_max: 1_000,
+            recipients_per_delivery_max: 100,
+            ready_max: 2_000,
+            jobs_max: 10_000,
+            routing_max: 256,
+            idle_ms: 5_000,
+            addresses_max: 8,
+            host_failure_ms: 30_000,
+            site_cache_ms: 30_000,
+            overflow_ms: 10_000,
+            drain_ms: 20_000,
+        }
+    }
+}
+
+/// How long the next hop may take for each step, in milliseconds. The defaults are those of RFC 5321 4.5.3.2,
+/// but for the connection, which a host that is there opens within seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeoutSettings {
+    /// Opening the connection. Default 30,000.
+    pub connect_ms: u64,
+    /// The greeting. Default 300,000.
+    pub greeting_ms: u64,
+    /// The reply to EHLO, HELO or LHLO. Default 300,000.
+    pub ehlo_ms: u64,
+    /// The reply to MAIL. Default 300,000.
+    pub mail_ms: u64,
+    /// The reply to each RCPT. Default 300,000.
+    pub rcpt_ms: u64,
+    /// The 354 after DATA. Default 120,000.
+    pub data_init_ms: u64,
+    /// Taking each piece of content, of 64 KiB at most. Default 180,000.
+    pub data_block_ms: u64,
+    /// The final reply, after the end of the content. Default 600,000.
+    pub data_dot_ms: u64,
+}
+
+impl Default for TimeoutSettings {
+    fn default() -> TimeoutSettings {
+        TimeoutSettings {
+            connect_ms: 30_000,
+            greeting_ms: 300_000,
+            ehlo_ms: 300_000,
+            mail_ms: 300_000,
+            rcpt_ms: 300_000,
+            data_init_ms: 120_000,
+            data_block_ms: 180_000,
+            data_dot_ms: 600_000,
+        }
+    }
+}
+
+/// How the relay knows itself, so that it never delivers to itself by the DNS (RFC 5321 5.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoopSettings {
+    /// Names of this relay besides its host name: as MX hosts they mean us.
+    pub own_names: Vec<Domain>,
+    /// Where our listeners are; an unspecified address stands for every address of this machine.
+    pub own_addresses: Vec<SocketAddr>,
+    /// Also deliver to loopback addresses that the DNS, a recipient or a plugin names. Default no: such a name is
+    /// a loop or an attack. Hosts that the settings name are always allowed.
+    pub allow_loopback_next_hops: bool,
+}
+
+/// Reports (RFC 3464).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DsnSettings {
+    /// The From address of reports. Default `mailer-daemon@` our host name.
+    pub from: Mailbox,
+    /// Octets of the original header that a report carries. Default 65,536.
+    pub header_octets_max: usize,
+    /// How long a report is tried, in seconds. Default 432,000: five days.
+    pub lifetime_s: u64,
+}
+
+impl DsnSettings {
+    /// How long a report is tried.
+    pub(crate) fn lifetime(&self) -> Duration {
+        Duration::from_secs(self.lifetime_s)
+    }
+}

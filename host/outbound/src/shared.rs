@@ -1,0 +1,108 @@
+//! What all parts of delivery use.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use baton_dns::Resolver;
+use baton_hooks::Generation;
+use baton_mail::event::Event;
+use baton_mail::{Body, Clock};
+use baton_store::{Settlement, Store, StoreError};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::gate::Gate;
+use crate::hosts::HostFailures;
+use crate::job::Job;
+use crate::log;
+use crate::metrics::Metrics;
+use crate::settings::OutboundSettings;
+use crate::site::{Site, Sites};
+use crate::worker;
+
+/// The parts of delivery that live as long as it.
+pub(crate) struct Shared {
+    pub(crate) settings: Arc<ArcSwap<OutboundSettings>>,
+    pub(crate) store: Store,
+    pub(crate) hooks: Arc<ArcSwap<Generation>>,
+    pub(crate) resolver: Resolver,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) sites: Sites,
+    pub(crate) failures: HostFailures,
+    pub(crate) gate: Arc<Gate>,
+    /// Bounds routing decisions at once.
+    pub(crate) routing: Semaphore,
+    pub(crate) tasks: TaskTracker,
+    /// Ends every task where it stands.
+    pub(crate) cut_off: CancellationToken,
+}
+
+impl Shared {
+    /// Runs work on the side, to be waited for at the stop.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let cut_off = self.cut_off.clone();
+        self.tasks.spawn(async move {
+            // Cut off means dropped: the jobs in it go back to the store.
+            let _ = cut_off.run_until_cancelled(work).await;
+        });
+    }
+
+    /// Puts a job into the ready queue of its site, and starts a worker when that is due.
+    pub(crate) fn place(self: &Arc<Self>, job: Job, site: Arc<Site>) {
+        let limits = self.settings.load().limits;
+        match site.ready.push(job, limits.ready_max, limits.connections_max) {
+            Ok(pushed) => {
+                self.metrics.ready_jobs.inc();
+                if pushed == crate::ready::Pushed::StartWorker {
+                    self.spawn(worker::work(Arc::clone(self), site));
+                }
+            }
+            Err(job) => self.hand_back(job, site.ready.len()),
+        }
+    }
+
+    /// Gives a job back to the queue for a while: its ready queue is full. The wait varies by chance, so that what
+    /// overflowed together does not come back together.
+    fn hand_back(self: &Arc<Self>, job: Job, ready: usize) {
+        self.metrics.overflowed.inc();
+        log::overflowed(job.message(), ready);
+        let wait_ms = self.settings.load().limits.overflow_ms.max(100);
+        let wait_ms = wait_ms.saturating_add(rand::random_range(0..=wait_ms));
+        let due = crate::retry::after(self.clock.now(), wait_ms, job.expires_at);
+        let shared = Arc::clone(self);
+        self.spawn(async move {
+            let settlement = Settlement { next_due: Some(due), ..Settlement::default() };
+            shared.settle(job, settlement).await;
+        });
+    }
+
+    /// Writes what became of a job. The events that it gathered on its way come first.
+    pub(crate) async fn settle(&self, job: Job, mut settlement: Settlement) {
+        let message = job.message();
+        let Job { claim, events, permit, .. } = job;
+        settlement.events = merge(events, settlement.events);
+        if let Err(error) = self.store.settle(claim, settlement).await {
+            log::settle_failed(message, &error);
+        }
+        drop(permit);
+        self.metrics.jobs.set(i64::try_from(self.gate.len()).unwrap_or(i64::MAX));
+    }
+
+    /// The content of a job's message, from memory when it is still there.
+    pub(crate) async fn body(&self, job: &Job) -> Result<Body, StoreError> {
+        match job.claim.body() {
+            Some(body) => Ok(body.clone()),
+            None => self.store.body(job.message()).await,
+        }
+    }
+}
+
+fn merge(mut first: Vec<Event>, mut second: Vec<Event>) -> Vec<Event> {
+    if first.is_empty() {
+        return second;
+    }
+    first.append(&mut second);
+    first
+}

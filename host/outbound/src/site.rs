@@ -1,0 +1,255 @@
+//! Sites: the places that mail is delivered to. All domains with the same mail hosts are one site, so that one
+//! provider is one set of limits however many domains it serves.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use baton_dns::{DnsError, MailHost, MailHosts, Resolver};
+use baton_mail::{Domain, EnhancedCode, FailureClass, Outcome, Phase, Status};
+use parking_lot::Mutex;
+use quick_cache::sync::Cache;
+use tokio::time::Instant;
+
+use crate::job::Job;
+use crate::loops::hosts_before_us;
+use crate::next_hop::{HostPort, LmtpTarget, NextHop};
+use crate::ready::ReadyQueue;
+use crate::settings::OutboundSettings;
+
+/// Routes whose site is remembered.
+const ROUTES_REMEMBERED_MAX: usize = 10_000;
+
+/// Where one recipient's copy goes: a next hop, and what plugins added to it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Route {
+    pub(crate) next_hop: Arc<NextHop>,
+    /// Hosts to try when the next hop can not be reached.
+    pub(crate) fallbacks: Vec<HostPort>,
+    /// A ready queue of its own, with its own limits.
+    pub(crate) queue: Option<String>,
+    /// The settings name it, so it may be on this machine.
+    pub(crate) trusted: bool,
+}
+
+impl Route {
+    /// A route as the settings say.
+    pub(crate) fn of_settings(next_hop: Arc<NextHop>) -> Route {
+        let trusted = !matches!(*next_hop, NextHop::Mx(_));
+        Route { next_hop, fallbacks: Vec::new(), queue: None, trusted }
+    }
+}
+
+/// A place to deliver to, with its jobs and workers.
+#[derive(Debug)]
+pub(crate) struct Site {
+    /// The kind of its next hop, for metrics.
+    pub(crate) kind: &'static str,
+    /// How it is reached.
+    pub(crate) target: Target,
+    /// What waits for it.
+    pub(crate) ready: ReadyQueue<Job>,
+}
+
+/// How a site is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Target {
+    /// By SMTP, to the first of these hosts that answers; by rising rank.
+    Smtp(Vec<Candidate>),
+    /// By LMTP.
+    Lmtp(LmtpTarget),
+    /// Into a folder.
+    File(PathBuf),
+}
+
+/// One host of a site.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Candidate {
+    /// Hosts of equal rank are tried in a new order each time.
+    pub(crate) rank: usize,
+    pub(crate) host: HostPort,
+    /// May be on this machine.
+    pub(crate) trusted: bool,
+}
+
+/// What a route leads to.
+#[derive(Clone, Debug)]
+pub(crate) enum Resolved {
+    /// A site.
+    Site(Arc<Site>),
+    /// Nothing, for good or for now.
+    Refused(Box<Outcome>),
+}
+
+/// A site is its target, and the queue name that a plugin may have given it.
+type SiteKey = (Option<String>, Target);
+
+/// All sites in use, and which route leads to which.
+#[derive(Debug)]
+pub(crate) struct Sites {
+    sites: Mutex<HashMap<SiteKey, Weak<Site>>>,
+    routes: Cache<Route, (Instant, Resolved)>,
+}
+
+impl Sites {
+    /// No sites yet.
+    pub(crate) fn new() -> Sites {
+        Sites { sites: Mutex::new(HashMap::new()), routes: Cache::new(ROUTES_REMEMBERED_MAX) }
+    }
+
+    /// Where the route leads, when that was found out not long ago.
+    pub(crate) fn remembered(&self, route: &Route) -> Option<Resolved> {
+        let (until, resolved) = self.routes.get(route)?;
+        (Instant::now() < until).then_some(resolved)
+    }
+
+    /// Finds out where the route leads. Answers of the DNS are remembered, its failures are not.
+    pub(crate) async fn resolve(&self, route: &Route, resolver: &Resolver, settings: &OutboundSettings) -> Resolved {
+        let resolved = match find_target(route, resolver, settings).await {
+            Ok(target) => Resolved::Site(self.site(route, target)),
+            Err(outcome) => Resolved::Refused(Box::new(outcome)),
+        };
+        let lasts = !matches!(&resolved, Resolved::Refused(outcome) if matches!(**outcome, Outcome::Deferred(_)));
+        if lasts {
+            let until = Instant::now() + Duration::from_millis(settings.limits.site_cache_ms);
+            self.routes.insert(route.clone(), (until, resolved.clone()));
+        }
+        resolved
+    }
+
+    /// The one site of this target. Sites that nobody uses are forgotten.
+    fn site(&self, route: &Route, target: Target) -> Arc<Site> {
+        let mut sites = self.sites.lock();
+        let key = (route.queue.clone(), target);
+        if let Some(site) = sites.get(&key).and_then(Weak::upgrade) {
+            return site;
+        }
+        if sites.len() == sites.capacity() {
+            sites.retain(|_, site| site.strong_count() > 0);
+        }
+        let site =
+            Arc::new(Site { kind: route.next_hop.kind(), target: key.1.clone(), ready: ReadyQueue::default() });
+        sites.insert(key, Arc::downgrade(&site));
+        site
+    }
+
+    /// Closes every ready queue and lets go of the jobs in them, which hands them back.
+    pub(crate) fn close(&self) -> usize {
+        let sites: Vec<_> = self.sites.lock().values().filter_map(Weak::upgrade).collect();
+        sites.iter().map(|site| site.ready.close().len()).sum()
+    }
+}
+
+async fn find_target(route: &Route, resolver: &Resolver, settings: &OutboundSettings) -> Result<Target, Outcome> {
+    let mut candidates = match &*route.next_hop {
+        NextHop::Lmtp(target) => return Ok(Target::Lmtp(target.clone())),
+        NextHop::File(path) => return Ok(Target::File(path.clone())),
+        NextHop::Hosts(hosts) => in_order(hosts, 0, route.trusted),
+        NextHop::Mx(domain) => match find_mail_hosts(domain, resolver, settings).await {
+            Ok(candidates) => candidates,
+            Err(Outcome::Deferred(_)) if !route.fallbacks.is_empty() => Vec::new(),
+            Err(outcome) => return Err(outcome),
+        },
+        NextHop::Hold(_) | NextHop::Discard => Vec::new(),
+    };
+    let first_free = candidates.last().map_or(0, |last| last.rank + 1);
+    candidates.extend(in_order(&route.fallbacks, first_free, route.trusted));
+    if candidates.is_empty() {
+        let text = "the next hop has no hosts";
+        return Err(Outcome::Deferred(Status::ours(Phase::Policy, FailureClass::Unknown, EnhancedCode(4, 3, 5), text)));
+    }
+    Ok(Target::Smtp(candidates))
+}
+
+/// Hosts of a list: each has a rank of its own.
+fn in_order(hosts: &[HostPort], first: usize, trusted: bool) -> Vec<Candidate> {
+    let candidate = |(index, host): (usize, &HostPort)| Candidate { rank: first + index, host: host.clone(), trusted };
+    hosts.iter().enumerate().map(candidate).collect()
+}
+
+/// The mail hosts of a domain, without ourselves (RFC 5321 5.1).
+async fn find_mail_hosts(
+    domain: &Domain,
+    resolver: &Resolver,
+    settings: &OutboundSettings,
+) -> Result<Vec<Candidate>, Outcome> {
+    let failed = |class, code, text: &str| Outcome::Failed(Status::ours(Phase::Dns, class, code, text));
+    match resolver.mail_hosts(domain).await {
+        Ok(MailHosts::Hosts(hosts)) => {
+            let hosts = hosts_before_us(hosts, &settings.hostname, &settings.loops);
+            if hosts.is_empty() {
+                let text = format!("mail for {domain} loops back to this relay");
+                return Err(failed(FailureClass::Loop, EnhancedCode(5, 4, 6), &text));
+            }
+            Ok(ranked(hosts, settings.smtp_port))
+        }
+        // RFC 7505 4.1 gives code and enhanced code.
+        Ok(MailHosts::NullMx) => {
+            let text = format!("the domain {domain} takes no mail (null MX)");
+            Err(failed(FailureClass::BadDomain, EnhancedCode(5, 1, 10), &text))
+        }
+        Ok(MailHosts::NoSuchDomain) => {
+            let text = format!("the domain {domain} does not exist or has no mail host");
+            Err(failed(FailureClass::BadDomain, EnhancedCode(5, 1, 2), &text))
+        }
+        Err(DnsError::BadName) => {
+            let text = format!("{domain} can not be a domain");
+            Err(failed(FailureClass::BadDomain, EnhancedCode(5, 1, 2), &text))
+        }
+        Err(error) => {
+            let text = format!("mail hosts of {domain}: {error}");
+            Err(Outcome::Deferred(Status::ours(Phase::Dns, FailureClass::Dns, EnhancedCode(4, 4, 3), text)))
+        }
+    }
+}
+
+/// Preferences become ranks from 0 on, so that two domains which name the same hosts in the same order are one site.
+fn ranked(hosts: Vec<MailHost>, port: u16) -> Vec<Candidate> {
+    let mut preferences: Vec<u16> = hosts.iter().map(|host| host.preference).collect();
+    preferences.sort_unstable();
+    preferences.dedup();
+    let rank = |preference| preferences.partition_point(|other| *other < preference);
+    let mut candidates: Vec<Candidate> = hosts
+        .into_iter()
+        .map(|host| Candidate {
+            rank: rank(host.preference),
+            host: HostPort { host: host.name, port },
+            trusted: false,
+        })
+        .collect();
+    candidates.sort();
+    candidates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mail_hosts(list: &[(u16, &str)]) -> Vec<MailHost> {
+        list.iter().map(|(preference, name)| MailHost { preference: *preference, name: (*name).to_owned() }).collect()
+    }
+
+    #[test]
+    fn domains_with_the_same_hosts_in_the_same_order_are_one_site() {
+        let one = ranked(mail_hosts(&[(10, "a.example"), (20, "b.example")]), 25);
+        let other = ranked(mail_hosts(&[(1, "a.example"), (7, "b.example")]), 25);
+        assert_eq!(one, other);
+        assert_ne!(one, ranked(mail_hosts(&[(1, "a.example"), (1, "b.example")]), 25));
+    }
+
+    #[tokio::test]
+    async fn equal_targets_share_a_site_until_nobody_uses_it() {
+        let sites = Sites::new();
+        let route = Route::of_settings(Arc::new(NextHop::File("/tmp/x".into())));
+        let site = sites.site(&route, Target::File("/tmp/x".into()));
+        assert!(Arc::ptr_eq(&site, &sites.site(&route, Target::File("/tmp/x".into()))));
+        let named = Route { queue: Some("slow".to_owned()), ..route.clone() };
+        assert!(!Arc::ptr_eq(&site, &sites.site(&named, Target::File("/tmp/x".into()))));
+        drop(site);
+        for number in 0..1_000 {
+            drop(sites.site(&route, Target::File(format!("/tmp/{number}").into())));
+        }
+        assert!(sites.sites.lock().len() < 1_000, "unused sites do not pile up");
+    }
+}

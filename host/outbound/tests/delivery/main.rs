@@ -1,0 +1,7 @@
+//! Delivery against real sockets: next hops that behave, that misbehave, and that die at the worst moment.
+
+mod endings;
+mod hostile;
+mod peer;
+mod relay;
+mod transactions;
