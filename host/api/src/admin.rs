@@ -1,0 +1,154 @@
+//! The admin interface on a Unix socket.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use baton_hooks::{EditGrant, Generation, Grants};
+use baton_mail::Clock;
+use baton_store::{Store, StoreError};
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::listener::Bounded;
+use crate::public::{self, PublicDeps};
+use crate::wire::{PluginRow, PluginsView, ReloadReport};
+use crate::{FieldError, Problem, messages, queue};
+
+/// Octets of a request body at most.
+const BODY_OCTETS_MAX: usize = 64 * 1024;
+/// Open connections to the socket at most.
+const CONNECTIONS_MAX: usize = 64;
+
+/// A wish to reload the settings, with the place where the answer goes.
+pub struct ReloadRequest {
+    /// Takes the report, or every reason why nothing was changed.
+    pub answer: oneshot::Sender<Result<ReloadReport, Vec<FieldError>>>,
+}
+
+/// What the admin interface needs.
+#[derive(Clone)]
+pub struct AdminDeps {
+    /// The queue.
+    pub store: Store,
+    /// The plugins that serve.
+    pub hooks: Arc<ArcSwap<Generation>>,
+    /// The relay's time.
+    pub clock: Arc<dyn Clock>,
+    /// Where wishes to reload go.
+    pub reload: mpsc::Sender<ReloadRequest>,
+    /// Metrics and health, which this face answers too.
+    pub public: PublicDeps,
+}
+
+/// Why the socket could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminBindError {
+    /// Another relay answers on it.
+    #[error("another relay answers on {0}: stop it first, or give this one another `store.path`")]
+    InUse(PathBuf),
+    /// The file system said no.
+    #[error("can not make the admin socket {path}: {source}; check that the folder exists and may be written")]
+    Io {
+        /// The socket's path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Makes the socket, readable and writable by its owner only. What a crashed relay left behind is replaced.
+pub fn bind_admin(path: &Path) -> Result<UnixListener, AdminBindError> {
+    let failed = |source| AdminBindError::Io { path: path.to_owned(), source };
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(failed(io::Error::other("there is a file of that name which is no socket")));
+        }
+        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+            return Err(AdminBindError::InUse(path.to_owned()));
+        }
+        _ => {}
+    }
+    // Made under another name and moved into place: nobody can connect before the mode is set.
+    let fresh = path.with_extension("new");
+    std::fs::remove_file(&fresh).or_else(ignore_missing).map_err(failed)?;
+    let listener = UnixListener::bind(&fresh).map_err(failed)?;
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    std::fs::rename(&fresh, path).map_err(failed)?;
+    Ok(listener)
+}
+
+fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+/// Serves the admin interface until `stop` is cancelled.
+pub async fn serve_admin(listener: UnixListener, deps: AdminDeps, stop: CancellationToken) {
+    let served = axum::serve(Bounded::new(listener, CONNECTIONS_MAX), router(deps));
+    if let Err(error) = served.with_graceful_shutdown(stop.cancelled_owned()).await {
+        tracing::error!(target: "api", %error, "the admin socket ended");
+    }
+}
+
+fn router(deps: AdminDeps) -> Router {
+    let public = public::router(deps.public.clone());
+    Router::new()
+        .route("/v1/queue", get(queue::list))
+        .route("/v1/queue/summary", get(queue::summary))
+        .route("/v1/queue/{operation}", post(queue::operate))
+        .route("/v1/messages/recent", get(messages::recent))
+        .route("/v1/messages/{id}", get(messages::story))
+        .route("/v1/reload", post(reload))
+        .route("/v1/plugins", get(plugins))
+        .layer(DefaultBodyLimit::max(BODY_OCTETS_MAX))
+        .with_state(deps)
+        .merge(public)
+        .fallback(async || Problem::not_found("there is no such path"))
+}
+
+/// `POST /v1/reload`: reads the settings again and swaps what may be swapped.
+async fn reload(State(deps): State<AdminDeps>) -> Result<Json<ReloadReport>, Problem> {
+    let stopping = || Problem::unavailable("the relay is stopping");
+    let (answer, answered) = oneshot::channel();
+    deps.reload.send(ReloadRequest { answer }).await.map_err(|_| stopping())?;
+    answered.await.map_err(|_| stopping())?.map(Json).map_err(Problem::settings)
+}
+
+/// `GET /v1/plugins`: what is loaded and who is asked in which order.
+async fn plugins(State(deps): State<AdminDeps>) -> Json<PluginsView> {
+    let generation = deps.hooks.load();
+    let plugins = generation.plugins().into_iter().map(|plugin| PluginRow {
+        name: plugin.name,
+        digest: plugin.digest,
+        hooks: plugin.hooks.iter().map(|hook| hook.as_str().to_owned()).collect(),
+        grants: grants_in_words(&plugin.grants),
+        on_failure: plugin.on_failure.as_str().to_owned(),
+    });
+    let order = generation.order().into_iter().map(|(hook, names)| (hook.as_str().to_owned(), names));
+    Json(PluginsView { generation: generation.number(), plugins: plugins.collect(), order: order.collect() })
+}
+
+fn grants_in_words(grants: &Grants) -> Vec<String> {
+    let edit = |edit: &EditGrant| match edit {
+        EditGrant::Headers => "edit headers".to_owned(),
+        EditGrant::Recipients => "edit recipients".to_owned(),
+        EditGrant::Sender => "edit sender".to_owned(),
+    };
+    let mut words: Vec<_> = grants.edit.iter().map(edit).collect();
+    words.extend(grants.relay.then(|| "relay".to_owned()));
+    words.extend(grants.route.iter().map(|target| format!("route {target}")));
+    words.extend(grants.kv.iter().map(|bucket| format!("kv {bucket}")));
+    words.extend(grants.dns.then(|| "dns".to_owned()));
+    words
+}
+
+/// What a failure of the store means to a caller.
+pub(crate) fn store_problem(error: StoreError) -> Problem {
+    Problem::unavailable(error.to_string())
+}

@@ -1,0 +1,115 @@
+//! Which jobs a request means: query parameters and body members, read into the store's filter.
+
+use std::collections::BTreeMap;
+
+use baton_mail::MessageId;
+use baton_store::{Filter, JobKey, JobState};
+
+use crate::Problem;
+
+/// The fields of a request by name. What is left after reading is a mistake of the caller.
+pub(crate) struct Fields(BTreeMap<String, String>);
+
+impl Fields {
+    pub(crate) fn new(fields: BTreeMap<String, String>) -> Fields {
+        Fields(fields)
+    }
+
+    /// Takes one field and reads it by `FromStr`.
+    pub(crate) fn take<T: std::str::FromStr>(&mut self, name: &str) -> Result<Option<T>, Problem>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let Some(text) = self.0.remove(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|error| Problem::field(name, format!("`{text}`: {error}")))
+    }
+
+    /// Refuses what nobody took: a mistyped filter must never widen an operation.
+    pub(crate) fn finish(self, known: &[&str]) -> Result<(), Problem> {
+        match self.0.into_keys().next() {
+            None => Ok(()),
+            Some(name) => Err(Problem::field(&name, format!("there is no such field; known are {}", known.join(", ")))),
+        }
+    }
+
+    /// Takes the fields of a filter.
+    pub(crate) fn take_filter(&mut self) -> Result<Filter, Problem> {
+        Ok(Filter {
+            message: self.take::<MessageId>("message")?,
+            domain: self.take("domain")?,
+            sender: self.take("sender")?,
+            recipient: self.take("recipient")?,
+            state: self.take::<String>("state")?.map(|name| read_state(&name)).transpose()?,
+        })
+    }
+
+    /// Takes the cursor that an earlier page gave: `ID.JOB`.
+    pub(crate) fn take_cursor(&mut self) -> Result<Option<JobKey>, Problem> {
+        self.take::<String>("after")?.map(|text| read_cursor(&text)).transpose()
+    }
+}
+
+/// The fields that a filter has.
+pub(crate) const FILTER_FIELDS: [&str; 5] = ["message", "domain", "sender", "recipient", "state"];
+
+/// The name of a state in requests and answers.
+pub(crate) fn state_name(state: JobState) -> &'static str {
+    match state {
+        JobState::Ready => "ready",
+        JobState::Waiting => "waiting",
+        JobState::Held => "held",
+        JobState::Claimed => "claimed",
+    }
+}
+
+fn read_state(name: &str) -> Result<JobState, Problem> {
+    [JobState::Ready, JobState::Waiting, JobState::Held, JobState::Claimed]
+        .into_iter()
+        .find(|state| state_name(*state) == name)
+        .ok_or_else(|| Problem::field("state", format!("`{name}` is not ready, waiting, held or claimed")))
+}
+
+/// The text form of a cursor.
+pub(crate) fn write_cursor(key: JobKey) -> String {
+    format!("{}.{}", key.message, key.job)
+}
+
+fn read_cursor(text: &str) -> Result<JobKey, Problem> {
+    let wrong = || Problem::field("after", format!("`{text}` is not a cursor; use `next` of the page before"));
+    let (message, job) = text.split_once('.').ok_or_else(wrong)?;
+    Ok(JobKey { message: message.parse().map_err(|_| wrong())?, job: job.parse().map_err(|_| wrong())? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(pairs: &[(&str, &str)]) -> Fields {
+        Fields::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn a_mistyped_field_is_named_and_never_ignored() {
+        let mut typo = fields(&[("domian", "example.org")]);
+        typo.take_filter().unwrap();
+        let problem = typo.finish(&FILTER_FIELDS).unwrap_err();
+        assert_eq!(problem.errors.first().unwrap().field, "domian");
+        assert!(problem.detail.contains("domain"));
+    }
+
+    #[test]
+    fn a_bad_value_names_its_field() {
+        for (name, value) in [("message", "x"), ("domain", "-"), ("state", "asleep")] {
+            let problem = fields(&[(name, value)]).take_filter().unwrap_err();
+            assert_eq!((problem.status, problem.errors.first().unwrap().field.as_str()), (400, name));
+        }
+        assert_eq!(fields(&[("after", "1.2")]).take_cursor().unwrap_err().errors.first().unwrap().field, "after");
+    }
+
+    #[test]
+    fn cursors_survive_text() {
+        let key = JobKey { message: MessageId::from_octets([7; 16]), job: 3 };
+        let back = fields(&[("after", &write_cursor(key))]).take_cursor().unwrap().unwrap();
+        assert_eq!((back.message, back.job), (key.message, key.job));
+    }
+}

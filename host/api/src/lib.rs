@@ -1,0 +1,19 @@
+//! The relay's HTTP faces: the admin interface on a Unix socket, and metrics and health on an optional TCP address.
+//!
+//! Invariant: what changes the queue is reachable over the Unix socket only, whose file is readable and writable by
+//! its owner alone. The TCP face answers three paths, all of them reads.
+//! Invariant: every answer is bounded: lists come in pages, request bodies and connections have limits.
+//! Invariant: an error is `application/problem+json` (RFC 9457) and names the field at fault.
+
+pub mod admin;
+mod filter;
+mod listener;
+mod messages;
+pub mod problem;
+pub mod public;
+mod queue;
+pub mod wire;
+
+pub use admin::{AdminDeps, ReloadRequest, bind_admin, serve_admin};
+pub use problem::{FieldError, Problem};
+pub use public::{PublicDeps, serve_public};

@@ -1,0 +1,145 @@
+//! The answers of the admin interface, as the relay writes them and its own commands read them.
+
+use baton_mail::event::Event;
+use baton_mail::{Mailbox, MessageId, ReversePath, Status, UnixMs};
+use serde::{Deserialize, Serialize};
+
+/// One entry of the queue: a message for some of its recipients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobRow {
+    /// The message.
+    pub message: MessageId,
+    /// Which of its jobs.
+    pub job: u16,
+    /// The scheduled queue: usually the domain.
+    pub queue: String,
+    /// `ready`, `waiting`, `held` or `claimed`.
+    pub state: String,
+    /// When the next attempt is due; none when it is held.
+    pub due: Option<UnixMs>,
+    /// Finished attempts.
+    pub attempt: u16,
+    /// The recipients it is for.
+    pub recipients: Vec<Mailbox>,
+    /// The return path.
+    pub sender: ReversePath,
+    /// Octets of content.
+    pub size: u64,
+    /// When the message was accepted.
+    pub received_at: UnixMs,
+    /// When it is given up.
+    pub expires_at: UnixMs,
+    /// What the last attempt ended with.
+    pub last: Option<Status>,
+    /// Why it is held.
+    pub hold: Option<String>,
+}
+
+/// A page of the queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct QueuePage {
+    /// The relay's time.
+    pub now: UnixMs,
+    /// The entries.
+    pub jobs: Vec<JobRow>,
+    /// Give this as `after` to see what follows; none at the end.
+    pub next: Option<String>,
+}
+
+/// The queue in figures.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SummaryView {
+    /// Jobs which may run now.
+    pub ready: u64,
+    /// Jobs which wait for their next attempt.
+    pub waiting: u64,
+    /// Jobs which wait for an operator.
+    pub held: u64,
+    /// Jobs which are being delivered.
+    pub claimed: u64,
+    /// Octets of their messages; a message counts for each of its jobs.
+    pub octets: u64,
+    /// The longest queues, longest first.
+    pub queues: Vec<QueueRow>,
+    /// The queue is longer than what was counted.
+    pub truncated: bool,
+}
+
+/// One scheduled queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct QueueRow {
+    /// Its name; empty for all those that were too many to be told apart.
+    pub queue: String,
+    /// Its jobs.
+    pub jobs: u64,
+    /// Octets of their messages.
+    pub octets: u64,
+}
+
+/// What an operation changed.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Changed {
+    /// Jobs that were changed.
+    pub changed: usize,
+}
+
+/// The story of one message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Story {
+    /// The message.
+    pub message: MessageId,
+    /// The relay's time.
+    pub now: UnixMs,
+    /// What happened, oldest first.
+    pub events: Vec<Event>,
+    /// What is still in the queue.
+    pub jobs: Vec<JobRow>,
+}
+
+/// The newest messages.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Recent {
+    /// The relay's time.
+    pub now: UnixMs,
+    /// First event of each, newest first.
+    pub messages: Vec<Event>,
+}
+
+/// What a reload changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadReport {
+    /// The number of the plugin generation that serves now.
+    pub generation: u64,
+    /// The plugins of it: `name@digest`.
+    pub plugins: Vec<String>,
+    /// Sections whose new values serve now.
+    pub applied: Vec<String>,
+    /// Keys whose new values wait for a restart.
+    pub restart_needed: Vec<String>,
+}
+
+/// One loaded plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginRow {
+    /// Its name in the settings.
+    pub name: String,
+    /// The digest of its file.
+    pub digest: String,
+    /// The hooks it serves.
+    pub hooks: Vec<String>,
+    /// What it was granted, in words.
+    pub grants: Vec<String>,
+    /// What happens to mail when it fails.
+    pub on_failure: String,
+}
+
+/// The loaded plugins and the order in which each hook asks them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginsView {
+    /// The number of the load: each reload counts it up.
+    pub generation: u64,
+    /// The plugins.
+    pub plugins: Vec<PluginRow>,
+    /// Hook, plugins in order.
+    pub order: Vec<(String, Vec<String>)>,
+}

@@ -1,0 +1,142 @@
+//! The commands' side of the admin socket: one request, one answer.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use baton_api::Problem;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use crate::cli::Target;
+use crate::settings;
+
+/// Octets of an answer at most: a page of the queue with a thousand long entries is far below.
+const ANSWER_OCTETS_MAX: usize = 64 << 20;
+/// How long an answer may take. A reload compiles plugins.
+const ANSWER_MAX: Duration = Duration::from_secs(120);
+
+/// A running relay, reached by its admin socket.
+pub(crate) struct Admin {
+    socket: PathBuf,
+}
+
+impl Admin {
+    /// The relay that the options mean.
+    pub(crate) fn of(target: &Target) -> anyhow::Result<Admin> {
+        let socket = match &target.socket {
+            Some(socket) => socket.clone(),
+            None => settings::admin_socket(target.file.settings.as_deref())
+                .map_err(|problems| anyhow!("the settings do not say where the relay is:\n{problems}"))?,
+        };
+        Ok(Admin { socket })
+    }
+
+    /// The relay behind a socket.
+    pub(crate) fn at(socket: &Path) -> Admin {
+        Admin { socket: socket.to_owned() }
+    }
+
+    /// Asks for something.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.ask(Method::GET, path, Bytes::new()).await
+    }
+
+    /// Asks for a change.
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value) -> anyhow::Result<T> {
+        self.ask(Method::POST, path, body.to_string().into()).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<T> {
+        let asked = tokio::time::timeout(ANSWER_MAX, self.exchange(method, path, body)).await;
+        let (status, answer) = asked.context("the relay did not answer in time")??;
+        if status.is_success() {
+            return serde_json::from_slice(&answer).context("the relay's answer is not understood; is it another version?");
+        }
+        match serde_json::from_slice::<Problem>(&answer) {
+            Ok(problem) => bail!("{}", show_problem(&problem)),
+            Err(_) => bail!("the relay answered {status}"),
+        }
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let driver = tokio::spawn(connection);
+        let request = Request::builder().method(method).uri(path).header("host", "relay").body(Full::new(body))?;
+        let response = sender.send_request(request).await.context("the relay closed the connection")?;
+        let status = response.status();
+        let answer = Limited::new(response.into_body(), ANSWER_OCTETS_MAX).collect().await;
+        driver.abort();
+        let answer = answer.map_err(|error| anyhow!("the answer was not complete: {error}"))?;
+        Ok((status, answer.to_bytes()))
+    }
+
+    fn unreachable(&self, error: &io::Error) -> anyhow::Error {
+        let socket = self.socket.display();
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => anyhow!(
+                "no relay runs behind {socket}: start it with `baton serve`, or name its settings with --settings FILE or its socket with --socket PATH"
+            ),
+            io::ErrorKind::PermissionDenied => {
+                anyhow!("{socket} is not open to this user: run as the user of the relay")
+            }
+            _ => anyhow!("{socket}: {error}"),
+        }
+    }
+}
+
+/// A problem with each of its fields.
+fn show_problem(problem: &Problem) -> String {
+    match problem.errors.as_slice() {
+        [] => problem.detail.clone(),
+        [one] if problem.status == 400 => format!("{}: {}", one.field, one.message),
+        all => {
+            let lines: Vec<_> = all.iter().map(|error| format!("\n  {}: {}", error.field, error.message)).collect();
+            format!("{}: {}{}", problem.title, problem.detail, lines.concat())
+        }
+    }
+}
+
+/// A value in a query string: everything but letters, digits and `-._~@` is escaped (RFC 3986 2.1).
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for octet in text.bytes() {
+        if octet.is_ascii_alphanumeric() || b"-._~@".contains(&octet) {
+            escaped.push(char::from(octet));
+        } else {
+            escaped.push_str(&format!("%{octet:02X}"));
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_relay_that_does_not_run_is_named_with_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("admin.sock");
+        let error = Admin::at(&socket).get::<serde_json::Value>("/v1/queue").await.unwrap_err().to_string();
+        assert!(error.contains(socket.to_str().unwrap()) && error.contains("baton serve"), "{error}");
+    }
+
+    #[test]
+    fn query_values_are_escaped() {
+        assert_eq!(escape("a+b@c.example&x=1"), "a%2Bb@c.example%26x%3D1");
+    }
+
+    #[test]
+    fn every_field_of_a_problem_is_shown() {
+        let field = |name: &str| baton_api::FieldError { field: name.to_owned(), message: "is wrong".to_owned() };
+        let shown = show_problem(&Problem::settings(vec![field("dns.servers"), field("log.filter")]));
+        assert!(shown.contains("dns.servers: is wrong") && shown.contains("log.filter: is wrong"), "{shown}");
+    }
+}

@@ -1,0 +1,268 @@
+//! What can be typed: the commands and their options.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Baton, a programmable SMTP relay.
+#[derive(Debug, Parser)]
+#[command(name = "baton", version, about, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the relay until SIGTERM or SIGINT; SIGHUP reloads the settings
+    Serve(ServeOptions),
+    /// Check the settings and load the plugins; nothing runs
+    Check(CheckOptions),
+    /// Make the running relay read its settings again; bad ones change nothing
+    Reload(Target),
+    /// Look at the queue of the running relay and operate on it
+    Queue(QueueOptions),
+    /// Tell the story of a message: who decided what, attempts, replies, what comes next
+    Explain(ExplainOptions),
+    /// List the plugins of the running relay and the order in which each hook asks them
+    Plugins(Target),
+    /// Show a relay at work: real mail through all six hooks, checked at the end
+    Demo(DemoOptions),
+    /// Run an SMTP server that stores or counts what it gets, for tests and measurements
+    Sink(SinkOptions),
+    /// Send messages by SMTP, from files or made up, and measure
+    Send(SendOptions),
+}
+
+/// Which settings.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct SettingsOption {
+    /// The settings file; without one everything is at its default
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) settings: Option<PathBuf>,
+}
+
+/// Which running relay, and how to print.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Target {
+    #[command(flatten)]
+    pub(crate) file: SettingsOption,
+    /// The admin socket of the relay; by default what the settings say
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeOptions {
+    #[command(flatten)]
+    pub(crate) file: SettingsOption,
+    /// Write the listeners with their real addresses into this file, a line `name address` each
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ports_file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckOptions {
+    #[command(flatten)]
+    pub(crate) file: SettingsOption,
+    /// Print every key with its meaning and default instead
+    #[arg(long)]
+    pub(crate) reference: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct QueueOptions {
+    #[command(subcommand)]
+    pub(crate) command: QueueCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// List entries, a line each
+    Ls(ListOptions),
+    /// Show entries in full
+    Show(ListOptions),
+    /// Count entries by state and queue
+    Summary(Target),
+    /// Try entries at once
+    Retry(OperateOptions),
+    /// Keep entries until they are released
+    Hold(OperateOptions),
+    /// Let held entries go on
+    Release(OperateOptions),
+    /// Take entries out of the queue for good; the history keeps their story
+    Remove(OperateOptions),
+}
+
+/// Which entries; all conditions must hold.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct FilterOptions {
+    /// The message id
+    #[arg(value_name = "MESSAGE-ID")]
+    pub(crate) message: Option<String>,
+    /// The recipient domain
+    #[arg(long)]
+    pub(crate) domain: Option<String>,
+    /// The sender's address
+    #[arg(long)]
+    pub(crate) sender: Option<String>,
+    /// A recipient's address
+    #[arg(long)]
+    pub(crate) recipient: Option<String>,
+    /// ready, waiting, held or claimed
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ListOptions {
+    #[command(flatten)]
+    pub(crate) filter: FilterOptions,
+    /// Where the page before ended
+    #[arg(long)]
+    pub(crate) after: Option<String>,
+    /// Entries at most
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct OperateOptions {
+    #[command(flatten)]
+    pub(crate) filter: FilterOptions,
+    /// Every entry of the queue
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExplainOptions {
+    /// The message id, as in the reply `250 2.0.0 queued as ID`
+    #[arg(required_unless_present = "recent", value_name = "MESSAGE-ID")]
+    pub(crate) message: Option<String>,
+    /// List the newest messages instead
+    #[arg(long, conflicts_with = "message", num_args = 0..=1, default_missing_value = "20", value_name = "COUNT")]
+    pub(crate) recent: Option<usize>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoOptions {
+    /// The folder with the shipped plugins, built
+    #[arg(long, value_name = "DIR")]
+    pub(crate) plugins: PathBuf,
+    /// The folder with the messages to send
+    #[arg(long, value_name = "DIR", default_value = "tests/corpus")]
+    pub(crate) corpus: PathBuf,
+    /// Keep the folder with settings, spool, log and delivered mail, and say where it is
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SinkOptions {
+    /// Where to listen; port 0 lets the system choose
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:2526")]
+    pub(crate) listen: SocketAddr,
+    /// Write each message as NAME.eml with its envelope as NAME.json into this folder; without it they are counted
+    #[arg(long, value_name = "DIR", conflicts_with = "count")]
+    pub(crate) store: Option<PathBuf>,
+    /// Only count messages
+    #[arg(long)]
+    pub(crate) count: bool,
+    /// Rules for other replies than the ordinary ones (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) replies: Option<PathBuf>,
+    /// Speak LMTP
+    #[arg(long)]
+    pub(crate) lmtp: bool,
+    /// Write the real address into this file, a line `sink address`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ports_file: Option<PathBuf>,
+    /// Write the summary into this file at the end (SIGTERM) and once a second; by default it is printed at the end
+    #[arg(long, value_name = "FILE")]
+    pub(crate) summary_file: Option<PathBuf>,
+    /// End when so many messages came
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) until: Option<u64>,
+    /// Threads; one by default
+    #[arg(long, default_value_t = 1)]
+    pub(crate) threads: usize,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SendOptions {
+    /// Messages to send; without any, messages are made up
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The server
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:2525")]
+    pub(crate) to: SocketAddr,
+    /// The return path; empty for none
+    #[arg(long, default_value = "sender@example.org")]
+    pub(crate) from: String,
+    /// A recipient; several share one message
+    #[arg(long = "rcpt", value_name = "MAILBOX", default_value = "recipient@example.net")]
+    pub(crate) recipients: Vec<String>,
+    /// Messages in all; for files, rounds through them
+    #[arg(long, default_value_t = 1)]
+    pub(crate) count: u64,
+    /// Sessions at once
+    #[arg(long, default_value_t = 1)]
+    pub(crate) sessions: usize,
+    /// Octets of each made-up message
+    #[arg(long, default_value_t = 4_096)]
+    pub(crate) size: usize,
+    /// Messages over one session; then a new one is opened
+    #[arg(long, default_value_t = 100)]
+    pub(crate) per_session: u64,
+    /// Classes of made-up messages, such as `code:5000,confirmation:50000`, mixed evenly; their sum is the count
+    #[arg(long, value_name = "CLASS:COUNT,...")]
+    pub(crate) class_mix: Option<String>,
+    /// Speak LMTP
+    #[arg(long)]
+    pub(crate) lmtp: bool,
+    /// Number of the first made-up message; ids go up from there
+    #[arg(long, default_value_t = 0)]
+    pub(crate) first_id: u64,
+    /// Authenticate as NAME:PASSWORD
+    #[arg(long, value_name = "NAME:PASSWORD")]
+    pub(crate) auth: Option<String>,
+    /// Threads; one by default
+    #[arg(long, default_value_t = 1)]
+    pub(crate) threads: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_story_needs_a_message_or_the_list() {
+        assert!(Cli::try_parse_from(["baton", "explain"]).is_err());
+        assert!(Cli::try_parse_from(["baton", "explain", "--recent", "5"]).is_ok());
+        assert!(Cli::try_parse_from(["baton", "queue", "remove", "--domain", "example.org", "--json"]).is_ok());
+    }
+}

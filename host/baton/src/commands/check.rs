@@ -1,0 +1,66 @@
+//! `baton check`: are the settings and plugins fit to run?
+
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use baton_dns::Resolver;
+use baton_hooks::host::Capabilities;
+use baton_hooks::{Engine, Generation};
+use baton_mail::SystemClock;
+use serde_json::json;
+
+use super::write_out;
+use crate::cli::CheckOptions;
+use crate::settings::check::Checked;
+use crate::settings::problem::Problems;
+use crate::settings::{self, reference};
+use crate::wiring::{NoKv, PluginDns};
+
+pub(crate) async fn run(options: CheckOptions) -> anyhow::Result<()> {
+    if options.reference {
+        return write_out(&reference::reference());
+    }
+    let checked = match settings::load(options.file.settings.as_deref()) {
+        Ok(checked) => checked,
+        Err(problems) if options.json => return fail_as_json(&problems),
+        Err(problems) => return Err(anyhow!("{} problems:\n{problems}", problems.len())),
+    };
+    let generation = load(&checked).await?;
+    let plugins: Vec<_> = generation.plugins().iter().map(|plugin| format!("{}@{}", plugin.name, plugin.digest)).collect();
+    if options.json {
+        return write_out(&(json!({"problems": [], "plugins": plugins}).to_string() + "\n"));
+    }
+    let plugins = if plugins.is_empty() { "none".to_owned() } else { plugins.join(", ") };
+    write_out(&format!("The settings are valid. Plugins: {plugins}.\n"))
+}
+
+fn fail_as_json(problems: &Problems) -> anyhow::Result<()> {
+    let problem = |problem: &settings::problem::Problem| {
+        json!({
+            "key": problem.key,
+            "line": problem.line,
+            "value": problem.value,
+            "reason": problem.reason,
+            "remedy": problem.remedy,
+        })
+    };
+    let all: Vec<_> = problems.iter().map(problem).collect();
+    write_out(&(json!({"problems": all}).to_string() + "\n"))?;
+    Err(anyhow!("{} problems", problems.len()))
+}
+
+/// Loads the plugins as `serve` does, but for the store, which a running relay may hold.
+async fn load(checked: &Checked) -> anyhow::Result<Generation> {
+    let engine = Engine::new(&checked.engine)?;
+    let capabilities = Capabilities {
+        kv: Arc::new(NoKv),
+        dns: Arc::new(PluginDns(Resolver::new(&checked.dns)?)),
+        clock: Arc::new(SystemClock),
+        metrics: Arc::new(baton_hooks::metrics::Metrics::default()),
+    };
+    let loaded = Generation::load(&engine, 1, &checked.plugins, &checked.order, &capabilities).await;
+    loaded.map_err(|errors| {
+        let lines: Vec<_> = errors.iter().map(|error| format!("\n  {error}")).collect();
+        anyhow!("plugins can not be loaded:{}", lines.concat())
+    })
+}

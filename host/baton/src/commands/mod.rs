@@ -1,0 +1,26 @@
+//! The commands that are not the relay itself.
+
+pub(crate) mod check;
+pub(crate) mod explain;
+pub(crate) mod plugins;
+pub(crate) mod queue;
+pub(crate) mod reload;
+
+use std::io::Write;
+
+use serde::Serialize;
+
+/// Prints an answer: as JSON when that was asked for, else as `show` says it.
+pub(crate) fn print<T: Serialize>(answer: &T, json: bool, show: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+    let text = if json { serde_json::to_string_pretty(answer)? + "\n" } else { show(answer) };
+    write_out(&text)
+}
+
+/// Writes to the standard output. A reader that went away (`| head`) is no error.
+pub(crate) fn write_out(text: &str) -> anyhow::Result<()> {
+    let mut output = std::io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

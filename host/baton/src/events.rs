@@ -1,0 +1,54 @@
+//! What an operator reads about the relay as a whole.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use baton_api::FieldError;
+use baton_api::wire::ReloadReport;
+
+/// The relay is ready.
+pub(crate) fn started(version: &str, state_path: &Path, plugins: usize) {
+    tracing::info!(target: "relay", version, state = %state_path.display(), plugins, "the relay runs");
+}
+
+/// Metrics and health answer.
+pub(crate) fn metrics_listening(address: SocketAddr) {
+    tracing::info!(target: "api", %address, "metrics and health answer");
+}
+
+/// New settings serve.
+pub(crate) fn reloaded(report: &ReloadReport) {
+    let applied = report.applied.join(", ");
+    tracing::info!(target: "relay", generation = report.generation, applied, "settings reloaded");
+    if !report.restart_needed.is_empty() {
+        let keys = report.restart_needed.join(", ");
+        tracing::warn!(target: "relay", keys, "these new settings wait for a restart");
+    }
+}
+
+/// New settings were refused.
+pub(crate) fn reload_refused(errors: &[FieldError]) {
+    for error in errors {
+        tracing::error!(target: "relay", key = error.field, reason = error.message, "settings refused; nothing was changed");
+    }
+}
+
+/// A stop was asked for.
+pub(crate) fn stopping(signal: &str) {
+    tracing::info!(target: "relay", signal, "stopping: no new mail; running sessions and deliveries come to an end");
+}
+
+/// A second stop was asked for.
+pub(crate) fn stopping_at_once(signal: &str) {
+    tracing::warn!(target: "relay", signal, "stopping at once; what was accepted stays in the queue");
+}
+
+/// All is put away.
+pub(crate) fn stopped() {
+    tracing::info!(target: "relay", "the relay has stopped");
+}
+
+/// A part ended that should run as long as the relay.
+pub(crate) fn part_failed(part: &str, cause: &str) {
+    tracing::error!(target: "relay", part, cause, "a part of the relay ended; stopping");
+}

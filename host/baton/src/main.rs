@@ -1,0 +1,57 @@
+//! Baton: a programmable SMTP relay. This program wires its stages together and gives people commands.
+//!
+//! Invariant: no stage knows the settings file; each is given the checked values that it needs.
+//! Invariant: an error that reaches a person names the key, file or socket, and the remedy.
+
+mod admin;
+mod cli;
+mod commands;
+mod demo;
+mod events;
+mod logs;
+mod measure;
+mod ports;
+mod relay;
+mod reload;
+mod render;
+mod runtime;
+mod send;
+mod serve;
+mod settings;
+mod sink;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(options) => return serve::run(&options),
+        Command::Check(options) => runtime::threads(None)?.block_on(commands::check::run(options)),
+        Command::Reload(target) => runtime::single()?.block_on(commands::reload::run(target)),
+        Command::Queue(options) => runtime::single()?.block_on(commands::queue::run(options.command)),
+        Command::Explain(options) => runtime::single()?.block_on(commands::explain::run(options)),
+        Command::Plugins(target) => runtime::single()?.block_on(commands::plugins::run(target)),
+        Command::Demo(options) => runtime::threads(None)?.block_on(demo::run(options)),
+        Command::Sink(options) => runtime::for_load(options.threads)?.block_on(sink::run(options)),
+        Command::Send(options) => runtime::for_load(options.threads)?.block_on(send::run(options)),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,212 @@
+//! The relay as a whole: its parts, made from checked settings, and their run from start to stop.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use arc_swap::ArcSwap;
+use baton_api::{AdminDeps, PublicDeps, ReloadRequest, bind_admin, serve_admin, serve_public};
+use baton_dns::Resolver;
+use baton_hooks::host::Capabilities;
+use baton_hooks::{Engine, Generation};
+use baton_inbound::{Inbound, InboundDeps, Policy};
+use baton_mail::{Clock, SystemClock};
+use baton_outbound::{Outbound, OutboundDeps, OutboundSettings};
+use baton_store::Store;
+use prometheus_client::registry::Registry;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::events;
+use crate::logs::Log;
+use crate::settings::check::Checked;
+use crate::wiring::{PluginDns, PluginKv};
+
+/// Wishes to reload that may wait.
+const RELOADS_MAX: usize = 4;
+
+/// What a reload replaces.
+#[derive(Clone)]
+pub(crate) struct Swappable {
+    pub(crate) hooks: Arc<ArcSwap<Generation>>,
+    pub(crate) policy: Arc<ArcSwap<Policy>>,
+    pub(crate) outbound: Arc<ArcSwap<OutboundSettings>>,
+}
+
+/// A relay whose parts are made and whose sockets are open; nothing runs yet.
+pub(crate) struct Relay {
+    pub(crate) swappable: Swappable,
+    pub(crate) engine: Engine,
+    pub(crate) capabilities: Capabilities,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    inbound: Inbound,
+    outbound: Outbound,
+    admin: UnixListener,
+    metrics: Option<TcpListener>,
+    registry: Registry,
+}
+
+/// A relay that runs.
+pub(crate) struct Running {
+    /// Wishes to reload, by the admin socket.
+    pub(crate) reloads: mpsc::Receiver<ReloadRequest>,
+    /// Inbound and outbound; done when both have come to an end.
+    pub(crate) stages: JoinHandle<()>,
+    store: Store,
+    faces: Vec<JoinHandle<()>>,
+    stop_faces: CancellationToken,
+}
+
+impl Relay {
+    /// Makes all parts, or says which one failed and why.
+    pub(crate) async fn build(checked: &Checked, log: &Log) -> anyhow::Result<Relay> {
+        make_state_folder(&checked.state_path)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut registry = Registry::default();
+        log.register(&mut registry);
+        let store_metrics = Arc::new(baton_store::metrics::Metrics::default());
+        store_metrics.register(&mut registry);
+        let store = Store::open(checked.store.clone(), clock.clone(), store_metrics)?;
+        let admin = bind_admin(&checked.api.admin_socket)?;
+        let resolver = Resolver::new(&checked.dns).context("the DNS resolver can not be made; see [dns]")?;
+        let engine = Engine::new(&checked.engine).context("the plugin engine can not be made; see [engine]")?;
+        let hooks_metrics = Arc::new(baton_hooks::metrics::Metrics::default());
+        hooks_metrics.register(&mut registry);
+        let capabilities = Capabilities {
+            kv: Arc::new(PluginKv(store.kv())),
+            dns: Arc::new(PluginDns(resolver.clone())),
+            clock: clock.clone(),
+            metrics: hooks_metrics,
+        };
+        let generation = load_generation(&engine, 1, checked, &capabilities).await?;
+        let hooks = Arc::new(ArcSwap::from_pointee(generation));
+        let policy = Arc::new(ArcSwap::from_pointee(checked.policy.clone()));
+        let inbound = bind_inbound(checked, &store, &hooks, &resolver, &clock, &policy, &mut registry).await?;
+        let mut settings = checked.outbound.clone();
+        settings.loops.own_addresses = inbound.addresses().into_iter().map(|(_, address)| address).collect();
+        let settings = Arc::new(ArcSwap::from_pointee(settings));
+        let metrics = Arc::new(baton_outbound::metrics::Metrics::default());
+        metrics.register(&mut registry);
+        let deps = OutboundDeps { store: store.clone(), hooks: hooks.clone(), resolver, clock: clock.clone(), metrics };
+        let outbound = Outbound::new(settings.clone(), deps);
+        let metrics = bind_metrics(checked).await?;
+        let swappable = Swappable { hooks, policy, outbound: settings };
+        Ok(Relay { swappable, engine, capabilities, store, clock, inbound, outbound, admin, metrics, registry })
+    }
+
+    /// The listeners and what addresses they got.
+    pub(crate) fn addresses(&self) -> Vec<(String, std::net::SocketAddr)> {
+        let metrics = self.metrics.as_ref().and_then(|listener| listener.local_addr().ok());
+        self.inbound.addresses().into_iter().chain(metrics.map(|address| ("metrics".to_owned(), address))).collect()
+    }
+
+    /// Starts everything. `shutdown` asks inbound and outbound to come to an end.
+    pub(crate) fn start(self, shutdown: &CancellationToken) -> Running {
+        let stop_faces = CancellationToken::new();
+        let (reload, reloads) = mpsc::channel(RELOADS_MAX);
+        let registry = Arc::new(self.registry);
+        let public = PublicDeps { registry, store: self.store.clone(), shutdown: shutdown.clone() };
+        let deps = AdminDeps {
+            store: self.store.clone(),
+            hooks: self.swappable.hooks.clone(),
+            clock: self.clock,
+            reload,
+            public: public.clone(),
+        };
+        let mut faces = vec![tokio::spawn(serve_admin(self.admin, deps, stop_faces.clone()))];
+        if let Some(listener) = self.metrics {
+            if let Ok(address) = listener.local_addr() {
+                events::metrics_listening(address);
+            }
+            faces.push(tokio::spawn(serve_public(listener, public, stop_faces.clone())));
+        }
+        let stages = tokio::spawn(drive_stages(self.inbound, self.outbound, shutdown.clone()));
+        Running { reloads, stages, store: self.store, faces, stop_faces }
+    }
+}
+
+impl Running {
+    /// Puts everything away after the stages have ended.
+    pub(crate) async fn close(self) {
+        self.stop_faces.cancel();
+        for face in self.faces {
+            // Whatever a connection to the admin socket still waits for can not be answered any more.
+            face.abort();
+            let _ = face.await;
+        }
+        self.store.close().await;
+    }
+}
+
+/// Runs inbound and outbound until both have come to an end. When one ends unasked, the other is stopped too.
+async fn drive_stages(inbound: Inbound, outbound: Outbound, shutdown: CancellationToken) {
+    let inbound = watch("inbound", tokio::spawn(inbound.run(shutdown.clone())), shutdown.clone());
+    let outbound = watch("outbound", tokio::spawn(outbound.run(shutdown.clone())), shutdown.clone());
+    tokio::join!(inbound, outbound);
+}
+
+async fn watch(name: &str, part: JoinHandle<()>, shutdown: CancellationToken) {
+    let ended = part.await;
+    if let Err(error) = &ended {
+        events::part_failed(name, &error.to_string());
+    } else if !shutdown.is_cancelled() {
+        events::part_failed(name, "it returned");
+    }
+    shutdown.cancel();
+}
+
+/// Loads the plugins of the settings.
+async fn load_generation(
+    engine: &Engine,
+    number: u64,
+    checked: &Checked,
+    capabilities: &Capabilities,
+) -> anyhow::Result<Generation> {
+    let loaded = Generation::load(engine, number, &checked.plugins, &checked.order, capabilities).await;
+    loaded.map_err(|errors| {
+        let lines: Vec<_> = errors.iter().map(|error| format!("\n  {error}")).collect();
+        anyhow!("plugins can not be loaded:{}", lines.concat())
+    })
+}
+
+async fn bind_inbound(
+    checked: &Checked,
+    store: &Store,
+    hooks: &Arc<ArcSwap<Generation>>,
+    resolver: &Resolver,
+    clock: &Arc<dyn Clock>,
+    policy: &Arc<ArcSwap<Policy>>,
+    registry: &mut Registry,
+) -> anyhow::Result<Inbound> {
+    let metrics = Arc::new(baton_inbound::metrics::Metrics::default());
+    metrics.register(registry);
+    let deps = InboundDeps {
+        store: store.clone(),
+        hooks: hooks.clone(),
+        resolver: resolver.clone(),
+        clock: clock.clone(),
+        policy: policy.clone(),
+        metrics,
+    };
+    Ok(Inbound::bind(checked.inbound.clone(), deps).await?)
+}
+
+async fn bind_metrics(checked: &Checked) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = checked.api.metrics_address else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    let explain = || format!("api.metrics_address: can not listen on {address}; choose another address or port");
+    listener.map(Some).with_context(explain)
+}
+
+/// The folder of all state, for this user only: it holds mail.
+fn make_state_folder(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| {
+        format!("store.path: can not make the folder {}; make it for this user, or set another path", path.display())
+    })
+}

@@ -1,0 +1,143 @@
+//! Reload: the next settings are read, checked and built beside the running ones, then swapped in at once.
+//!
+//! Invariant: when anything is wrong, nothing is changed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use baton_api::FieldError;
+use baton_api::wire::ReloadReport;
+use baton_hooks::host::Capabilities;
+use baton_hooks::{Engine, Generation};
+
+use crate::events;
+use crate::logs::Log;
+use crate::relay::Swappable;
+use crate::settings;
+use crate::settings::check::Checked;
+use crate::settings::field::Field;
+use crate::settings::raw::Raw;
+
+/// Keys, with all below them, whose new values wait for a restart: sockets, the store and what is built once.
+const RESTART_KEYS: &[&str] = &[
+    "hostname",
+    "worker_threads",
+    "drain_s",
+    "store",
+    "dns",
+    "listeners",
+    "engine",
+    "api",
+    "log.format",
+    "log.buffer_lines_max",
+    "session.sessions_max",
+    "session.size_octets_max",
+    "session.recipients_max",
+    "session.command_octets_max",
+    "session.line_octets_max",
+    "session.errors_max",
+    "session.junk_commands_max",
+    "session.transactions_max",
+    "session.chunks_max",
+    "session.bare_line_endings",
+    "delivery.routing_max",
+];
+
+/// Swaps settings of a running relay.
+pub(crate) struct Reloader {
+    pub(crate) path: Option<PathBuf>,
+    /// As it was at the start.
+    pub(crate) started: Raw,
+    /// As it was read last.
+    pub(crate) current: Raw,
+    pub(crate) generation: u64,
+    pub(crate) engine: Engine,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) swappable: Swappable,
+}
+
+impl Reloader {
+    /// Reads the file again and serves by it, or says everything that is wrong with it.
+    pub(crate) async fn reload(&mut self, log: &Log) -> Result<ReloadReport, Vec<FieldError>> {
+        let reloaded = self.try_reload(log).await;
+        match &reloaded {
+            Ok(report) => events::reloaded(report),
+            Err(errors) => events::reload_refused(errors),
+        }
+        reloaded
+    }
+
+    async fn try_reload(&mut self, log: &Log) -> Result<ReloadReport, Vec<FieldError>> {
+        let checked = settings::load(self.path.as_deref()).map_err(|problems| {
+            problems.iter().map(|problem| FieldError { field: problem.key.clone(), message: problem.message() }).collect::<Vec<_>>()
+        })?;
+        let number = self.generation + 1;
+        let loaded = Generation::load(&self.engine, number, &checked.plugins, &checked.order, &self.capabilities).await;
+        let generation =
+            loaded.map_err(|errors| errors.iter().map(|error| named(&error.to_string())).collect::<Vec<_>>())?;
+        let plugins = generation.plugins().iter().map(|plugin| format!("{}@{}", plugin.name, plugin.digest)).collect();
+        let (applied, restart_needed) = self.differences(&checked.raw);
+        self.swap(checked, generation, log);
+        self.generation = number;
+        Ok(ReloadReport { generation: number, plugins, applied, restart_needed })
+    }
+
+    /// Changed keys: those that serve from now on, and those that wait for a restart since the start.
+    fn differences(&self, new: &Raw) -> (Vec<String>, Vec<String>) {
+        let waits = |key: &String| RESTART_KEYS.iter().any(|fixed| is_within(key, fixed));
+        let (mut applied, mut restart) = (Vec::new(), Vec::new());
+        self.current.differ(new, "", &mut applied);
+        self.started.differ(new, "", &mut restart);
+        applied.retain(|key| !waits(key));
+        restart.retain(waits);
+        (applied, restart)
+    }
+
+    fn swap(&mut self, checked: Checked, generation: Generation, log: &Log) {
+        let serving = self.swappable.outbound.load_full();
+        let mut outbound = checked.outbound;
+        // What hangs on open sockets and on the name they greet with stays as it is until a restart.
+        outbound.hostname = serving.hostname.clone();
+        outbound.loops.own_addresses = serving.loops.own_addresses.clone();
+        outbound.limits.drain_ms = serving.limits.drain_ms;
+        self.swappable.policy.store(Arc::new(checked.policy));
+        self.swappable.outbound.store(Arc::new(outbound));
+        self.swappable.hooks.store(Arc::new(generation));
+        if let Err(error) = log.set_filter(&checked.log.filter) {
+            tracing::error!(target: "relay", %error, "the log filter was not changed");
+        }
+        self.current = checked.raw;
+    }
+}
+
+/// An error of the plugin host begins with the key that it is about.
+fn named(error: &str) -> FieldError {
+    let (field, message) = error.split_once(": ").unwrap_or(("plugins", error));
+    FieldError { field: field.to_owned(), message: message.to_owned() }
+}
+
+/// True when `key` is `parent` or below it.
+fn is_within(key: &str, parent: &str) -> bool {
+    key.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn below_is_by_whole_names() {
+        assert!(is_within("store.path", "store") && is_within("store", "store"));
+        assert!(!is_within("storeroom", "store"));
+    }
+
+    #[test]
+    fn changed_keys_are_named_one_by_one() {
+        let mut new = Raw::default();
+        new.session.command_s = 7;
+        new.next_hops.0.push(("a".to_owned(), Default::default()));
+        let mut keys = Vec::new();
+        Raw::default().differ(&new, "", &mut keys);
+        assert_eq!(keys, ["session.command_s", "next_hops.a"]);
+    }
+}

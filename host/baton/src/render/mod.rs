@@ -1,0 +1,5 @@
+//! How the commands show things to people: pure functions from the interface's answers to text.
+
+pub(crate) mod queue;
+pub(crate) mod story;
+pub(crate) mod words;

@@ -1,0 +1,160 @@
+//! The queue, its summary and the plugins as tables.
+
+use baton_api::wire::{JobRow, PluginsView, QueuePage, SummaryView};
+use comfy_table::{ContentArrangement, Table, presets};
+
+use super::words::{mailboxes, moment, octets, relative};
+
+/// A table without borders, as wide as its content.
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.to_vec());
+    table
+}
+
+/// A page of the queue, one line for each job.
+pub(crate) fn page(page: &QueuePage) -> String {
+    if page.jobs.is_empty() {
+        return "Nothing in the queue matches.\n".to_owned();
+    }
+    let mut rows = table(&["message", "state", "due", "attempts", "queue", "size", "sender", "recipients", "last reply"]);
+    for job in &page.jobs {
+        rows.add_row(vec![
+            job.message.to_string(),
+            job.state.clone(),
+            due(job, page),
+            job.attempt.to_string(),
+            job.queue.clone(),
+            octets(job.size),
+            format!("<{}>", job.sender),
+            mailboxes(&job.recipients),
+            job.hold.clone().or_else(|| job.last.as_ref().map(ToString::to_string)).unwrap_or_default(),
+        ]);
+    }
+    let more = match &page.next {
+        Some(next) => format!("There may be more: --after {next}\n"),
+        None => String::new(),
+    };
+    format!("{}\n{more}", rows.trim_fmt())
+}
+
+fn due(job: &JobRow, page: &QueuePage) -> String {
+    match job.state.as_str() {
+        "waiting" => job.due.map_or_else(|| "unknown".to_owned(), |due| relative(due, page.now)),
+        "held" => "when released".to_owned(),
+        _ => "now".to_owned(),
+    }
+}
+
+/// Jobs in full, a block each.
+pub(crate) fn details(page: &QueuePage) -> String {
+    if page.jobs.is_empty() {
+        return "Nothing in the queue matches.\n".to_owned();
+    }
+    page.jobs.iter().map(|job| detail(job, page)).collect()
+}
+
+fn detail(job: &JobRow, page: &QueuePage) -> String {
+    let last = job.last.as_ref().map_or_else(|| "none".to_owned(), |status| format!("{} in phase {}", status, status.phase));
+    let hold = job.hold.as_deref().map(|reason| format!("  held: {reason}\n")).unwrap_or_default();
+    format!(
+        "{}.{}  {}, queue {}\n  from <{}>, {}, accepted {}, given up {}\n  to {}\n  due {}\n  {} attempts, last: {last}\n{hold}",
+        job.message,
+        job.job,
+        job.state,
+        job.queue,
+        job.sender,
+        octets(job.size),
+        relative(job.received_at, page.now),
+        relative(job.expires_at, page.now),
+        mailboxes(&job.recipients),
+        job.due.map_or_else(|| due(job, page), |at| format!("{} ({})", moment(at), due(job, page))),
+        job.attempt,
+    )
+}
+
+/// The queue in figures.
+pub(crate) fn summary(summary: &SummaryView) -> String {
+    let mut text = format!(
+        "ready {}, waiting {}, held {}, in delivery {}; {} in all\n",
+        summary.ready,
+        summary.waiting,
+        summary.held,
+        summary.claimed,
+        octets(summary.octets)
+    );
+    if !summary.queues.is_empty() {
+        let mut rows = table(&["queue", "jobs", "size"]);
+        for row in &summary.queues {
+            let name = if row.queue.is_empty() { "(others)" } else { &row.queue };
+            rows.add_row(vec![name.to_owned(), row.jobs.to_string(), octets(row.octets)]);
+        }
+        text.push_str(&rows.trim_fmt());
+        text.push('\n');
+    }
+    if summary.truncated {
+        text.push_str("The queue is longer than what was counted.\n");
+    }
+    text
+}
+
+/// The plugins and the order of each hook.
+pub(crate) fn plugins(view: &PluginsView) -> String {
+    if view.plugins.is_empty() {
+        return "No plugin is loaded.\n".to_owned();
+    }
+    let mut rows = table(&["plugin", "digest", "hooks", "on failure", "grants"]);
+    for plugin in &view.plugins {
+        rows.add_row(vec![
+            plugin.name.clone(),
+            plugin.digest.clone(),
+            plugin.hooks.join(" "),
+            plugin.on_failure.clone(),
+            plugin.grants.join(", "),
+        ]);
+    }
+    let mut orders = table(&["hook", "asks in this order"]);
+    for (hook, names) in view.order.iter().filter(|(_, names)| !names.is_empty()) {
+        orders.add_row(vec![hook.clone(), names.join(", ")]);
+    }
+    format!("generation {}\n{}\n\n{}\n", view.generation, rows.trim_fmt(), orders.trim_fmt())
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_mail::{MessageId, ReversePath, UnixMs};
+
+    use super::*;
+
+    #[test]
+    fn a_page_shows_each_job_and_how_to_go_on() {
+        let job = JobRow {
+            message: MessageId::first_at(UnixMs(1_000)),
+            job: 2,
+            queue: "example.org".to_owned(),
+            state: "held".to_owned(),
+            due: None,
+            attempt: 4,
+            recipients: vec!["b@example.org".parse().unwrap()],
+            sender: ReversePath::Null,
+            size: 2_048,
+            received_at: UnixMs(1_000),
+            expires_at: UnixMs(90_000),
+            last: None,
+            hold: Some("looks odd".to_owned()),
+        };
+        let view = QueuePage { now: UnixMs(2_000), jobs: vec![job], next: Some("X.2".to_owned()) };
+        let text = page(&view);
+        assert!(text.contains("held") && text.contains("when released") && text.contains("looks odd"), "{text}");
+        assert!(text.contains("--after X.2"));
+        assert!(details(&view).contains("accepted 1.0 s ago, given up in 1 min 28 s"), "{}", details(&view));
+    }
+
+    #[test]
+    fn empty_views_say_so() {
+        let empty = QueuePage { now: UnixMs(0), jobs: Vec::new(), next: None };
+        assert_eq!(page(&empty), "Nothing in the queue matches.\n");
+        assert_eq!(plugins(&PluginsView { generation: 1, plugins: Vec::new(), order: Vec::new() }), "No plugin is loaded.\n");
+    }
+}

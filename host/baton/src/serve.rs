@@ -1,0 +1,121 @@
+//! `baton serve`: the relay from start to stop.
+
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::ServeOptions;
+use crate::logs::Log;
+use crate::ports::write_ports;
+use crate::relay::{Relay, Running};
+use crate::reload::Reloader;
+use crate::settings::check::Checked;
+use crate::{events, runtime, settings};
+
+/// Runs the relay until it is asked to stop.
+pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
+    let file = options.file.settings.as_deref();
+    let checked = settings::load(file).map_err(|problems| anyhow!("the settings are not valid:\n{problems}"))?;
+    let log = Log::start(&checked.log)?;
+    runtime::raise_file_limit();
+    let runtime = runtime::threads(checked.worker_threads)?;
+    let code = runtime.block_on(serve(checked, options, &log))?;
+    runtime.shutdown_background();
+    Ok(code)
+}
+
+async fn serve(checked: Checked, options: &ServeOptions, log: &Log) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::new()?;
+    let shutdown = CancellationToken::new();
+    let relay = Relay::build(&checked, log).await?;
+    let mut reloader = Reloader {
+        path: options.file.settings.clone(),
+        started: checked.raw.clone(),
+        current: checked.raw,
+        generation: relay.swappable.hooks.load().number(),
+        engine: relay.engine.clone(),
+        capabilities: relay.capabilities.clone(),
+        swappable: relay.swappable.clone(),
+    };
+    let addresses = relay.addresses();
+    let mut running = relay.start(&shutdown);
+    if let Some(path) = &options.ports_file {
+        write_ports(path, &addresses)?;
+    }
+    events::started(env!("CARGO_PKG_VERSION"), &checked.state_path, checked.plugins.len());
+    let code = attend(&mut signals, &mut running, &mut reloader, log, &shutdown).await;
+    drop(reloader);
+    running.close().await;
+    events::stopped();
+    Ok(code)
+}
+
+/// Answers signals and wishes to reload until the stages have ended.
+async fn attend(
+    signals: &mut Signals,
+    running: &mut Running,
+    reloader: &mut Reloader,
+    log: &Log,
+    shutdown: &CancellationToken,
+) -> ExitCode {
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::Stop(name) if asked => {
+                    events::stopping_at_once(name);
+                    running.stages.abort();
+                    return ExitCode::FAILURE;
+                }
+                Wish::Stop(name) => {
+                    asked = true;
+                    events::stopping(name);
+                    shutdown.cancel();
+                }
+                // What came of it is told in the log; there is nobody else to tell.
+                Wish::Reload => drop(reloader.reload(log).await),
+            },
+            Some(request) = running.reloads.recv() => {
+                let report = reloader.reload(log).await;
+                // A caller that went away has its answer in the log.
+                let _ = request.answer.send(report);
+            }
+            _ = &mut running.stages => {
+                return if asked { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+            }
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    reload: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            reload: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next signal.
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.terminate.recv() => Wish::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Wish::Stop("SIGINT"),
+            _ = self.reload.recv() => Wish::Reload,
+        }
+    }
+}
+
+/// What a signal asks for.
+enum Wish {
+    Stop(&'static str),
+    Reload,
+}

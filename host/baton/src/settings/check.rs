@@ -1,0 +1,230 @@
+//! From what stands in the file to what the stages take: all that is wrong is found and told, not only the first.
+
+mod delivery;
+mod inbound;
+mod plugins;
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use baton_dns::DnsSettings;
+use baton_hooks::{EngineSettings, Hook, PluginSettings};
+use baton_inbound::{InboundSettings, Policy};
+use baton_mail::Domain;
+use baton_outbound::OutboundSettings;
+use baton_store::StoreSettings;
+
+use super::problem::Problems;
+use super::raw::{Raw, RawDns, RawStore};
+
+/// Settings that are fit to run with.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// As they stand in the file, to see what a reload changes.
+    pub(crate) raw: Raw,
+    /// Threads of the runtime; none is one for each processor.
+    pub(crate) worker_threads: Option<usize>,
+    /// The folder of all state.
+    pub(crate) state_path: PathBuf,
+    pub(crate) store: StoreSettings,
+    pub(crate) dns: DnsSettings,
+    pub(crate) inbound: InboundSettings,
+    pub(crate) policy: Policy,
+    pub(crate) outbound: OutboundSettings,
+    pub(crate) engine: EngineSettings,
+    pub(crate) plugins: Vec<PluginSettings>,
+    pub(crate) order: HashMap<Hook, Vec<String>>,
+    pub(crate) log: LogSettings,
+    pub(crate) api: ApiSettings,
+}
+
+/// What is logged and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogSettings {
+    pub(crate) format: LogFormat,
+    pub(crate) filter: String,
+    pub(crate) buffer_lines_max: usize,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Where the interfaces are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiSettings {
+    pub(crate) metrics_address: Option<SocketAddr>,
+    pub(crate) admin_socket: PathBuf,
+}
+
+/// Checks all; `folder` is where relative paths start.
+pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
+    let mut checker = Checker { problems: Problems::default(), folder };
+    let hostname = checker.hostname(raw.hostname.as_deref());
+    let state_path = folder.join(&raw.store.path);
+    let inbound = checker.inbound(raw, &hostname);
+    let policy = checker.policy(raw);
+    let outbound = checker.outbound(raw, &hostname, &inbound);
+    let plugins = checker.plugins(raw);
+    let order = checker.order(raw, &plugins);
+    let checked = Checked {
+        worker_threads: checker.worker_threads(raw.worker_threads),
+        store: checker.store(&raw.store, &state_path),
+        dns: checker.dns(&raw.dns),
+        engine: checker.engine(&raw.engine),
+        log: checker.log(raw),
+        api: checker.api(raw, &state_path),
+        raw: raw.clone(),
+        state_path,
+        inbound,
+        policy,
+        outbound,
+        plugins,
+        order,
+    };
+    if checker.problems.is_empty() { Ok(checked) } else { Err(checker.problems) }
+}
+
+/// Collects what is wrong.
+pub(crate) struct Checker<'a> {
+    problems: Problems,
+    folder: &'a Path,
+}
+
+impl Checker<'_> {
+    /// Reads a text by `FromStr`.
+    fn parse<T: FromStr>(&mut self, key: &str, text: &str, remedy: &str) -> Option<T>
+    where
+        T::Err: Display,
+    {
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.problems.push(key, Some(text.to_owned()), error, remedy);
+                None
+            }
+        }
+    }
+
+    /// Reads each text of a list.
+    fn parse_all<T: FromStr>(&mut self, key: &str, texts: &[String], remedy: &str) -> Vec<T>
+    where
+        T::Err: Display,
+    {
+        let read = |(index, text): (usize, &String)| self.parse(&format!("{key}[{index}]"), text, remedy);
+        texts.iter().enumerate().filter_map(read).collect()
+    }
+
+    /// One of a few words.
+    fn choose<T: Copy>(&mut self, key: &str, text: &str, choices: &[(&str, T)]) -> Option<T> {
+        let found = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        if found.is_none() {
+            let names: Vec<_> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+            let remedy = format!("write {}", names.join(" or "));
+            self.problems.push(key, Some(text.to_owned()), "there is no such choice", remedy);
+        }
+        found
+    }
+
+    /// Notes a problem unless `value` lies between the bounds.
+    fn bound<T: PartialOrd + Display + Copy>(&mut self, key: &str, value: T, least: T, most: T) -> T {
+        if !(least <= value && value <= most) {
+            let remedy = format!("write a number from {least} to {most}");
+            self.problems.push(key, Some(value.to_string()), "out of range", remedy);
+        }
+        value
+    }
+
+    fn hostname(&mut self, given: Option<&str>) -> Domain {
+        if let Some(text) = given {
+            let remedy = "write the relay's full name, such as \"mx.example.org\"";
+            return self.parse("hostname", text, remedy).unwrap_or_else(localhost);
+        }
+        let machine = rustix::system::uname();
+        machine.nodename().to_str().ok().and_then(|name| name.parse().ok()).unwrap_or_else(localhost)
+    }
+
+    fn worker_threads(&mut self, given: Option<usize>) -> Option<usize> {
+        given.map(|threads| self.bound("worker_threads", threads, 1, WORKER_THREADS_MAX))
+    }
+
+    fn store(&mut self, raw: &RawStore, state_path: &Path) -> StoreSettings {
+        self.bound("store.chunk_octets", raw.chunk_octets, 64 << 10, 64 << 20);
+        self.bound("store.claimed_max", raw.claimed_max, 1, 10_000_000);
+        self.bound("store.write_deadline_ms", raw.write_deadline_ms, 1, 3_600_000);
+        self.bound("store.write_buffer_octets", raw.write_buffer_octets, 1 << 20, 16 << 30);
+        self.bound("store.history_days", raw.history_days, 1, 36_500);
+        StoreSettings {
+            sync_delay_ms: raw.sync_delay_ms,
+            free_octets_min: raw.free_octets_min,
+            free_inodes_min: raw.free_inodes_min,
+            write_deadline_ms: raw.write_deadline_ms,
+            memory_body_octets_max: raw.memory_body_octets_max,
+            chunk_octets: raw.chunk_octets,
+            commit_octets_max: raw.commit_octets_max,
+            history_days: raw.history_days,
+            write_buffer_octets: raw.write_buffer_octets,
+            block_cache_octets: raw.block_cache_octets,
+            claimed_max: raw.claimed_max,
+            kv_octets_per_bucket_max: raw.kv_octets_per_bucket_max,
+            kv_pending_octets_max: raw.kv_pending_octets_max,
+            ..StoreSettings::new(state_path.join("queue"))
+        }
+    }
+
+    fn dns(&mut self, raw: &RawDns) -> DnsSettings {
+        DnsSettings {
+            servers: self.parse_all("dns.servers", &raw.servers, "write address:port, such as \"192.0.2.53:53\""),
+            timeout_ms: self.bound("dns.timeout_ms", raw.timeout_ms, 1, 60_000),
+            attempts: self.bound("dns.attempts", raw.attempts, 1, 10),
+            cache_entries_max: self.bound("dns.cache_entries_max", raw.cache_entries_max, 1, 100_000_000),
+        }
+    }
+
+    fn log(&mut self, raw: &Raw) -> LogSettings {
+        let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+        if let Err(error) = crate::logs::read_filter(&raw.log.filter) {
+            let remedy = "write a level such as \"info\", or pairs such as \"session=debug,info\"";
+            self.problems.push("log.filter", Some(raw.log.filter.clone()), error.root_cause(), remedy);
+        }
+        LogSettings {
+            format: self.choose("log.format", &raw.log.format, &formats).unwrap_or(LogFormat::Text),
+            filter: raw.log.filter.clone(),
+            buffer_lines_max: self.bound("log.buffer_lines_max", raw.log.buffer_lines_max, 1, 10_000_000),
+        }
+    }
+
+    fn api(&mut self, raw: &Raw, state_path: &Path) -> ApiSettings {
+        let address = raw.api.metrics_address.as_deref();
+        let admin_socket = match &raw.api.admin_socket {
+            Some(path) => self.folder.join(path),
+            None => state_path.join("admin.sock"),
+        };
+        if admin_socket.as_os_str().len() > SOCKET_PATH_OCTETS_MAX {
+            let reason = format!("the system takes {SOCKET_PATH_OCTETS_MAX} octets for the path of a socket");
+            let value = Some(admin_socket.display().to_string());
+            self.problems.push("api.admin_socket", value, reason, "set a shorter path, such as \"/run/baton/admin.sock\"");
+        }
+        ApiSettings {
+            metrics_address: address.and_then(|text| self.parse("api.metrics_address", text, ADDRESS_REMEDY)),
+            admin_socket,
+        }
+    }
+}
+
+fn localhost() -> Domain {
+    "localhost".parse().expect("a label is a domain")
+}
+
+/// What is right where an address and port are meant.
+const ADDRESS_REMEDY: &str = "write address:port, such as \"127.0.0.1:2525\" or \"[::1]:2525\"";
+/// More threads than any machine has processors is a mistake.
+const WORKER_THREADS_MAX: usize = 4_096;
+/// `sun_path` of unix(7) with its closing zero, less the suffix under which the socket is made.
+const SOCKET_PATH_OCTETS_MAX: usize = 103;

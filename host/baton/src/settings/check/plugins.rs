@@ -1,0 +1,163 @@
+//! Plugins, their limits, grants, config and order.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use baton_hooks::{EditGrant, EngineSettings, Grants, Hook, Limits, OnFailure, PluginSettings};
+use serde_json::Value;
+
+use super::Checker;
+use super::inbound::NAME_OCTETS_MAX;
+use crate::settings::raw::{Raw, RawEngine, RawGrants, RawHooks, RawLimits, RawPlugin};
+use crate::settings::{read_file, tree};
+
+impl Checker<'_> {
+    pub(super) fn engine(&mut self, raw: &RawEngine) -> EngineSettings {
+        EngineSettings {
+            concurrent_calls_max: self.bound("engine.concurrent_calls_max", raw.concurrent_calls_max, 1, 100_000),
+            memory_octets_max: self.bound("engine.memory_octets_max", raw.memory_octets_max, 1 << 20, 4 << 30),
+            table_elements_max: self.bound("engine.table_elements_max", raw.table_elements_max, 100, 10_000_000),
+            component_octets_max: self.bound("engine.component_octets_max", raw.component_octets_max, 1_024, 1 << 30),
+        }
+    }
+
+    pub(super) fn plugins(&mut self, raw: &Raw) -> Vec<PluginSettings> {
+        raw.plugins.0.iter().map(|(name, plugin)| self.plugin(raw, name, plugin)).collect()
+    }
+
+    fn plugin(&mut self, raw: &Raw, name: &str, plugin: &RawPlugin) -> PluginSettings {
+        let key = format!("plugins.{name}");
+        self.plugin_name(&key, name);
+        if plugin.source.as_os_str().is_empty() {
+            self.problems.push(&format!("{key}.source"), None, "is missing", "name the plugin's .wasm file");
+        }
+        let policies = [OnFailure::Tempfail, OnFailure::Open, OnFailure::Closed, OnFailure::Quarantine];
+        let on_failure =
+            self.choose(&format!("{key}.on_failure"), &plugin.on_failure, &policies.map(|policy| (policy.as_str(), policy)));
+        PluginSettings {
+            name: name.to_owned(),
+            source: self.folder.join(&plugin.source),
+            hooks: plugin.hooks.as_ref().map(|names| self.hooks(&format!("{key}.hooks"), names)),
+            on_failure: on_failure.unwrap_or_default(),
+            limits: self.plugin_limits(&format!("{key}.limits"), &plugin.limits, &raw.engine),
+            grants: self.grants(&format!("{key}.grants"), &plugin.grants, raw),
+            config: self.config(&key, plugin),
+        }
+    }
+
+    /// A plugin's name stands in metrics, bucket names and note keys; `shared` would collide with shared buckets.
+    fn plugin_name(&mut self, key: &str, name: &str) {
+        let fits = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-';
+        if name.is_empty() || name.len() > NAME_OCTETS_MAX || name == "shared" || !name.bytes().all(fits) {
+            let remedy = format!("use 1 to {NAME_OCTETS_MAX} lower-case letters, digits and hyphens, and not `shared`");
+            self.problems.push(key, Some(name.to_owned()), "can not be the name of a plugin", remedy);
+        }
+    }
+
+    fn hooks(&mut self, key: &str, names: &[String]) -> Vec<Hook> {
+        let choices = Hook::ALL.map(|hook| (hook.as_str(), hook));
+        let read = |(index, name): (usize, &String)| self.choose(&format!("{key}[{index}]"), name, &choices);
+        names.iter().enumerate().filter_map(read).collect()
+    }
+
+    fn plugin_limits(&mut self, key: &str, raw: &RawLimits, engine: &RawEngine) -> Limits {
+        let at = |name: &str| format!("{key}.{name}");
+        Limits {
+            cpu_ms: self.bound(&at("cpu_ms"), raw.cpu_ms, 1, 60_000),
+            wall_ms: self.bound(&at("wall_ms"), raw.wall_ms, 1, 600_000),
+            memory_octets: self.bound(&at("memory_octets"), raw.memory_octets, 64 << 10, engine.memory_octets_max),
+            table_elements: self.bound(&at("table_elements"), raw.table_elements, 1, engine.table_elements_max),
+            host_calls_max: raw.host_calls_max,
+            host_call_octets_max: raw.host_call_octets_max,
+            read_octets_max: raw.read_octets_max,
+            handles_max: raw.handles_max,
+            dns_queries_max: raw.dns_queries_max,
+            log_lines_per_s: raw.log_lines_per_s,
+            log_line_octets_max: raw.log_line_octets_max,
+        }
+    }
+
+    fn grants(&mut self, key: &str, raw: &RawGrants, all: &Raw) -> Grants {
+        let edits = [("headers", EditGrant::Headers), ("recipients", EditGrant::Recipients), ("sender", EditGrant::Sender)];
+        let read = |(index, name): (usize, &String)| self.choose(&format!("{key}.edit[{index}]"), name, &edits);
+        let edit = raw.edit.iter().enumerate().filter_map(read).collect();
+        for (index, target) in raw.route.iter().enumerate() {
+            let named = all.next_hops.0.iter().any(|(name, _)| name == target);
+            if !named && target != "*" && target != "mx" && !target.starts_with("host:") {
+                let remedy = "write \"*\", \"mx\", \"host:PATTERN\", or define it under [next_hops]";
+                let at = format!("{key}.route[{index}]");
+                self.problems.push(&at, Some(target.clone()), "there is no such next hop", remedy);
+            }
+        }
+        Grants { edit, relay: raw.relay, route: raw.route.clone(), kv: raw.kv.clone(), dns: raw.dns }
+    }
+
+    /// The plugin's config, over what its config file says.
+    fn config(&mut self, key: &str, plugin: &RawPlugin) -> Value {
+        let own = plugin.config.0.clone().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+        if !own.is_object() {
+            self.problems.push(&format!("{key}.config"), None, "is not a table", "write it as a table");
+        }
+        let Some(path) = &plugin.config_file else { return own };
+        let path = self.folder.join(path);
+        match read_config(&path) {
+            Ok(mut base) => {
+                merge(&mut base, own);
+                base
+            }
+            Err(reason) => {
+                let remedy = "name a TOML file that can be read";
+                self.problems.push(&format!("{key}.config_file"), Some(path.display().to_string()), reason, remedy);
+                own
+            }
+        }
+    }
+
+    pub(super) fn order(&mut self, raw: &Raw, plugins: &[PluginSettings]) -> HashMap<Hook, Vec<String>> {
+        let RawHooks { connect, auth, rcpt, data, route, bounce } = &raw.hooks;
+        let given = Hook::ALL.into_iter().zip([connect, auth, rcpt, data, route, bounce]);
+        let mut order = HashMap::new();
+        for (hook, names) in given {
+            let Some(names) = names else { continue };
+            self.check_order(hook, names, plugins);
+            order.insert(hook, names.clone());
+        }
+        order
+    }
+
+    fn check_order(&mut self, hook: Hook, names: &[String], plugins: &[PluginSettings]) {
+        for (index, name) in names.iter().enumerate() {
+            let key = format!("hooks.{hook}[{index}]");
+            if !plugins.iter().any(|plugin| plugin.name == *name) {
+                let remedy = "define it under [plugins], or take it out";
+                self.problems.push(&key, Some(name.clone()), "there is no such plugin", remedy);
+            }
+            if names.iter().take(index).any(|earlier| earlier == name) {
+                self.problems.push(&key, Some(name.clone()), "stands here twice", "keep one of them");
+            }
+        }
+        let asked = |plugin: &&PluginSettings| plugin.hooks.as_ref().is_some_and(|hooks| hooks.contains(&hook));
+        for plugin in plugins.iter().filter(asked).filter(|plugin| !names.contains(&plugin.name)) {
+            let remedy = format!("add it, or take \"{hook}\" out of plugins.{}.hooks", plugin.name);
+            let reason = format!("plugin `{}` is to be asked here but is not in the order", plugin.name);
+            self.problems.push(&format!("hooks.{hook}"), None, reason, remedy);
+        }
+    }
+}
+
+fn read_config(path: &Path) -> Result<Value, String> {
+    let text = read_file(path).map_err(|problems| problems.iter().map(|problem| problem.reason.clone()).collect::<String>())?;
+    tree::parse(&text).map(|node| node.to_json()).map_err(|problems| problems.to_string().trim().to_owned())
+}
+
+/// Puts `over` on `base`; tables are merged, all else is replaced.
+fn merge(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (name, value) in over {
+                merge(base.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over,
+    }
+}

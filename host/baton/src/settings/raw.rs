@@ -1,0 +1,395 @@
+//! The settings file as it stands: every key with its text, unit and default. `check.rs` makes sense of it.
+
+use std::path::PathBuf;
+
+use super::field::{Anything, Named, section};
+
+section! {
+    /// The whole file.
+    Raw {
+        /// The relay's own name: in greetings, in EHLO, in trace fields and reports. Unset: the machine's name.
+        hostname: Option<String> = None,
+        /// Domains that this relay is responsible for: anybody may send to them.
+        local_domains: Vec<String> = Vec::new(),
+        /// Threads that run sessions and deliveries. Unset: one for each processor.
+        worker_threads: Option<usize> = None,
+        /// How long running transactions and deliveries may go on after a stop was asked for, in seconds. Service managers wait a little longer than this by default.
+        drain_s: u64 = 20,
+        /// The durable queue.
+        store: RawStore = RawStore::default(),
+        /// Name lookups.
+        dns: RawDns = RawDns::default(),
+        /// Where mail comes in. Unset: one listener named `smtp` on 127.0.0.1:2525.
+        listeners: Named<RawListener> = Named(Vec::new()),
+        /// Rules and bounds of SMTP sessions, for all listeners.
+        session: RawSession = RawSession::default(),
+        /// The WebAssembly plugins, by name: lower-case letters, digits and hyphens.
+        plugins: Named<RawPlugin> = Named(Vec::new()),
+        /// In which order each hook asks its plugins, where the order of the file is not meant.
+        hooks: RawHooks = RawHooks::default(),
+        /// What all plugins share.
+        engine: RawEngine = RawEngine::default(),
+        /// Places that mail can go to. Each has exactly one of `mx`, `hosts`, `lmtp`, `file`, `hold`, `discard`.
+        next_hops: Named<RawNextHop> = Named(Vec::new()),
+        /// Which domains go where: the route of exactly the domain, else of its nearest parent, else of `*`, else the mail hosts of the domain.
+        routes: Vec<RawRoute> = Vec::new(),
+        /// How mail is delivered and retried.
+        delivery: RawDelivery = RawDelivery::default(),
+        /// Reports about mail that could not be delivered.
+        bounce: RawBounce = RawBounce::default(),
+        /// What is logged and how.
+        log: RawLog = RawLog::default(),
+        /// Metrics and health over HTTP.
+        api: RawApi = RawApi::default(),
+    }
+}
+
+section! {
+    /// The durable queue.
+    RawStore {
+        /// The folder of the relay's state: the queue in `queue` below it, and the admin socket. Made when it is missing. One relay at a time may use it.
+        path: PathBuf = PathBuf::from("./baton-data"),
+        /// How long the outcome of a delivery may wait for a sync to ride on, in milliseconds. A power cut within it may repeat a delivery, never lose one.
+        sync_delay_ms: u64 = 50,
+        /// Octets that must be free on the disk; below it mail is refused with 452. Room to finish what is queued.
+        free_octets_min: u64 = 64 << 20,
+        /// Inodes that must be free on the disk; below it mail is refused with 452.
+        free_inodes_min: u64 = 100,
+        /// How long a client may wait for the disk before it is told 451, in milliseconds.
+        write_deadline_ms: u64 = 10_000,
+        /// Octets of content kept in memory for immediate delivery, all messages together. More is read back from the disk.
+        memory_body_octets_max: u64 = 64 << 20,
+        /// Octets of one piece of a large message on the disk. Larger messages are written ahead in such pieces.
+        chunk_octets: usize = 1 << 20,
+        /// How long the story of a finished message is kept, in days.
+        history_days: u32 = 14,
+        /// Octets of writes held in memory before they become a table on the disk.
+        write_buffer_octets: usize = 64 << 20,
+        /// Octets of read data kept in memory.
+        block_cache_octets: usize = 32 << 20,
+        /// Jobs in delivery or waiting for a connection at once. Bounds the memory of a long queue.
+        claimed_max: usize = 10_000,
+        /// Octets that may wait for the next sync; beyond it sessions wait.
+        commit_octets_max: usize = 64 << 20,
+        /// Octets that one key-value bucket of the plugins may hold.
+        kv_octets_per_bucket_max: u64 = 64 << 20,
+        /// Octets of the key-value store that may wait for their write.
+        kv_pending_octets_max: u64 = 16 << 20,
+    }
+}
+
+section! {
+    /// Name lookups.
+    RawDns {
+        /// Servers to ask, as address:port. Empty: those of the system's configuration.
+        servers: Vec<String> = Vec::new(),
+        /// How long one server may take for one try, in milliseconds.
+        timeout_ms: u64 = 3_000,
+        /// Tries at most.
+        attempts: usize = 2,
+        /// Answers kept in memory at most, negative ones included.
+        cache_entries_max: usize = 32_768,
+    }
+}
+
+section! {
+    /// One listener.
+    RawListener {
+        /// The address and port. Port 0 lets the system choose.
+        address: String = "127.0.0.1:2525".to_owned(),
+        /// `relay` (other servers and the relay networks), `submission` (users, who must authenticate) or `lmtp`.
+        kind: String = "relay".to_owned(),
+        /// Sessions open at once on this listener; more are told 421.
+        connections_max: usize = 10_000,
+        /// Sessions open at once from one IPv4 address or IPv6 /64; clients of the relay networks do not count.
+        connections_per_address_max: usize = 50,
+        /// Connections that the kernel holds until they are accepted.
+        backlog: u32 = 1_024,
+        /// Offers AUTH on connections without TLS. Only for networks that nobody else can read.
+        auth_without_tls: bool = false,
+        /// Octets of one message on this listener. Unset: as in [session].
+        size_octets_max: Option<u64> = None,
+        /// Recipients of one message on this listener. Unset: as in [session].
+        recipients_max: Option<usize> = None,
+    }
+}
+
+section! {
+    /// Rules and bounds of SMTP sessions, for all listeners.
+    RawSession {
+        /// Networks whose clients may send to every domain. Everybody else needs an account or a plugin with the grant.
+        relay_networks: Vec<String> = vec!["127.0.0.0/8".to_owned(), "::1/128".to_owned()],
+        /// Who reads mail for <postmaster> without a domain (RFC 5321 4.5.1). Unset: postmaster at the hostname.
+        postmaster: Option<String> = None,
+        /// Sessions open at once over all listeners; more are told 421.
+        sessions_max: usize = 10_000,
+        /// Octets of one message; announced by SIZE (RFC 1870). 0 is no limit.
+        size_octets_max: u64 = 50 << 20,
+        /// Recipients of one message (RFC 5321 4.5.3.1.8 asks for 100 at least).
+        recipients_max: usize = 1_000,
+        /// Octets of one command line.
+        command_octets_max: usize = 2_048,
+        /// Octets of one line of content; 0 is no limit. RFC 5322 2.1.1 allows 1,000, real mail has more.
+        line_octets_max: usize = 0,
+        /// Errors of a client before it is told 421.
+        errors_max: u32 = 20,
+        /// Commands that lead nowhere (NOOP, RSET, HELP, VRFY) before a client is told 421.
+        junk_commands_max: u32 = 100,
+        /// Messages of one session; then the client is told 421 and comes again.
+        transactions_max: u32 = 1_000,
+        /// BDAT chunks of one message (RFC 3030).
+        chunks_max: u32 = 10_000,
+        /// A CR or LF that stands alone in content: `refuse`, or `repair` to CRLF. Leaving it would let mail be smuggled.
+        bare_line_endings: String = "refuse".to_owned(),
+        /// `Received` fields of a message at most; more is a loop (RFC 5321 6.3).
+        received_max: usize = 50,
+        /// Octets of content that all sessions together may hold while they receive; beyond it 452.
+        memory_octets_max: u64 = 256 << 20,
+        /// Failed AUTH commands before a client is told 421.
+        auth_failures_max: u32 = 3,
+        /// How long the answer to a failed AUTH is held back, in milliseconds. Slows guessing down.
+        auth_failure_delay_ms: u64 = 1_000,
+        /// Refused recipients that one session may write to the history. Bounds what a spammer can make us store.
+        rejections_recorded_max: u32 = 20,
+        /// Looks up each client's name (forward-confirmed) for trace fields. Plugins that ask for it get it anyway.
+        reverse_dns: bool = false,
+        /// A message with more MIME parts or headers than can be read safely: `accept` it unparsed, or `refuse` it.
+        too_complex: String = "accept".to_owned(),
+        /// How long one command may take from the reply before it to its last octet, in seconds (RFC 5321 4.5.3.2.7).
+        command_s: u64 = 300,
+        /// How long content may take beyond what the lowest rate allows for, in seconds.
+        data_s: u64 = 180,
+        /// The lowest rate of content, in octets per second.
+        data_octets_per_s: u64 = 500,
+        /// How long the relay itself may take for one answer, plugins and queue included, in seconds. Well below the 600 that a client waits for the end of data (RFC 5321 4.5.3.2.6): whoever gives up earlier sends the message twice.
+        answer_s: u64 = 300,
+        /// How long a client may take to read our replies, in seconds.
+        write_s: u64 = 60,
+        /// How long a session outside a transaction may last, in seconds.
+        session_s: u64 = 3_600,
+        /// How long a running transaction may go on beyond that, in seconds.
+        transaction_s: u64 = 3_600,
+        /// How long a session keeps the plugins it began with after a reload, in seconds.
+        generation_s: u64 = 900,
+    }
+}
+
+section! {
+    /// One plugin.
+    RawPlugin {
+        /// The component: a `.wasm` file.
+        source: PathBuf = PathBuf::new(),
+        /// The hooks it is asked at. Unset: all that it exports.
+        hooks: Option<Vec<String>> = None,
+        /// What happens to mail when the plugin fails: `tempfail` (4xx, try again), `open` (as if it were not there), `closed` (5xx) or `quarantine` (accept and hold).
+        on_failure: String = "tempfail".to_owned(),
+        /// A TOML file that is merged under `config`: tables that are too long for this file.
+        config_file: Option<PathBuf> = None,
+        /// The plugin's own settings; its README says which.
+        config: Anything = Anything(None),
+        /// What one call may use.
+        limits: RawLimits = RawLimits::default(),
+        /// What it may do. Nothing by default.
+        grants: RawGrants = RawGrants::default(),
+    }
+}
+
+section! {
+    /// What one call of a plugin may use.
+    RawLimits {
+        /// Time on the processor, in milliseconds.
+        cpu_ms: u32 = 20,
+        /// Time in all, waiting for DNS and storage included, in milliseconds.
+        wall_ms: u32 = 5_000,
+        /// Octets of memory.
+        memory_octets: usize = 64 << 20,
+        /// Elements of its tables.
+        table_elements: usize = 20_000,
+        /// Calls of host functions.
+        host_calls_max: u32 = 10_000,
+        /// Octets that it hands over in one call of a host function.
+        host_call_octets_max: usize = 4 << 20,
+        /// Octets of messages and config that it reads.
+        read_octets_max: u64 = 64 << 20,
+        /// Handles (buckets, streams) that are open at once.
+        handles_max: usize = 256,
+        /// DNS queries.
+        dns_queries_max: u32 = 64,
+        /// Log records in a second, over all calls.
+        log_lines_per_s: u32 = 100,
+        /// Octets of a log record.
+        log_line_octets_max: usize = 8_192,
+    }
+}
+
+section! {
+    /// What a plugin may do beyond looking and deciding.
+    RawGrants {
+        /// What it may change: any of `headers`, `recipients`, `sender`.
+        edit: Vec<String> = Vec::new(),
+        /// Its `accept` at `rcpt` lets a client send to a foreign domain.
+        relay: bool = false,
+        /// Where it may send mail: `*`, `mx`, `host:PATTERN`, or names of [next_hops].
+        route: Vec<String> = Vec::new(),
+        /// The key-value buckets that it may open; those that begin with `shared/` are shared between plugins.
+        kv: Vec<String> = Vec::new(),
+        /// May look up names.
+        dns: bool = false,
+    }
+}
+
+section! {
+    /// In which order each hook asks its plugins.
+    RawHooks {
+        /// A client connects.
+        connect: Option<Vec<String>> = None,
+        /// A client gives a name and a password.
+        auth: Option<Vec<String>> = None,
+        /// A recipient is named.
+        rcpt: Option<Vec<String>> = None,
+        /// The content is there.
+        data: Option<Vec<String>> = None,
+        /// A recipient's copy is about to be delivered.
+        route: Option<Vec<String>> = None,
+        /// An attempt failed.
+        bounce: Option<Vec<String>> = None,
+    }
+}
+
+section! {
+    /// What all plugins share.
+    RawEngine {
+        /// Calls that run at once; more wait within their time.
+        concurrent_calls_max: u32 = 256,
+        /// The largest memory that any plugin's limits may allow, in octets.
+        memory_octets_max: usize = 256 << 20,
+        /// The most table elements that any plugin's limits may allow.
+        table_elements_max: usize = 20_000,
+        /// The largest component that is loaded, in octets.
+        component_octets_max: u64 = 32 << 20,
+    }
+}
+
+section! {
+    /// One place that mail can go to: exactly one of these keys.
+    RawNextHop {
+        /// Delivers to the mail hosts of this domain.
+        mx: Option<String> = None,
+        /// Delivers by SMTP to the first of these that answers, each `host:port`.
+        hosts: Option<Vec<String>> = None,
+        /// Delivers by LMTP to `host:port` or `unix:/path`.
+        lmtp: Option<String> = None,
+        /// Writes each message as a file into this Maildir folder.
+        file: Option<PathBuf> = None,
+        /// Keeps the mail for an operator, with this reason.
+        hold: Option<String> = None,
+        /// Throws the mail away. The history says so.
+        discard: bool = false,
+    }
+}
+
+section! {
+    /// One route.
+    RawRoute {
+        /// Which recipient domains: a domain, `*.domain` for all below it, or `*`.
+        domain: String = "*".to_owned(),
+        /// The name of a next hop, or `mx` for the mail hosts of the recipient's domain.
+        next_hop: String = String::new(),
+    }
+}
+
+section! {
+    /// How mail is delivered and retried.
+    RawDelivery {
+        /// The wait after the first failed attempt, in seconds. Greylisting peers ask for five minutes.
+        retry_first_s: f64 = 300.0,
+        /// By how much each wait is longer than the one before.
+        retry_factor: f64 = 2.0,
+        /// The longest wait, in seconds.
+        retry_max_s: f64 = 14_400.0,
+        /// The part of each wait that is left to chance, from 0 to 1. Keeps retries from coming all at once.
+        retry_jitter: f64 = 0.2,
+        /// How long a message may wait in the queue before it is given up, in seconds (RFC 5321 4.5.4.1 asks for 4 days at least).
+        lifetime_s: u64 = 432_000,
+        /// Connections to one site (a set of mail hosts) at once.
+        site_connections_max: usize = 20,
+        /// Messages over one connection; then a new one is made.
+        deliveries_per_connection_max: u32 = 1_000,
+        /// Recipients of one delivery (RFC 5321 4.5.3.1.8).
+        recipients_per_delivery_max: usize = 100,
+        /// Jobs that wait in memory for a connection of one site; more wait in the queue.
+        ready_max: usize = 2_000,
+        /// Jobs taken from the queue and not finished, all sites together.
+        jobs_max: usize = 10_000,
+        /// Routing decisions (plugin calls, lookups of mail hosts) at once.
+        routing_max: usize = 256,
+        /// How long a connection without work is kept for the next message, in milliseconds.
+        idle_ms: u64 = 5_000,
+        /// Addresses that one attempt tries to connect to.
+        addresses_max: usize = 8,
+        /// How long a host that could not be reached is not tried again, in milliseconds.
+        host_failure_ms: u64 = 30_000,
+        /// How long the mail hosts of a domain are remembered, in milliseconds.
+        site_cache_ms: u64 = 30_000,
+        /// How long a job waits that found no room in memory, in milliseconds.
+        overflow_ms: u64 = 10_000,
+        /// The port of mail hosts.
+        smtp_port: u16 = 25,
+        /// Local addresses that connections come from, at most one of each family. Empty: the system chooses.
+        source_addresses: Vec<String> = Vec::new(),
+        /// More names of this relay: a mail host of such a name is a loop.
+        own_names: Vec<String> = Vec::new(),
+        /// Delivers to loopback addresses that the DNS, a recipient or a plugin names. Hosts in these settings are always allowed.
+        allow_loopback: bool = false,
+        /// How long opening a connection may take, in milliseconds.
+        connect_ms: u64 = 30_000,
+        /// How long a peer may take to greet, in milliseconds (RFC 5321 4.5.3.2.1).
+        greeting_ms: u64 = 300_000,
+        /// How long a peer may take to answer EHLO, in milliseconds.
+        ehlo_ms: u64 = 300_000,
+        /// How long a peer may take to answer MAIL, in milliseconds (RFC 5321 4.5.3.2.2).
+        mail_ms: u64 = 300_000,
+        /// How long a peer may take to answer each RCPT, in milliseconds (RFC 5321 4.5.3.2.3).
+        rcpt_ms: u64 = 300_000,
+        /// How long a peer may take to answer DATA, in milliseconds (RFC 5321 4.5.3.2.4).
+        data_init_ms: u64 = 120_000,
+        /// How long a peer may take for each 64 KiB of content, in milliseconds (RFC 5321 4.5.3.2.5).
+        data_block_ms: u64 = 180_000,
+        /// How long a peer may take to answer the end of content, in milliseconds (RFC 5321 4.5.3.2.6).
+        data_dot_ms: u64 = 600_000,
+    }
+}
+
+section! {
+    /// Reports about mail that could not be delivered (RFC 3464).
+    RawBounce {
+        /// The address that reports come from. Unset: mailer-daemon at the hostname.
+        from: Option<String> = None,
+        /// Octets of the original header that a report carries at most.
+        header_octets_max: usize = 65_536,
+        /// How long a report is tried, in seconds.
+        lifetime_s: u64 = 432_000,
+    }
+}
+
+section! {
+    /// What is logged and how. The log goes to the standard error output.
+    RawLog {
+        /// `text` for people or `json` for programs.
+        format: String = "text".to_owned(),
+        /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or `target=level` pairs with commas between. Targets are the stages: listener, session, hooks, queue, router, delivery, bounce.
+        filter: String = "info".to_owned(),
+        /// Lines that may wait for a slow reader of the log; more are dropped and counted. A blocked log never stops mail.
+        buffer_lines_max: usize = 10_000,
+    }
+}
+
+section! {
+    /// Metrics and health over HTTP.
+    RawApi {
+        /// The address of /metrics, /healthz and /readyz. Unset: they answer on the admin socket only.
+        metrics_address: Option<String> = None,
+        /// The admin socket. Unset: `admin.sock` in `store.path`.
+        admin_socket: Option<PathBuf> = None,
+    }
+}
