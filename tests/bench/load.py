@@ -1,0 +1,76 @@
+"""The generator and the sink of the relay's own program, used alike for every relay that is measured."""
+import json
+import pathlib
+import subprocess
+import tempfile
+import time
+
+from lab.process import Process
+from lab.relay import program
+
+
+class CountingSink(Process):
+    """`baton sink --count`: counts messages, and knows each by its number."""
+
+    def __init__(self):
+        super().__init__()
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="baton-sink-"))
+        self.port = None
+
+    def start(self):
+        ports = self.folder / "ports"
+        self.launch(
+            [str(program()), "sink", "--count", "--listen", "127.0.0.1:0", "--ports-file", str(ports), "--summary-file", str(self.folder / "summary")],
+            log=self.folder / "log",
+        )
+        until = time.monotonic() + 30
+        while not ports.exists():
+            if time.monotonic() > until or self.exit_code() is not None:
+                raise RuntimeError(f"the sink does not listen: {self.log_tail()}")
+            time.sleep(0.01)
+        self.port = int(ports.read_text().split()[1].rsplit(":", 1)[1])
+        return self
+
+    def summary(self):
+        path = self.folder / "summary"
+        return json.loads(path.read_text()) if path.exists() else {"messages": 0}
+
+    def wait_for(self, count, seconds):
+        """Waits until `count` messages came; the summary is written once a second, so this polls as often."""
+        until = time.monotonic() + seconds
+        while (seen := self.summary())["messages"] < count:
+            if time.monotonic() > until or self.exit_code() is not None:
+                raise TimeoutError(f"{seen['messages']} of {count} messages reached the sink")
+            time.sleep(0.2)
+        return seen
+
+    def close(self):
+        self.stop()
+        for path in self.folder.iterdir():
+            path.unlink()
+        self.folder.rmdir()
+
+
+def send(address, count, sessions, size=4096, mix=None, first=0, seconds=600):
+    """Sends made-up messages; returns the generator's own figures."""
+    command = [str(program()), "send", "--to", f"{address[0]}:{address[1]}", "--sessions", str(sessions), "--size", str(size), "--first-id", str(first), "--json"]
+    command += ["--class-mix", mix] if mix else ["--count", str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    if done.returncode != 0:
+        raise RuntimeError(f"the generator ended with {done.returncode}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout)
+
+
+def relayed(relay, sink_of, count, sessions, seconds=600):
+    """Sends `count` messages through a relay that is running; returns messages per second until the last one is at the
+    sink, and CPU seconds per 1,000."""
+    before = sink_of.summary()["messages"]
+    cpu = relay.cpu_seconds()
+    began = time.time()
+    send(relay.address, count, sessions, first=before, seconds=seconds)
+    seen = sink_of.wait_for(before + count, seconds)
+    ended = seen["last_us"] / 1e6
+    # What is still to be done for these messages (queue files, outcomes) belongs to them.
+    time.sleep(1.0)
+    cpu = relay.cpu_seconds() - cpu
+    return count / (ended - began), cpu / count * 1000

@@ -1,0 +1,1 @@
+"""What the bars and the bench share: the relay and Postfix as processes, sinks, load, measuring. Standard library only."""

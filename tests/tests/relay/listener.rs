@@ -1,0 +1,83 @@
+//! Where mail comes in: addresses, kinds of listeners, bounds on connections.
+
+use std::net::TcpListener;
+
+use anyhow::Result;
+use baton_tests::client::Client;
+use baton_tests::message;
+use baton_tests::relay::Relay;
+use baton_tests::settings::Settings;
+use baton_tests::sink::Sink;
+
+#[test]
+fn a_port_in_use_is_named_with_its_remedy() -> Result<()> {
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?.to_string();
+    let relay = Relay::prepare(Settings::new().set("listeners.smtp.address", address.as_str()))?;
+    let output = relay.start_in_vain()?;
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success());
+    assert!(said.contains(&address) && said.contains("smtp"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_submission_listener_wants_an_account() -> Result<()> {
+    let settings = Settings::new()
+        .set("listeners.users.address", "127.0.0.1:0")
+        .set("listeners.users.kind", "submission");
+    let relay = Relay::start(settings)?;
+    let mut client = Client::greeted(relay.listener("users")?)?;
+    let answer = client.command("MAIL FROM:<a@sender.example>")?;
+    assert_eq!((answer.code, answer.text().starts_with("5.7.0")), (530, true), "{answer}");
+    Ok(())
+}
+
+#[test]
+fn an_lmtp_listener_answers_for_each_recipient() -> Result<()> {
+    let sink = Sink::start()?;
+    let settings = Settings::new()
+        .all_to(sink.address())
+        .set("listeners.local.address", "127.0.0.1:0")
+        .set("listeners.local.kind", "lmtp");
+    let relay = Relay::start(settings)?;
+    let mut client = Client::connect(relay.listener("local")?)?;
+    client.expect_reply(220)?;
+    client.expect("LHLO client.example", 250)?;
+    client.expect("MAIL FROM:<a@sender.example>", 250)?;
+    client.expect("RCPT TO:<b@dest.example>", 250)?;
+    client.expect("RCPT TO:<c@dest.example>", 250)?;
+    let first = client.data(&message::plain("lmtp-in"))?;
+    let second = client.reply()?;
+    assert_eq!((first.code, second.code), (250, 250), "{first}; {second}");
+    let messages = sink.wait_for(1)?;
+    assert_eq!(messages.iter().map(|message| message.recipients.len()).sum::<usize>(), 2);
+    Ok(())
+}
+
+#[test]
+fn connections_beyond_the_bound_are_told_421() -> Result<()> {
+    let relay = Relay::start(Settings::new().set("listeners.smtp.connections_max", 2))?;
+    let first = relay.client()?;
+    let second = relay.client()?;
+    let mut third = Client::connect(relay.smtp()?)?;
+    assert_eq!(third.reply()?.code, 421);
+    assert!(third.is_closed());
+    drop((first, second));
+    baton_tests::wait::until("room for a connection", || Ok(relay.client().ok()))?;
+    Ok(())
+}
+
+#[test]
+fn one_stranger_may_not_take_all_connections() -> Result<()> {
+    let settings = Settings::new()
+        .set("session.relay_networks", Vec::<String>::new())
+        .set("listeners.smtp.connections_per_address_max", 2);
+    let relay = Relay::start(settings)?;
+    let kept = (relay.client()?, relay.client()?);
+    let mut third = Client::connect(relay.smtp()?)?;
+    assert_eq!(third.reply()?.code, 421);
+    drop(kept);
+    Ok(())
+}

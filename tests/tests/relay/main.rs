@@ -1,0 +1,13 @@
+//! End to end: the real relay between a client and a next hop, a module for each stage.
+
+mod bounce;
+mod cli;
+mod clients;
+mod delivery;
+mod hooks;
+mod listener;
+mod queue;
+mod router;
+mod session;
+mod story;
+mod store;

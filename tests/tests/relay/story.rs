@@ -1,0 +1,104 @@
+//! The third promise: what became of a message, who decided it, and what comes next.
+
+use std::sync::atomic::Ordering;
+
+use anyhow::Result;
+use baton_tests::message;
+use baton_tests::relay::Relay;
+use baton_tests::settings::Settings;
+use baton_tests::sink::{Behaviour, Say, Sink, Step};
+
+use crate::queue::switched;
+
+#[test]
+fn a_delivered_message_is_explained() -> Result<()> {
+    let sink = Sink::start()?;
+    let relay = Relay::start(Settings::new().all_to(sink.address()))?;
+    let id = relay.send("ada@sender.example", &["bo@dest.example"], &message::plain("explained"))?;
+    relay.wait_for_event(&id, "delivered")?;
+    let told = relay.said(&["explain", &id])?;
+    for word in [id.as_str(), "ada@sender.example", "bo@dest.example", "127.0.0.1", "kept"] {
+        assert!(told.contains(word), "no {word:?} in {told}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_deferred_message_is_explained_with_its_next_attempt() -> Result<()> {
+    let (sink, on) = switched()?;
+    let relay = Relay::start(
+        Settings::new()
+            .all_to(sink.address())
+            .set("delivery.retry_first_s", 600.0)
+            .set("delivery.retry_max_s", 600.0),
+    )?;
+    let id = relay.send("ada@sender.example", &["bo@dest.example"], &message::plain("explained"))?;
+    relay.wait_for_event(&id, "deferred")?;
+    let told = relay.said(&["explain", &id])?;
+    for word in ["451", "come back later", "next attempt"] {
+        assert!(told.to_lowercase().contains(word), "no {word:?} in {told}");
+    }
+    on.store(true, Ordering::SeqCst);
+    Ok(())
+}
+
+#[test]
+fn a_bounced_message_is_explained_with_its_report() -> Result<()> {
+    let sink = Sink::with(Behaviour::script(|moment| match (moment.step, moment.argument.as_str()) {
+        (Step::Rcpt, "gone@dest.example") => Say::Line("550 5.1.1 no such user here".into()),
+        _ => Say::Yes,
+    }))?;
+    let relay = Relay::start(Settings::new().all_to(sink.address()))?;
+    let id = relay.send("ada@sender.example", &["gone@dest.example"], &message::plain("explained"))?;
+    let bounced = relay.wait_for_event(&id, "bounced")?;
+    let report = bounced.get("report").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let told = relay.said(&["explain", &id])?;
+    for word in ["550", "5.1.1", "no such user here", report] {
+        assert!(told.contains(word), "no {word:?} in {told}");
+    }
+    relay.wait_for_event(report, "delivered")?;
+    Ok(())
+}
+
+#[test]
+fn a_rejected_message_is_explained_by_the_id_that_the_client_was_told() -> Result<()> {
+    let relay = Relay::start(Settings::new().set("session.received_max", 3))?;
+    let mut looping = "Received: from a by b; Tue, 03 Nov 2026 09:00:00 +0000\r\n".repeat(10).into_bytes();
+    looping.extend_from_slice(&message::plain("rejected"));
+    let answer = relay.client()?.send("ada@sender.example", &["bo@dest.example"], &looping)?;
+    assert_eq!(answer.code / 100, 5, "{answer}");
+    let recent = relay.admin("GET", "/v1/messages/recent", "")?;
+    let id = recent["messages"][0]["message"].as_str().unwrap_or_default().to_owned();
+    let told = relay.said(&["explain", &id])?;
+    assert!(told.to_lowercase().contains("reject") && told.contains("ada@sender.example"), "{told}");
+    Ok(())
+}
+
+#[test]
+fn an_unknown_id_is_told_as_such() -> Result<()> {
+    let relay = Relay::start(Settings::new())?;
+    for id in ["01KB3Z5Y8M2Q4R6S8T0V2W4X6Y", "nonsense"] {
+        let output = relay.run(&["explain", id])?;
+        assert!(!output.status.success());
+        assert!(
+            String::from_utf8_lossy(&output.stderr).contains(id),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn metrics_and_health_answer() -> Result<()> {
+    let sink = Sink::start()?;
+    let relay = Relay::start(Settings::new().all_to(sink.address()))?;
+    relay.send("ada@sender.example", &["bo@dest.example"], &message::plain("counted"))?;
+    relay.wait_until_empty()?;
+    let metrics = relay.metrics()?;
+    assert!(metrics.contains("baton_session_") && metrics.contains("baton_delivery_"), "{metrics}");
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(relay.admin_raw("GET", path, "")?.0, 200, "{path}");
+    }
+    Ok(())
+}
