@@ -3,7 +3,9 @@
 mod deadlines;
 mod lifecycle;
 mod limits;
+mod plugins;
 mod relaying;
+mod services;
 mod transactions;
 
 use std::net::{IpAddr, SocketAddr};
@@ -28,6 +30,7 @@ use crate::{Inbound, InboundDeps, InboundSettings, ListenerKind, ListenerSetting
 struct Relay {
     _folder: tempfile::TempDir,
     store: Store,
+    hooks: Arc<ArcSwap<Generation>>,
     metrics: Arc<Metrics>,
     policy: Arc<ArcSwap<Policy>>,
     addresses: Vec<(String, SocketAddr)>,
@@ -38,6 +41,15 @@ struct Relay {
 impl Relay {
     /// A relay with one listener of that kind; `adjust` sees all settings before it starts.
     async fn start(kind: ListenerKind, adjust: impl FnOnce(&mut InboundSettings, &mut Policy)) -> Relay {
+        Relay::with_plugins(kind, Generation::empty(), adjust).await
+    }
+
+    /// The same, with plugins.
+    async fn with_plugins(
+        kind: ListenerKind,
+        generation: Generation,
+        adjust: impl FnOnce(&mut InboundSettings, &mut Policy),
+    ) -> Relay {
         let listener = ListenerSettings::new("test", ([127, 0, 0, 1], 0).into(), kind);
         let mut settings = InboundSettings::new("mx.example".parse().unwrap(), vec![listener]);
         let mut policy = Policy::default();
@@ -48,9 +60,10 @@ impl Relay {
         let store = Store::open(store_settings, Arc::new(SystemClock), Arc::default()).unwrap();
         let metrics = Arc::new(Metrics::default());
         let policy = Arc::new(ArcSwap::from_pointee(policy));
+        let hooks = Arc::new(ArcSwap::from_pointee(generation));
         let deps = InboundDeps {
             store: store.clone(),
-            hooks: Arc::new(ArcSwap::from_pointee(Generation::empty())),
+            hooks: hooks.clone(),
             resolver: Resolver::new(&DnsSettings::default()).unwrap(),
             clock: Arc::new(SystemClock),
             policy: policy.clone(),
@@ -60,7 +73,7 @@ impl Relay {
         let addresses = inbound.addresses();
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(inbound.run(shutdown.clone()));
-        Relay { _folder: folder, store, metrics, policy, addresses, shutdown, running }
+        Relay { _folder: folder, store, hooks, metrics, policy, addresses, shutdown, running }
     }
 
     /// A relay to which every client is a stranger.

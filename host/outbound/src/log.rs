@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use baton_mail::{Mailbox, MessageId, Status, UnixMs};
 use tracing::{debug, error, info, warn};
@@ -72,8 +73,8 @@ pub(crate) fn not_connected(host: &str, status: &Status) {
 }
 
 /// A ready queue is full.
-pub(crate) fn overflowed(message: MessageId, ready: usize) {
-    debug!(target: TARGET, %message, ready, "ready queue full, handed back");
+pub(crate) fn overflowed(message: MessageId, wait: Duration) {
+    debug!(target: TARGET, %message, wait_ms = wait.as_millis(), "ready queue full and slow, handed back");
 }
 
 /// The queue could not be asked for work.

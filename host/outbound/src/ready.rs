@@ -4,9 +4,15 @@
 //! open; the last to park is the first to be given work, so that few connections stay warm and the others close.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// A queue whose first job waits no longer than this moves on well: it may be longer than its bound, which the
+/// number of jobs in hand bounds anyway.
+const MOVING_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Jobs and workers of one site.
 #[derive(Debug)]
@@ -16,11 +22,13 @@ pub(crate) struct ReadyQueue<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    jobs: VecDeque<T>,
+    jobs: VecDeque<(Instant, T)>,
     parked: Vec<oneshot::Sender<T>>,
     workers: usize,
     /// Workers that were started and did not take their first job yet.
     starting: usize,
+    /// When the next overflowing job may come back.
+    next_slot: Option<Instant>,
     closed: bool,
 }
 
@@ -35,14 +43,21 @@ pub(crate) enum Pushed {
 
 impl<T> Default for ReadyQueue<T> {
     fn default() -> ReadyQueue<T> {
-        let state =
-            State { jobs: VecDeque::new(), parked: Vec::new(), workers: 0, starting: 0, closed: false };
+        let state = State {
+            jobs: VecDeque::new(),
+            parked: Vec::new(),
+            workers: 0,
+            starting: 0,
+            next_slot: None,
+            closed: false,
+        };
         ReadyQueue { state: Mutex::new(state) }
     }
 }
 
 impl<T> ReadyQueue<T> {
-    /// Gives a job to a parked worker, else queues it. The job comes back when the queue is full or closed.
+    /// Gives a job to a parked worker, else queues it. The job comes back when the queue is closed, or
+    /// full and slow.
     pub(crate) fn push(&self, mut job: T, ready_max: usize, workers_max: usize) -> Result<Pushed, T> {
         let mut state = self.state.lock();
         while let Some(worker) = state.parked.pop() {
@@ -52,10 +67,12 @@ impl<T> ReadyQueue<T> {
                 Err(back) => job = back,
             }
         }
-        if state.closed || state.jobs.len() >= ready_max {
+        let now = Instant::now();
+        let is_full = state.jobs.len() >= ready_max && state.first_wait(now) > MOVING_WAIT_MAX;
+        if state.closed || is_full {
             return Err(job);
         }
-        state.jobs.push_back(job);
+        state.jobs.push_back((now, job));
         if state.workers < workers_max.max(1) && state.jobs.len() > state.starting {
             state.workers += 1;
             state.starting += 1;
@@ -64,15 +81,25 @@ impl<T> ReadyQueue<T> {
         Ok(Pushed::Taken)
     }
 
-    /// Jobs that wait.
-    pub(crate) fn len(&self) -> usize {
-        self.state.lock().jobs.len()
-    }
-
     /// Takes the first waiting job when `wanted` says so of it.
     pub(crate) fn take_if(&self, wanted: impl FnOnce(&T) -> bool) -> Option<T> {
         let mut state = self.state.lock();
-        if state.jobs.front().is_some_and(wanted) { state.jobs.pop_front() } else { None }
+        let is_wanted = state.jobs.front().is_some_and(|(_, job)| wanted(job));
+        if is_wanted { state.take_first() } else { None }
+    }
+
+    /// How long a job that did not fit should stay away.
+    ///
+    /// Jobs come back one by one, at the pace at which the queue moves: as long after another as one job took on
+    /// average while the first of the queue waited. So a long backlog is not handed to and fro all the time.
+    pub(crate) fn comeback(&self, wait_max: Duration) -> Duration {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        let waited = state.first_wait(now);
+        let pace = waited / u32::try_from(state.jobs.len().max(1)).unwrap_or(u32::MAX);
+        let slot = state.next_slot.unwrap_or(now).max(now + waited / 2).min(now + wait_max);
+        state.next_slot = Some(slot + pace);
+        slot - now
     }
 
     /// No more work: refuses jobs from now on, lets parked workers go, returns what waited.
@@ -80,7 +107,18 @@ impl<T> ReadyQueue<T> {
         let mut state = self.state.lock();
         state.closed = true;
         state.parked.clear();
-        std::mem::take(&mut state.jobs)
+        std::mem::take(&mut state.jobs).into_iter().map(|(_, job)| job).collect()
+    }
+}
+
+impl<T> State<T> {
+    fn take_first(&mut self) -> Option<T> {
+        self.jobs.pop_front().map(|(_, job)| job)
+    }
+
+    /// How long the first job waits already.
+    fn first_wait(&self, now: Instant) -> Duration {
+        self.jobs.front().map_or(Duration::ZERO, |(since, _)| now.duration_since(*since))
     }
 }
 
@@ -111,7 +149,7 @@ impl<'a, T> WorkerSlot<'a, T> {
     pub(crate) fn next_or_park(&mut self) -> Next<T> {
         let mut state = self.queue.state.lock();
         self.note_start(&mut state);
-        match state.jobs.pop_front() {
+        match state.take_first() {
             Some(job) => Next::Job(job),
             None => {
                 let (sender, receiver) = oneshot::channel();
@@ -128,7 +166,7 @@ impl<'a, T> WorkerSlot<'a, T> {
     pub(crate) fn next_or_retire(&mut self) -> Option<T> {
         let mut state = self.queue.state.lock();
         self.note_start(&mut state);
-        let job = state.jobs.pop_front();
+        let job = state.take_first();
         if job.is_none() {
             state.workers = state.workers.saturating_sub(1);
             self.retired = true;
@@ -175,11 +213,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_queue_gives_the_job_back() {
+    fn a_full_queue_gives_the_job_back_unless_it_moves() {
         let queue = ReadyQueue::default();
         assert_eq!(queue.push(1, 2, 1), Ok(Pushed::StartWorker));
         assert_eq!(queue.push(2, 2, 1), Ok(Pushed::Taken));
-        assert_eq!(queue.push(3, 2, 1), Err(3));
+        assert_eq!(queue.push(3, 2, 1), Ok(Pushed::Taken), "the first job waits for a moment only");
+        make_slow(&queue);
+        assert_eq!(queue.push(4, 2, 1), Err(4));
+        assert_eq!(queue.push(4, 9, 1), Ok(Pushed::Taken));
+    }
+
+    /// As if the first job had waited for longer than a moving queue lets it.
+    fn make_slow(queue: &ReadyQueue<u8>) {
+        let mut state = queue.state.lock();
+        let (since, _) = state.jobs.front_mut().expect("a job waits");
+        *since -= MOVING_WAIT_MAX * 4;
+    }
+
+    #[test]
+    fn overflowing_jobs_come_back_one_after_the_other_within_the_bound() {
+        let queue = ReadyQueue::default();
+        for job in 0..4 {
+            assert!(queue.push(job, 4, 1).is_ok());
+        }
+        make_slow(&queue);
+        let bound = Duration::from_secs(60);
+        let waits: Vec<_> = (0..100).map(|_| queue.comeback(bound)).collect();
+        assert!(waits.is_sorted() && waits[0] < waits[10] && waits.iter().all(|wait| *wait <= bound), "{waits:?}");
     }
 
     #[test]

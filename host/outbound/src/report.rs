@@ -190,8 +190,8 @@ impl Writer<'_> {
         }
         let _ = write!(text, "Final-Recipient: {}\r\n", self.typed_address(&one.recipient.address));
         let _ = write!(text, "Action: failed\r\nStatus: {}\r\n", status.enhanced);
-        if let Some(remote) = &status.remote {
-            let _ = write!(text, "Remote-MTA: dns; {}\r\n", to_ascii(&remote.host));
+        if let Some(host) = told_host(status) {
+            let _ = write!(text, "Remote-MTA: dns; {}\r\n", to_ascii(host));
         }
         if let Some(code) = status.code {
             let reply = format!("{code} {} {}", status.enhanced, status.text);
@@ -213,10 +213,18 @@ impl Writer<'_> {
 
 /// Why, in one line for people.
 fn reason(status: &Status) -> String {
-    match (&status.remote, status.code) {
-        (Some(remote), Some(code)) => format!("{} said: {code} {} {}", remote.host, status.enhanced, status.text),
-        _ => status.to_string(),
+    let Status { enhanced, text, .. } = status;
+    match (told_host(status), status.code) {
+        (Some(host), Some(code)) => format!("{host} said: {code} {enhanced} {text}"),
+        (Some(host), None) => format!("{enhanced} {text} ({host})"),
+        (None, Some(code)) => format!("{code} {enhanced} {text}"),
+        (None, None) => format!("{enhanced} {text}"),
     }
+}
+
+/// The host that was tried. Paths of this machine, as of sockets and folders, are nothing for senders.
+fn told_host(status: &Status) -> Option<&str> {
+    status.remote.as_ref().map(|remote| remote.host.as_str()).filter(|host| !host.starts_with('/'))
 }
 
 fn date(at: UnixMs) -> String {

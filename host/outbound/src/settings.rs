@@ -76,7 +76,8 @@ pub struct LimitSettings {
     pub deliveries_per_connection_max: u32,
     /// Recipients in one transaction (RFC 5321 4.5.3.1.8 asks servers to take 100). Default 100.
     pub recipients_per_delivery_max: usize,
-    /// Jobs that wait for a connection of one site; more are handed back to the queue. Default 2,000.
+    /// Jobs that wait for a connection of one site. When the site is slow as well, more are handed back to the
+    /// queue, so that one slow site leaves room for others. Default 2,000.
     pub ready_max: usize,
     /// Jobs claimed from the queue and not settled, all sites together. Default 10,000.
     pub jobs_max: usize,
@@ -90,7 +91,8 @@ pub struct LimitSettings {
     pub host_failure_ms: u64,
     /// Resolved sites are remembered for this time, in milliseconds. Default 30,000.
     pub site_cache_ms: u64,
-    /// How long a handed-back job waits, in milliseconds, plus chance. Default 10,000.
+    /// A handed-back job comes back as soon as its site can be expected to have room, and after this time at the
+    /// latest, in milliseconds. Default 60,000.
     pub overflow_ms: u64,
     /// How long running deliveries may take at the stop, in milliseconds. Default 20,000.
     pub drain_ms: u64,
@@ -109,7 +111,7 @@ impl Default for LimitSettings {
             addresses_max: 8,
             host_failure_ms: 30_000,
             site_cache_ms: 30_000,
-            overflow_ms: 10_000,
+            overflow_ms: 60_000,
             drain_ms: 20_000,
         }
     }

@@ -1,6 +1,7 @@
 //! What all parts of delivery use.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use baton_dns::Resolver;
@@ -59,18 +60,21 @@ impl Shared {
                     self.spawn(worker::work(Arc::clone(self), site));
                 }
             }
-            Err(job) => self.hand_back(job, site.ready.len()),
+            Err(job) => {
+                let wait_max = Duration::from_millis(limits.overflow_ms.max(1));
+                self.hand_back(job, site.ready.comeback(wait_max));
+            }
         }
     }
 
-    /// Gives a job back to the queue for a while: its ready queue is full. The wait varies by chance, so that what
-    /// overflowed together does not come back together.
-    fn hand_back(self: &Arc<Self>, job: Job, ready: usize) {
+    /// Gives a job back to the queue for a while: its ready queue is full and slow. The wait varies a little by
+    /// chance, so that the jobs of several sites do not come back in step.
+    fn hand_back(self: &Arc<Self>, job: Job, wait: Duration) {
         self.metrics.overflowed.inc();
-        log::overflowed(job.message(), ready);
-        let wait_ms = self.settings.load().limits.overflow_ms.max(100);
-        let wait_ms = wait_ms.saturating_add(rand::random_range(0..=wait_ms));
-        let due = crate::retry::after(self.clock.now(), wait_ms, job.expires_at);
+        log::overflowed(job.message(), wait);
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let moved_ms = wait_ms.saturating_add(rand::random_range(0..=wait_ms / 8));
+        let due = crate::retry::after(self.clock.now(), moved_ms, job.expires_at);
         let shared = Arc::clone(self);
         self.spawn(async move {
             let settlement = Settlement { next_due: Some(due), ..Settlement::default() };

@@ -36,11 +36,9 @@ async fn run(tasks: u64, messages: u64, octets: u64) -> Result<(), Box<dyn std::
             let (store, left, body) = (store.clone(), Arc::clone(&left), body.clone());
             tokio::spawn(async move {
                 while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
-                    if let Err(error) = store.accept(new_message(&body)).await {
-                        return Err(error);
-                    }
+                    let _ = store.accept(new_message(&body)).await?;
                 }
-                Ok(())
+                Ok::<(), baton_store::AcceptError>(())
             })
         })
         .collect();

@@ -66,7 +66,7 @@ impl Core {
     pub(crate) fn check_space(&self) -> Result<(), Refusal> {
         let now = self.clock.now();
         self.health.check(now, self.settings.write_deadline_ms)?;
-        let (octets, inodes) = self.space.free(&self.settings.path, now, || self.db.buffered_octets());
+        let (octets, inodes) = self.space.free(&self.settings.path, now, || self.db.owed_octets());
         self.metrics.disk_free_octets.set(self.space.reported_octets());
         self.metrics.memory_body_octets.set(i64::try_from(self.memory.octets()).unwrap_or(i64::MAX));
         if octets < self.settings.free_octets_min || inodes < self.settings.free_inodes_min {
@@ -75,7 +75,7 @@ impl Core {
         Ok(())
     }
 
-    /// Waits until all that was asked for before is in the database.
+    /// Waits until all that was asked for before is in the database, as far as the disk takes it.
     pub(crate) async fn barrier(&self) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
         self.commit.push(Op::Barrier(answer))?;

@@ -6,6 +6,7 @@ const POLYNOMIAL: u32 = 0x82f6_3b78;
 /// `TABLES[k][octet]`: the effect of `octet` followed by `k` zero octets.
 static TABLES: [[u32; 256]; 8] = tables();
 
+#[allow(clippy::indexing_slicing)] // Evaluated when compiled: an index out of bounds would not compile.
 const fn tables() -> [[u32; 256]; 8] {
     let mut tables = [[0; 256]; 8];
     let mut octet = 0;

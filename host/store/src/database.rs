@@ -68,6 +68,7 @@ pub(crate) enum WriteError {
 pub(crate) struct Database {
     db: DB,
     synced: WriteOptions,
+    reserve_octets: u64,
     /// Held until the database is closed; fields are dropped in this order.
     _lock: File,
 }
@@ -79,16 +80,20 @@ impl Database {
         make_folder(path)?;
         let lock = lock_folder(path)?;
         check_files(path)?;
-        let options = database_options(settings);
+        let buffer = buffer_octets(settings);
+        let options = database_options(buffer);
         check_families(&options, path)?;
         let cache = Cache::new_lru_cache(settings.block_cache_octets);
-        let families = Family::ALL
-            .map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, settings, &cache)));
+        let mut families: Vec<ColumnFamilyDescriptor> = Family::ALL
+            .map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, buffer, &cache)))
+            .into();
+        // It holds nothing, but its buffer counts when RocksDB reckons how much disk it needs.
+        families.push(ColumnFamilyDescriptor::new("default", family_options(Family::Meta, buffer, &cache)));
         let db = DB::open_cf_descriptors(&options, path, families).map_err(|error| open_error(path, &error))?;
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
         synced.set_no_slowdown(true);
-        let database = Database { db, synced, _lock: lock };
+        let database = Database { db, synced, reserve_octets: buffer as u64 * 5 / 4, _lock: lock };
         database.check_blobs(path)?;
         database.check_format(path)?;
         Ok(database)
@@ -195,10 +200,12 @@ impl Database {
         snapshot.raw_iterator_cf_opt(self.family(family), range(from, to))
     }
 
-    /// Octets in write buffers: so much more disk is needed when they are flushed.
-    pub(crate) fn buffered_octets(&self) -> u64 {
+    /// Octets that the database will still need for what it has: its buffers when they are flushed, and the next
+    /// log, which takes its space at once. Without them it would have to stop in the middle of a write.
+    pub(crate) fn owed_octets(&self) -> u64 {
         let of = |family| self.db.property_int_value_cf(self.family(family), c"rocksdb.size-all-mem-tables");
-        Family::ALL.iter().filter_map(|family| of(*family).ok().flatten()).sum()
+        let buffered: u64 = Family::ALL.iter().filter_map(|family| of(*family).ok().flatten()).sum();
+        buffered + self.reserve_octets
     }
 
     /// Flushes the bodies and merges their tables, so that the space of dead bodies comes back.
@@ -319,8 +326,17 @@ fn open_error(path: &Path, error: &rocksdb::Error) -> OpenError {
     }
 }
 
+/// The size of a write buffer: what is set, but on a small disk not more than a 32nd of it.
+fn buffer_octets(settings: &StoreSettings) -> usize {
+    let disk = rustix::fs::statvfs(&settings.path).map_or(u64::MAX, |found| found.f_blocks.saturating_mul(found.f_frsize));
+    settings.write_buffer_octets.min(usize::try_from(disk / 32).unwrap_or(usize::MAX)).max(BUFFER_OCTETS_MIN)
+}
+
+/// The least size of a write buffer.
+const BUFFER_OCTETS_MIN: usize = 1 << 20;
+
 /// Options of the whole database. RocksDB's defaults are wrong for mail.
-fn database_options(settings: &StoreSettings) -> Options {
+fn database_options(buffer_octets: usize) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
@@ -332,7 +348,7 @@ fn database_options(settings: &StoreSettings) -> Options {
     options.set_manual_wal_flush(false);
     // All families leave memory together: a log is free as soon as it is closed, and recovery reads little.
     options.set_atomic_flush(true);
-    options.set_max_total_wal_size(4 * settings.write_buffer_octets as u64);
+    options.set_max_total_wal_size(4 * buffer_octets as u64);
     // One thread writes, so nothing is gained by code for many.
     options.set_allow_concurrent_memtable_write(false);
     options.set_enable_write_thread_adaptive_yield(false);
@@ -342,14 +358,16 @@ fn database_options(settings: &StoreSettings) -> Options {
     options.set_manifest_preallocation_size(64 << 10);
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
-    options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Warn, |_, text| {
-        tracing::warn!(target: "store", "rocksdb: {}", text.trim_end());
+    options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Warn, |level, text| match level {
+        // The list of all options comes as `Header`, whatever the level that was asked for.
+        LogLevel::Header => tracing::trace!(target: "store", "rocksdb: {}", text.trim_end()),
+        _ => tracing::warn!(target: "store", "rocksdb: {}", text.trim_end()),
     }));
     options
 }
 
 /// Options of one family.
-fn family_options(family: Family, settings: &StoreSettings, cache: &Cache) -> Options {
+fn family_options(family: Family, buffer_octets: usize, cache: &Cache) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_cache_index_and_filter_blocks(true);
@@ -361,7 +379,7 @@ fn family_options(family: Family, settings: &StoreSettings, cache: &Cache) -> Op
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::Lz4);
-    options.set_write_buffer_size(settings.write_buffer_octets);
+    options.set_write_buffer_size(buffer_octets);
     options.set_arena_block_size(128 << 10);
     options.set_max_write_buffer_number(3);
     options.set_target_file_size_base(16 << 20);

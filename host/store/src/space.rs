@@ -18,7 +18,7 @@ pub(crate) struct Space {
     looked_at: AtomicU64,
     free_octets: AtomicU64,
     free_inodes: AtomicU64,
-    /// Octets that were written since, and octets in write buffers: both still need disk.
+    /// Octets that were written since, and those that the database will need for what it has.
     owed_octets: AtomicU64,
 }
 
@@ -29,7 +29,7 @@ impl Space {
     }
 
     /// Octets and inodes that are free for new mail. Looks at the disk at most once a second.
-    pub(crate) fn free(&self, path: &Path, now: UnixMs, buffered: impl FnOnce() -> u64) -> (u64, u64) {
+    pub(crate) fn free(&self, path: &Path, now: UnixMs, owed: impl FnOnce() -> u64) -> (u64, u64) {
         let looked_at = self.looked_at.load(Ordering::Relaxed);
         let is_old = looked_at == 0 || now.0 < looked_at || now.0 - looked_at >= LOOK_MS;
         let taken = is_old
@@ -46,7 +46,7 @@ impl Space {
             };
             self.free_octets.store(octets, Ordering::Relaxed);
             self.free_inodes.store(inodes, Ordering::Relaxed);
-            self.owed_octets.store(buffered(), Ordering::Relaxed);
+            self.owed_octets.store(owed(), Ordering::Relaxed);
         }
         let owed = self.owed_octets.load(Ordering::Relaxed);
         (self.free_octets.load(Ordering::Relaxed).saturating_sub(owed), self.free_inodes.load(Ordering::Relaxed))

@@ -9,12 +9,13 @@ use rocksdb::Snapshot;
 use crate::commit::Op;
 use crate::core::Core;
 use crate::database::Family;
+use crate::error::Refusal;
 use crate::format::{FORMAT, NEVER, PARTIAL_PREFIX, after_prefix, decode_due_key, message_of};
 
 /// How often it looks whether the disk is short of space that dead bodies hold.
-const SHORT_ROUND: Duration = Duration::from_secs(60);
+const SHORT_ROUND: Duration = Duration::from_secs(5);
 /// So many short rounds make an hour; then comes what is seldom needed.
-const ROUNDS: u32 = 60;
+const ROUNDS: u32 = 720;
 /// Dead bodies worth the merging of their tables.
 const DEAD_OCTETS_MIN: u64 = 64 << 20;
 
@@ -58,13 +59,19 @@ pub(crate) fn run(core: &Core, stop: &Stop, ready: impl FnOnce()) {
     loop {
         forget_history(core);
         core.kv.sweep(core, || stop.is_stopped());
-        reclaim(core, DEAD_OCTETS_MIN);
+        if core.db.dead_body_octets() >= DEAD_OCTETS_MIN {
+            reclaim(core);
+        }
+        let mut finished = 0;
         for _ in 0..ROUNDS {
             if stop.sleep(SHORT_ROUND) {
                 return;
             }
-            if core.check_space().is_err() && !core.health.is_poisoned() {
-                reclaim(core, 1);
+            // Only what left the queue since the last time can have made space.
+            let finished_now = core.metrics.finished.get();
+            if finished_now != finished && core.check_space() == Err(Refusal::DiskFull) {
+                finished = finished_now;
+                reclaim(core);
             }
         }
     }
@@ -115,11 +122,9 @@ fn forget_history(core: &Core) {
     }
 }
 
-/// Merges the tables of bodies when dead ones hold at least so much disk.
-fn reclaim(core: &Core, dead_octets_min: u64) {
-    if core.db.dead_body_octets() >= dead_octets_min || core.check_space().is_err() {
-        if let Err(cause) = core.db.compact_bodies() {
-            tracing::warn!(target: "store", cause, "dead bodies could not be removed");
-        }
+/// Merges the tables of bodies, so that dead ones give their disk back.
+fn reclaim(core: &Core) {
+    if let Err(cause) = core.db.compact_bodies() {
+        tracing::warn!(target: "store", cause, "dead bodies could not be removed");
     }
 }

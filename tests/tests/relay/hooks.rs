@@ -139,7 +139,7 @@ then = { add = { 'X-Mark' = 'größe' }, remove = ['X-Secret'], set = { Subject 
     let relay = Relay::start(with_plugin(Settings::new().all_to(sink.address()), "header-rules", config)?)?;
     let mut client = relay.client()?;
     let refused = client.send("a@sender.example", &["b@dest.example"], &message::plain("forbidden"))?;
-    assert_eq!((refused.code, refused.text().as_str()), (550, "5.7.1 forbidden words"));
+    assert!(refused.code == 550 && refused.text().starts_with("5.7.1 forbidden words"), "{refused}");
     // Nothing of the refused transaction is left (the next one begins with MAIL).
     assert_eq!(client.command("RCPT TO:<b@dest.example>")?.code, 503);
     let held = client.send("a@sender.example", &["b@dest.example"], &message::plain("doubtful"))?;
@@ -217,7 +217,8 @@ action = 'silent'
     assert!(relay.wait_for_event(&grey, "deferred")?.to_string().contains("greylist"));
     relay.wait_for_event(&grey, "delivered")?;
     relay.wait_for_event(&quiet, "failed")?;
-    assert!(relay.wait_for_event(&gone, "failed")?.to_string().contains("bad-mailbox"));
+    let failed = relay.wait_for_event(&gone, "failed")?;
+    assert!(failed.to_string().to_lowercase().replace('-', "").contains("badmailbox"), "{failed}");
     relay.wait_until_empty()?;
     wait::quiet();
     let reports = sink.messages().into_iter().filter(|message| message.sender.is_empty()).count();

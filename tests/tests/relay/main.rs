@@ -9,5 +9,5 @@ mod listener;
 mod queue;
 mod router;
 mod session;
-mod story;
 mod store;
+mod story;

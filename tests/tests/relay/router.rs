@@ -230,8 +230,13 @@ fn a_file_sink_holds_whole_messages() -> Result<()> {
     relay.send("a@sender.example", &["b@dest.example"], &sent)?;
     relay.wait_until_empty()?;
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder.path())? {
-        files.push(fs::read(entry?.path())?);
+    for folder in [folder.path().to_owned(), folder.path().join("new")] {
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_file() {
+                files.push(fs::read(path)?);
+            }
+        }
     }
     assert_eq!(files.len(), 1);
     let file = files.pop().context("a file")?;

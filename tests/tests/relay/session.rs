@@ -221,25 +221,21 @@ fn another_protocol_is_dropped_at_once() -> Result<()> {
 #[test]
 fn control_characters_go_nowhere() -> Result<()> {
     let (relay, sink) = with_sink(Settings::new())?;
-    let mut client = Client::connect(relay.smtp()?)?;
-    client.expect_reply(220)?;
-    client.write(b"EHLO cl\x1b[31mient\x07.example\r\n")?;
-    let answer = client.reply()?;
-    if answer.code != 250 {
-        client.expect("EHLO client.example", 250)?;
-    }
-    for line in [
-        &b"RCPT TO:<\"a\nX: y\"@dest.example>\r\n"[..],
+    let lines = [
+        &b"EHLO cl\x1b[31mient\x07.example\r\n"[..],
+        b"RCPT TO:<\"a\nX: y\"@dest.example>\r\n",
+        b"RCPT TO:<\"a\rX: y\"@dest.example>\r\n",
         b"RCPT TO:<a\0b@dest.example>\r\n",
         b"RCPT TO:<\"a\x1b[2J\"@dest.example>\r\n",
-    ] {
-        client.command("RSET")?;
+        b"RCPT TO:<b@dest.example> ORCPT=rfc822;a+0D+0AX:\r\n",
+    ];
+    for line in lines {
+        let mut client = relay.client()?;
         client.expect("MAIL FROM:<a@sender.example>", 250)?;
         client.write(line)?;
         let answer = client.reply()?;
         assert_eq!(answer.code / 100, 5, "{:?}: {answer}", String::from_utf8_lossy(line));
     }
-    client.expect("NOOP", 250)?;
     wait::quiet();
     assert!(sink.messages().is_empty());
     let log = relay.log();
@@ -254,8 +250,10 @@ fn strangers_reach_local_domains_only() -> Result<()> {
     let cases = [
         ("user@us.example", true),
         ("user@US.EXAMPLE", true),
-        ("\"a@b\"@us.example", true),
-        ("user%other.example@us.example", true),
+        // Old ways to name a route; whoever delivers for us.example might follow them.
+        ("\"a@b\"@us.example", false),
+        ("user%other.example@us.example", false),
+        ("other.example!user@us.example", false),
         ("@relay.other.example:user@us.example", true),
         ("user@other.example", false),
         ("@us.example:user@other.example", false),
@@ -280,10 +278,17 @@ fn strangers_reach_local_domains_only() -> Result<()> {
             assert_eq!(client.data(&message::plain("none"))?.code / 100, 5, "{recipient}");
         }
     }
-    let mut client = relay.client()?;
-    assert_eq!(client.send("a@us.example", &["\"a@b\"@us.example"], &message::plain("quoted"))?.code, 250);
-    let received = sink.wait_for(1)?.pop().context("a message")?;
-    assert_eq!(received.recipients, ["\"a@b\"@us.example"]);
+    relay.wait_until_empty()?;
+    assert!(sink.messages().is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_quoted_local_part_is_kept_exactly() -> Result<()> {
+    let (relay, sink) = with_sink(Settings::new())?;
+    let quoted = "\"a@b \\\"c\"@dest.example";
+    relay.send("a@sender.example", &[quoted], &message::plain("quoted"))?;
+    assert_eq!(sink.wait_for(1)?.pop().context("a message")?.recipients, [quoted]);
     Ok(())
 }
 

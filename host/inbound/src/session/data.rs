@@ -1,6 +1,7 @@
 //! The end of data: checks, the `data` hook, trace fields, the queue, and the only way to a 250.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use baton_hooks::{DataAnswer, Hook, MessageContent};
 use baton_mail::body::Content;
@@ -68,7 +69,7 @@ impl Session {
         let shape = if content.len() <= INLINE_CHECK_OCTETS {
             check_shape(content, &policy.mime)
         } else {
-            self.check_on_thread(draft, content.clone(), policy.mime.clone()).await
+            self.check_on_thread(draft, content.clone(), policy.mime).await
         };
         match shape {
             Ok(shape) => draft.call.envelope.eight_bit |= shape.eight_bit,
@@ -156,7 +157,11 @@ impl Session {
     async fn queue(&mut self, mut draft: Box<Draft>, content: Content, seen: Seen, by: String) -> Answer {
         let deps = &self.listener.deps;
         let now = deps.clock.now();
+        let lifetime = Duration::from_secs(deps.policy.load().lifetime_s);
         let told = draft.recipients_told;
+        // The envelope was made at MAIL; the message is received now.
+        draft.call.envelope.received_at = now;
+        draft.call.envelope.expires_at = now.plus(lifetime);
         let body = self.add_trace(&mut draft.call.envelope, content, seen);
         let events = self.accepted_events(&mut draft, by);
         // The content memory is held until the message is in the queue.

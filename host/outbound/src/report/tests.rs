@@ -85,3 +85,17 @@ fn our_own_reasons_are_told_without_a_peer() {
     let status = Status::ours(Phase::Dns, FailureClass::BadDomain, EnhancedCode(5, 1, 2), "there is no such domain");
     assert_eq!(reason(&status), "5.1.2 there is no such domain");
 }
+
+#[test]
+fn dump() {
+    let mut e = envelope("sender@example.com"); e.smtputf8 = false;
+    let r = Recipient { address: "us\u{e9}r@example.net".parse().unwrap(), original: Some("alias@example.org".parse().unwrap()) };
+    let t = report(&e, &r, "Subject: gr\u{fc}n\r\nFrom: a@b\r\n".as_bytes()).unwrap();
+    std::fs::write("/tmp/dsn-a.eml", t).unwrap();
+    e.smtputf8 = true;
+    let t = report(&e, &r, "Subject: gr\u{fc}n\r\nFrom: a@b\r\n".as_bytes()).unwrap();
+    std::fs::write("/tmp/dsn-b.eml", t).unwrap();
+    let r = Recipient::from("user@example.net".parse::<Mailbox>().unwrap());
+    let t = report(&envelope("sender@example.com"), &r, b"Subject: hi\r\nFrom: a@b\r\n").unwrap();
+    std::fs::write("/tmp/dsn-c.eml", t).unwrap();
+}

@@ -1,12 +1,14 @@
 //! How it ends: retries, expiry, reports, full ready queues, the stop.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use baton_mail::event::What;
-use baton_mail::{SystemClock, Clock};
+use baton_mail::{Clock, SystemClock};
 use baton_store::Filter;
+use tokio::sync::Semaphore;
 
-use crate::peer::{Line, Peer, Repeat, Say, Silence, hello, script, take_one};
+use crate::peer::{Line, Peer, Repeat, Say, Silence, Wait, hello, script, take_one};
 use crate::relay::{Relay, host, is_outcome, settings, short};
 
 const MESSAGE: &str = "Subject: x\r\n\r\nhello\r\n";
@@ -62,21 +64,25 @@ async fn a_report_that_fails_is_not_reported() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_ready_queue_hands_jobs_back_and_loses_none() {
-    let peer = Peer::start(vec![script([hello(), vec![Repeat(take_one())]])]).await;
+    let go_on = Arc::new(Semaphore::new(0));
+    let peer = Peer::start(vec![script([vec![Wait(go_on.clone())], hello(), vec![Repeat(take_one())]])]).await;
     let mut settings = settings(host(peer.address));
+    settings.timeouts.greeting_ms = 20_000;
     settings.limits.connections_max = 1;
     settings.limits.ready_max = 2;
     settings.limits.overflow_ms = 100;
     let relay = Relay::start(settings);
     let mut ids = Vec::new();
-    for _ in 0..30 {
+    while relay.metrics.overflowed.get() < 5 {
         ids.push(relay.submit("sender@a.test", &["user@b.test"], MESSAGE).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    for id in ids {
-        let outcome = relay.outcome(id).await;
+    go_on.add_permits(1);
+    for id in &ids {
+        let outcome = relay.outcome(*id).await;
         assert!(matches!(outcome, What::Delivered { attempt: 1, .. }), "handing back is no attempt: {outcome:?}");
     }
-    assert_eq!(peer.heard(|heard| heard.contents.len()), 30);
+    assert_eq!(peer.heard(|heard| heard.contents.len()), ids.len());
     relay.stop().await;
 }
 

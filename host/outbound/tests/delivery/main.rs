@@ -5,3 +5,4 @@ mod hostile;
 mod peer;
 mod relay;
 mod transactions;
+mod zz_bench;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// One step of a script.
@@ -23,11 +24,13 @@ pub(crate) enum Step {
     Flood(&'static str),
     /// Read and say nothing for ever.
     Silence,
+    /// Wait for the test to add a permit.
+    Wait(Arc<Semaphore>),
     /// Go through these steps for each further message, while the peer goes on.
     Repeat(Vec<Step>),
 }
 
-pub(crate) use Step::{Chunk, Content, Flood, Line, Repeat, Say, Silence};
+pub(crate) use Step::{Chunk, Content, Flood, Line, Repeat, Say, Silence, Wait};
 
 /// The running next hop; it ends with this.
 pub(crate) struct Peer {
@@ -125,6 +128,7 @@ fn follow<'a>(stream: &'a mut BufReader<TcpStream>, script: &'a [Step], heard: &
                 Silence => {
                     tokio::io::copy(stream, &mut tokio::io::sink()).await?;
                 }
+                Wait(permits) => permits.acquire().await.map_err(std::io::Error::other)?.forget(),
                 Repeat(steps) => loop {
                     follow(stream, steps, heard).await?;
                 },

@@ -1,11 +1,13 @@
 //! Next hops that behave: what they are sent, how often they are connected to, who gets which outcome.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use baton_mail::event::What;
 use baton_outbound::{LmtpTarget, NextHop};
+use tokio::sync::Semaphore;
 
-use crate::peer::{Chunk, Content, Line, Peer, Repeat, Say, Silence, hello, hello_pipelining, script, take_one};
+use crate::peer::{Chunk, Content, Line, Peer, Repeat, Say, Silence, Wait, hello, hello_pipelining, script, take_one};
 use crate::relay::{Relay, host, is_outcome, routes, settings, short};
 
 const MESSAGE: &str = "Subject: x\r\n\r\nhello\r\n.a dot\r\n..\r\n";
@@ -110,14 +112,23 @@ async fn each_recipient_has_its_own_outcome_and_one_report_tells_of_the_failed()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_of_one_message_to_one_site_share_a_transaction() {
     let take = vec![Line, Line, Line, Line, Say("250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n"), Content, Say("250 2.0.0 ok\r\n")];
-    // The first message keeps the only connection busy, so that both jobs of the second one wait together.
-    let first = vec![Line, Line, Line, Say("250 ok\r\n250 ok\r\n354 go\r\n"), Content, Say("250 2.0.0 ok\r\n")];
-    let peer = Peer::start(vec![script([hello_pipelining(), first, take, vec![Silence]])]).await;
+    // The first message keeps the only connection busy until both jobs of the second one wait for it.
+    let go_on = Arc::new(Semaphore::new(0));
+    let start = vec![Line, Line, Line, Say("250 ok\r\n250 ok\r\n354 go\r\n"), Content, Wait(go_on.clone())];
+    let peer = Peer::start(vec![script([hello_pipelining(), start, vec![Say("250 2.0.0 ok\r\n")], take, vec![Silence]])]).await;
     let mut settings = settings(host(peer.address));
     settings.limits.connections_max = 1;
+    settings.timeouts.data_dot_ms = 20_000;
     let relay = Relay::start(settings);
     let one = relay.submit("sender@a.test", &["user@b.test"], MESSAGE).await;
+    while peer.heard(|heard| heard.contents.is_empty()) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let two = relay.submit("sender@a.test", &["user@b.test", "user@c.test"], MESSAGE).await;
+    while relay.metrics.ready_jobs.get() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    go_on.add_permits(1);
     assert_eq!(short(&relay.outcome(one).await), "delivered data 2.0.0");
     let outcomes = relay.events(two, 2, is_outcome).await;
     assert!(outcomes.iter().all(|what| short(what) == "delivered data 2.0.0"), "{outcomes:?}");

@@ -23,23 +23,21 @@ const FULL_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) fn run(core: &Core) {
     let delay = Duration::from_millis(core.settings.sync_delay_ms);
     let mut kept: Vec<Op> = Vec::new();
-    while let Some(ops) = core.commit.take(if kept.is_empty() { delay } else { FULL_PAUSE }) {
+    while let Some(ops) = core.commit.take(if core.health.is_full() { FULL_PAUSE } else { delay }) {
         kept.extend(ops);
-        if kept.is_empty() && core.health.is_full() {
-            kept.push(Op::Probe);
-        }
         kept = write_all(core, std::mem::take(&mut kept));
-        if !kept.is_empty() {
-            if core.health.is_poisoned() {
-                answer_failed(core, std::mem::take(&mut kept), &WriteError::Failed(core.health.poison()));
-            } else if core.commit.is_closed() {
-                tracing::error!(target: "store", operations = kept.len(), "the disk is full: outcomes are lost, deliveries will repeat");
-                return;
-            } else {
-                core.commit.call_again();
-                std::thread::sleep(FULL_PAUSE);
-            }
+        if core.health.is_poisoned() {
+            answer_failed(core, std::mem::take(&mut kept), &WriteError::Failed(core.health.poison()));
+        } else if core.health.is_full() {
+            // Refused only when the store is closed, and then this was the last try.
+            let _ = core.commit.push(Op::Probe);
         }
+    }
+    if !kept.is_empty() {
+        tracing::error!(
+            target: "store", operations = kept.len(),
+            "closed while the disk was full: outcomes are lost, their deliveries will be repeated"
+        );
     }
 }
 
@@ -78,9 +76,10 @@ fn write_group(core: &Core, mut ops: Vec<Op>) -> Vec<Op> {
     core.metrics.sync_seconds.observe(begun.elapsed().as_secs_f64());
     match outcome {
         Ok(effects) => {
-            core.metrics.groups.inc();
             core.metrics.group_operations.observe(ops.len() as f64);
-            core.health.set_full(false);
+            if !effects.is_empty() || !written.is_empty() || ops.iter().any(|op| matches!(op, Op::Probe)) {
+                core.health.set_full(false);
+            }
             crash_point(&ops, "written");
             core.kv.forget_written(written);
             answer_written(core, ops, &effects);
@@ -118,10 +117,16 @@ fn write_until_deadline(
             builder.put_kv(&entry.key, entry.value.as_deref());
         }
         let (batch, effects) = builder.finish();
+        if batch.is_empty() {
+            return Ok(effects);
+        }
         crash_point(ops, "built");
         core.space.note_written(batch.size_in_bytes() as u64);
         match core.db.write(batch) {
-            Ok(()) => return Ok(effects),
+            Ok(()) => {
+                core.metrics.groups.inc();
+                return Ok(effects);
+            }
             Err(WriteError::Stalled) if begun.elapsed() < deadline => {
                 core.metrics.stalls.inc();
                 std::thread::sleep(STALL_PAUSE);
@@ -340,7 +345,8 @@ fn answer_failed(core: &Core, ops: Vec<Op>, error: &WriteError) {
             }
             Op::Chunk(op) => drop(op.answer.send(Err(error.clone()))),
             Op::Operate(op) => drop(op.answer.send(Err(error.clone()))),
-            Op::Barrier(answer) => drop(answer),
+            // What is in the database can be looked at all the same.
+            Op::Barrier(answer) => drop(answer.send(())),
             _ => {}
         }
     }

@@ -129,16 +129,6 @@ impl CommitQueue {
         self.rouse(waiting);
     }
 
-    /// True when [`CommitQueue::close`] was called.
-    fn is_closed(&self) -> bool {
-        self.waiting.lock().closed
-    }
-
-    /// Makes the next group come at once, although nobody waits for it.
-    fn call_again(&self) {
-        self.waiting.lock().urgent = true;
-    }
-
     /// Gives back the room of an operation that is not needed any more.
     pub(crate) fn give_back_room(&self, room: &Room) {
         self.give_back(room.kib());

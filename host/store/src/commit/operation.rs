@@ -35,7 +35,7 @@ pub(crate) enum Op {
     Forget(MessageId),
     /// Nothing but a try whether a disk that was full takes writes again.
     Probe,
-    /// Somebody waits until all before it is written.
+    /// Somebody waits until all before it is written, or could not be.
     Barrier(oneshot::Sender<()>),
 }
 
@@ -136,7 +136,6 @@ impl Op {
         matches!(
             self,
             Op::Settle(_) | Op::Split(_) | Op::Record(..) | Op::SetAside(..) | Op::DropChunks(_) | Op::Forget(_)
-                | Op::Probe
         )
     }
 

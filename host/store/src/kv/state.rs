@@ -339,6 +339,9 @@ fn entry_octets(key: &Bytes, value: Option<&Bytes>) -> u64 {
     (key.len() + value.map_or(0, Bytes::len)) as u64
 }
 
+/// Keys, and where the next page begins when there is one.
+type RawPage = (Vec<Vec<u8>>, Option<Vec<u8>>);
+
 /// Keys that begin with `prefix`, after `after`, and the last one looked at when there may be more.
 pub(super) fn scan(
     state: &KvState,
@@ -347,7 +350,7 @@ pub(super) fn scan(
     after: Option<Vec<u8>>,
     limit: usize,
     now: UnixMs,
-) -> Result<(Vec<Vec<u8>>, Option<Vec<u8>>), String> {
+) -> Result<RawPage, String> {
     let is_wanted = |key: &[u8]| key.starts_with(prefix) && after.as_deref().is_none_or(|after| key > after);
     let mut pending: BTreeMap<Vec<u8>, bool> = BTreeMap::new();
     for shard in &state.shards {
