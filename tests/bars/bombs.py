@@ -31,7 +31,7 @@ def lines(text):
 
 
 def nested_messages(size):
-    return lines("Subject: x\n") + lines("Content-Type:message/rfc822\n\n") * (22_000 * size // 10) + b"x\r\n"
+    return lines("Subject: x\n") + lines("Content-Type:message/rfc822\n\n") * (60_000 * size // 10) + b"x\r\n"
 
 
 def nested_multiparts(size):

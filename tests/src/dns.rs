@@ -156,7 +156,9 @@ impl Zone {
                 answer.add_answers(records.records_without_rrsigs().cloned());
                 return;
             }
-            let Some(alias) = self.records.get(&RrKey::new(LowerName::new(&name), RecordType::CNAME)) else { break };
+            let Some(alias) = self.records.get(&RrKey::new(LowerName::new(&name), RecordType::CNAME)) else {
+                break;
+            };
             let Some(record) = alias.records_without_rrsigs().next() else { break };
             answer.add_answer(record.clone());
             let RData::CNAME(target) = &record.data else { break };

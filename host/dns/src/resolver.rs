@@ -113,8 +113,10 @@ impl Resolver {
         }
         let name = absolute(host)?;
         let both = async {
-            let (four, six) =
-                tokio::join!(self.find(name.clone(), RecordType::A), self.find(name.clone(), RecordType::AAAA));
+            let (four, six) = tokio::join!(
+                self.find(name.clone(), RecordType::A),
+                self.find(name.clone(), RecordType::AAAA)
+            );
             Ok((four, six))
         };
         let (four, six) = self.within_deadline(both).await?;
@@ -193,7 +195,9 @@ impl Resolver {
             }
             Err(error) if error.is_nx_domain() => Ok(Found::NoSuchName),
             Err(error) => match error {
-                NetError::Dns(Answered::NoRecordsFound(nothing)) if nothing.response_code == ResponseCode::NoError => {
+                NetError::Dns(Answered::NoRecordsFound(nothing))
+                    if nothing.response_code == ResponseCode::NoError =>
+                {
                     Ok(Found::NoSuchType)
                 }
                 NetError::Timeout => Err(DnsError::Timeout),

@@ -37,7 +37,8 @@ two.test.         IN CNAME one.test.
 
 async fn start(zone: &str) -> (DnsServer, Resolver) {
     let server = DnsServer::start(zone).await.expect("a loopback port is free");
-    let settings = DnsSettings { servers: vec![server.address()], timeout_ms: 400, attempts: 1, ..Default::default() };
+    let settings =
+        DnsSettings { servers: vec![server.address()], timeout_ms: 400, attempts: 1, ..Default::default() };
     let resolver = Resolver::new(&settings).expect("the settings name a server");
     (server, resolver)
 }
@@ -47,7 +48,11 @@ fn domain(name: &str) -> Domain {
 }
 
 fn hosts(list: &[(u16, &str)]) -> MailHosts {
-    MailHosts::Hosts(list.iter().map(|(preference, name)| MailHost { preference: *preference, name: (*name).to_owned() }).collect())
+    MailHosts::Hosts(
+        list.iter()
+            .map(|(preference, name)| MailHost { preference: *preference, name: (*name).to_owned() })
+            .collect(),
+    )
 }
 
 #[tokio::test]
@@ -62,7 +67,11 @@ async fn mail_hosts_come_by_preference_each_once() {
 async fn a_domain_without_mx_is_its_own_host_when_it_has_an_address() {
     let (_server, resolver) = start(ZONE).await;
     assert_eq!(resolver.mail_hosts(&domain("address.test")).await, Ok(hosts(&[(0, "address.test")])));
-    assert_eq!(resolver.mail_hosts(&domain("text.test")).await, Ok(MailHosts::NoSuchDomain), "neither MX nor address");
+    assert_eq!(
+        resolver.mail_hosts(&domain("text.test")).await,
+        Ok(MailHosts::NoSuchDomain),
+        "neither MX nor address"
+    );
     assert_eq!(resolver.mail_hosts(&domain("[192.0.2.7]")).await, Ok(hosts(&[(0, "192.0.2.7")])));
 }
 

@@ -30,7 +30,9 @@ pub(crate) struct Judged {
 impl Judged {
     /// True when one event can tell of both.
     pub(crate) fn is_told_like(&self, other: &Judged) -> bool {
-        self.outcome == other.outcome && self.next_attempt == other.next_attempt && self.decisions == other.decisions
+        self.outcome == other.outcome
+            && self.next_attempt == other.next_attempt
+            && self.decisions == other.decisions
     }
 }
 
@@ -58,9 +60,10 @@ pub(crate) async fn judge(
             outcome = Outcome::Failed(expired(job, Some(outcome.status())));
         }
         let (answer, decisions) = plugins.ask(shared, job, index, &mut outcome).await;
-        let (outcome, next_attempt, report) = conclude(answer, outcome, job.is_expired(now), by_schedule, |wait_ms| {
-            retry::after(now, wait_ms, job.expires_at)
-        });
+        let (outcome, next_attempt, report) =
+            conclude(answer, outcome, job.is_expired(now), by_schedule, |wait_ms| {
+                retry::after(now, wait_ms, job.expires_at)
+            });
         judged.push(Judged { index, outcome, next_attempt, report, decisions });
     }
     judged

@@ -62,7 +62,9 @@ const BY_CODE: &[(u16, Option<Phase>, FailureClass)] = &[
 
 /// Gives a failure that came from a peer its class. What the relay itself found out keeps the class it has.
 pub(crate) fn classify(status: &mut Status) {
-    if status.class == Unknown && let Some(code) = status.code {
+    if status.class == Unknown
+        && let Some(code) = status.code
+    {
         status.class = class_of(status, code);
     }
 }

@@ -22,7 +22,11 @@ use crate::site::{Candidate, Target};
 ///
 /// # Errors
 /// The outcome for every recipient: transient when any host may answer later.
-pub(crate) async fn connect(shared: &Shared, settings: &OutboundSettings, target: &Target) -> Result<Link, Outcome> {
+pub(crate) async fn connect(
+    shared: &Shared,
+    settings: &OutboundSettings,
+    target: &Target,
+) -> Result<Link, Outcome> {
     match target {
         Target::Smtp(candidates) => {
             let mut search = Search { shared, settings, lmtp: false, tried: 0, failure: None };
@@ -35,13 +39,16 @@ pub(crate) async fn connect(shared: &Shared, settings: &OutboundSettings, target
         }
         Target::Lmtp(LmtpTarget::Unix(path)) => {
             let remote = Remote { host: path.display().to_string(), address: None };
-            let opening = timeout(Duration::from_millis(settings.timeouts.connect_ms), UnixStream::connect(path)).await;
+            let opening =
+                timeout(Duration::from_millis(settings.timeouts.connect_ms), UnixStream::connect(path)).await;
             let opened = flatten(opening).map_err(|error| unreachable_host(&remote, &error));
             let stream = opened.map_err(Outcome::Deferred)?;
             let greeted = Link::open(Box::new(stream), remote, shared, settings, true).await;
             greeted.map_err(|refusal| outcome(refusal.status, refusal.permanent))
         }
-        Target::File(_) => Err(Outcome::Deferred(crate::bounce_hook::our_fault("a folder has no connections"))),
+        Target::File(_) => {
+            Err(Outcome::Deferred(crate::bounce_hook::our_fault("a folder has no connections")))
+        }
     }
 }
 
@@ -170,7 +177,12 @@ fn outcome(status: Status, permanent: bool) -> Outcome {
 
 /// RFC 3463 3.5: routing loop detected.
 fn looped(why: &str) -> Status {
-    Status::ours(Phase::Connect, FailureClass::Loop, EnhancedCode(5, 4, 6), format!("mail loops back to myself: {why}"))
+    Status::ours(
+        Phase::Connect,
+        FailureClass::Loop,
+        EnhancedCode(5, 4, 6),
+        format!("mail loops back to myself: {why}"),
+    )
 }
 
 /// RFC 3463 3.5: no answer from host.
@@ -215,7 +227,8 @@ mod tests {
 
     #[test]
     fn families_take_turns() {
-        let addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1"].map(|text| text.parse().unwrap());
+        let addresses =
+            ["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1"].map(|text| text.parse().unwrap());
         let order = alternated(addresses.to_vec());
         assert_eq!(order.len(), 4);
         assert!(order[0].is_ipv4() && order[1].is_ipv6() && order[2].is_ipv4());
@@ -228,7 +241,8 @@ mod tests {
             host: HostPort { host: name.to_owned(), port: 25 },
             trusted: false,
         };
-        let candidates: Vec<_> = (0..20).map(|number| candidate(number / 10, &format!("mx{number}"))).collect();
+        let candidates: Vec<_> =
+            (0..20).map(|number| candidate(number / 10, &format!("mx{number}"))).collect();
         let orders: Vec<_> = (0..20).map(|_| shuffled(&candidates)).collect();
         assert!(orders.iter().all(|order| order.is_sorted_by_key(|one| one.rank)));
         assert!(orders.iter().any(|order| *order != candidates), "twenty times the same order of ten");

@@ -181,7 +181,9 @@ impl Delivery<'_> {
         let outcome = match written.await {
             Ok(Ok(())) => {
                 let text = "stored";
-                Outcome::Delivered(Status::ours(Phase::Data, FailureClass::Unknown, EnhancedCode(2, 0, 0), text).at(remote))
+                Outcome::Delivered(
+                    Status::ours(Phase::Data, FailureClass::Unknown, EnhancedCode(2, 0, 0), text).at(remote),
+                )
             }
             // RFC 3463 3.3: mailbox trouble that may pass, such as a full disk.
             Ok(Err(error)) => {

@@ -46,7 +46,8 @@ impl Shared {
     /// Ends an expired job for all its recipients.
     async fn give_up(&self, job: Job) {
         let status = expired(&job, job.claim.last.as_ref());
-        let outcomes = job.claim.recipients.iter().map(|index| (*index, Outcome::Failed(status.clone()))).collect();
+        let outcomes =
+            job.claim.recipients.iter().map(|index| (*index, Outcome::Failed(status.clone()))).collect();
         self.finish(job, outcomes, 0).await;
     }
 
@@ -164,10 +165,13 @@ impl Shared {
         log::discarded(job.message(), by);
         let status = Status::ours(Phase::Policy, FailureClass::Unknown, EnhancedCode(2, 0, 0), "discarded");
         let recipients = job.recipients().map(|(_, recipient)| recipient.address.clone()).collect();
-        let what = What::Discarded { by: by.to_owned(), reason: "the next hop is `discard`".to_owned(), recipients };
+        let what =
+            What::Discarded { by: by.to_owned(), reason: "the next hop is `discard`".to_owned(), recipients };
         let event = job.event(self.clock.now(), what);
-        let outcomes = job.claim.recipients.iter().map(|index| (*index, Outcome::Delivered(status.clone()))).collect();
-        let settlement = Settlement { outcomes, count_attempt: true, events: vec![event], ..Settlement::default() };
+        let outcomes =
+            job.claim.recipients.iter().map(|index| (*index, Outcome::Delivered(status.clone()))).collect();
+        let settlement =
+            Settlement { outcomes, count_attempt: true, events: vec![event], ..Settlement::default() };
         self.settle(job, settlement).await;
     }
 
@@ -185,8 +189,10 @@ impl Shared {
             decisions: Vec::new(),
         };
         let event = job.event(now, what);
-        let outcomes = job.claim.recipients.iter().map(|index| (*index, Outcome::Deferred(status.clone()))).collect();
-        let settlement = Settlement { outcomes, next_due: Some(due), events: vec![event], ..Settlement::default() };
+        let outcomes =
+            job.claim.recipients.iter().map(|index| (*index, Outcome::Deferred(status.clone()))).collect();
+        let settlement =
+            Settlement { outcomes, next_due: Some(due), events: vec![event], ..Settlement::default() };
         self.settle(job, settlement).await;
     }
 }

@@ -87,7 +87,9 @@ impl Link {
             Ok(ClientStep::Ready) => Ok(link),
             Ok(ClientStep::Refused(phase, reply)) => Err(link.refused(phase, &reply)),
             Ok(ClientStep::Closing(reply)) => Err(link.refused(link.client.phase().as_phase(), &reply)),
-            Ok(_) => Err(Refusal { status: link.broken(&Broken::Closed(ClientPhase::Greeting)), permanent: false }),
+            Ok(_) => {
+                Err(Refusal { status: link.broken(&Broken::Closed(ClientPhase::Greeting)), permanent: false })
+            }
             Err(broken) => Err(Refusal { status: link.broken(&broken), permanent: false }),
         }
     }
@@ -130,7 +132,9 @@ impl Link {
         self.usable = result.connection_usable;
         // 421 to MAIL on a kept connection is the peer's end of patience, no word on this message (RFC 5321 3.8).
         let goodbye = |one: &RecipientResult| match one {
-            RecipientResult::Refused { phase: Phase::Mail, reply } if reply.code() == 421 => Some(reply.clone()),
+            RecipientResult::Refused { phase: Phase::Mail, reply } if reply.code() == 421 => {
+                Some(reply.clone())
+            }
             _ => None,
         };
         if let Some(reply) = result.recipients.first().and_then(goodbye) {

@@ -24,12 +24,24 @@ impl fmt::Display for List<'_> {
 }
 
 /// The next hop took it.
-pub(crate) fn delivered(message: MessageId, recipients: &[Mailbox], status: &Status, attempt: u16, took_ms: u32) {
+pub(crate) fn delivered(
+    message: MessageId,
+    recipients: &[Mailbox],
+    status: &Status,
+    attempt: u16,
+    took_ms: u32,
+) {
     info!(target: TARGET, %message, recipients = %List(recipients), attempt, took_ms, %status, "delivered");
 }
 
 /// Not yet.
-pub(crate) fn deferred(message: MessageId, recipients: &[Mailbox], status: &Status, attempt: u16, next: UnixMs) {
+pub(crate) fn deferred(
+    message: MessageId,
+    recipients: &[Mailbox],
+    status: &Status,
+    attempt: u16,
+    next: UnixMs,
+) {
     info!(
         target: TARGET, %message, recipients = %List(recipients), attempt, class = status.class.as_str(),
         next_attempt_unix_s = next.seconds(), %status, "deferred"

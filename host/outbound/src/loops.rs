@@ -10,9 +10,14 @@ use crate::settings::LoopSettings;
 /// The hosts that are more preferred than ourselves. Empty when we are the best host: a loop.
 ///
 /// A host that is us, and every host of equal or worse preference, is dropped: they would only send it back here.
-pub(crate) fn hosts_before_us(hosts: Vec<MailHost>, hostname: &Domain, loops: &LoopSettings) -> Vec<MailHost> {
-    let is_us =
-        |host: &MailHost| host.name == hostname.as_str() || loops.own_names.iter().any(|own| host.name == own.as_str());
+pub(crate) fn hosts_before_us(
+    hosts: Vec<MailHost>,
+    hostname: &Domain,
+    loops: &LoopSettings,
+) -> Vec<MailHost> {
+    let is_us = |host: &MailHost| {
+        host.name == hostname.as_str() || loops.own_names.iter().any(|own| host.name == own.as_str())
+    };
     match hosts.iter().filter(|host| is_us(host)).map(|host| host.preference).min() {
         Some(ours) => hosts.into_iter().filter(|host| host.preference < ours).collect(),
         None => hosts,
@@ -22,7 +27,8 @@ pub(crate) fn hosts_before_us(hosts: Vec<MailHost>, hostname: &Domain, loops: &L
 /// Why an address that the DNS, a recipient or a plugin named is not connected to; `None` when it may be.
 pub(crate) fn check_address(target: SocketAddr, loops: &LoopSettings) -> Option<&'static str> {
     let address = target.ip().to_canonical();
-    if loops.own_addresses.iter().any(|own| own.port() == target.port() && own.ip().to_canonical() == address) {
+    if loops.own_addresses.iter().any(|own| own.port() == target.port() && own.ip().to_canonical() == address)
+    {
         return Some("this is the relay itself");
     }
     let points_here = address.is_loopback() || address.is_unspecified() || is_broadcast(address);
@@ -45,7 +51,9 @@ mod tests {
     use super::*;
 
     fn hosts(list: &[(u16, &str)]) -> Vec<MailHost> {
-        list.iter().map(|(preference, name)| MailHost { preference: *preference, name: (*name).to_owned() }).collect()
+        list.iter()
+            .map(|(preference, name)| MailHost { preference: *preference, name: (*name).to_owned() })
+            .collect()
     }
 
     fn loops() -> LoopSettings {
@@ -70,11 +78,16 @@ mod tests {
 
     #[test]
     fn addresses_of_this_machine_are_refused() {
-        for bad in ["127.0.0.1:25", "127.9.9.9:2525", "0.0.0.0:25", "[::1]:25", "[::]:25", "[::ffff:127.0.0.1]:25"] {
+        for bad in
+            ["127.0.0.1:25", "127.9.9.9:2525", "0.0.0.0:25", "[::1]:25", "[::]:25", "[::ffff:127.0.0.1]:25"]
+        {
             assert!(check_address(bad.parse().unwrap(), &loops()).is_some(), "{bad}");
         }
         assert!(check_address("192.0.2.1:25".parse().unwrap(), &loops()).is_some());
-        assert!(check_address("192.0.2.1:2525".parse().unwrap(), &loops()).is_none(), "another server of this address");
+        assert!(
+            check_address("192.0.2.1:2525".parse().unwrap(), &loops()).is_none(),
+            "another server of this address"
+        );
         assert!(check_address("198.51.100.1:25".parse().unwrap(), &loops()).is_none());
         let allowed = LoopSettings { allow_loopback_next_hops: true, ..loops() };
         assert!(check_address("127.0.0.1:25".parse().unwrap(), &allowed).is_none());
@@ -82,7 +95,8 @@ mod tests {
 
     #[test]
     fn a_listener_on_all_addresses_is_known_by_the_open_connection() {
-        let loops = LoopSettings { own_addresses: vec!["0.0.0.0:25".parse().unwrap()], ..LoopSettings::default() };
+        let loops =
+            LoopSettings { own_addresses: vec!["0.0.0.0:25".parse().unwrap()], ..LoopSettings::default() };
         let (local, peer) = ("198.51.100.1:40000".parse().unwrap(), "198.51.100.1:25".parse().unwrap());
         assert!(is_own_listener(local, peer, &loops));
         assert!(!is_own_listener("198.51.100.2:40000".parse().unwrap(), peer, &loops));

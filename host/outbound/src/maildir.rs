@@ -13,13 +13,19 @@ use baton_mail::{Body, Envelope, Recipient};
 ///
 /// # Errors
 /// When the folder can not be written; nothing is left in `new` then.
-pub(crate) fn store(folder: &Path, envelope: &Envelope, recipients: &[&Recipient], body: &Body) -> io::Result<()> {
+pub(crate) fn store(
+    folder: &Path,
+    envelope: &Envelope,
+    recipients: &[&Recipient],
+    body: &Body,
+) -> io::Result<()> {
     for name in ["tmp", "new", "cur"] {
         fs::create_dir_all(folder.join(name))?;
     }
     let name = file_name(envelope, recipients);
     let (temporary, wanted) = (folder.join("tmp").join(&name), folder.join("new").join(&name));
-    let written = write_synced(&temporary, envelope, recipients, body).and_then(|()| fs::rename(&temporary, &wanted));
+    let written =
+        write_synced(&temporary, envelope, recipients, body).and_then(|()| fs::rename(&temporary, &wanted));
     if let Err(error) = written {
         // The first error is the one to report; a file that stays in `tmp` harms nobody.
         let _ = fs::remove_file(&temporary);
@@ -64,8 +70,13 @@ mod tests {
 
     fn envelope() -> Envelope {
         let sender = ReversePath::Mailbox("sender@example.org".parse().unwrap());
-        let mut envelope =
-            Envelope::new(MessageId::new(UnixMs(5_000)), UnixMs(5_000), Duration::ZERO, sender, Origin::internal());
+        let mut envelope = Envelope::new(
+            MessageId::new(UnixMs(5_000)),
+            UnixMs(5_000),
+            Duration::ZERO,
+            sender,
+            Origin::internal(),
+        );
         envelope.recipients.push(Recipient::from("user@example.net".parse::<Mailbox>().unwrap()));
         envelope
     }

@@ -163,7 +163,10 @@ mod tests {
     #[test]
     fn lmtp_targets_are_sockets_or_hosts() {
         assert_eq!("unix:/run/lmtp".parse(), Ok(LmtpTarget::Unix("/run/lmtp".into())));
-        assert_eq!("mail:2003".parse::<LmtpTarget>().map(|target| target.to_string()), Ok("mail:2003".to_owned()));
+        assert_eq!(
+            "mail:2003".parse::<LmtpTarget>().map(|target| target.to_string()),
+            Ok("mail:2003".to_owned())
+        );
         assert_eq!("unix:relative".parse::<LmtpTarget>(), Err(InvalidNextHop));
     }
 }

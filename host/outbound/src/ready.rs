@@ -239,7 +239,10 @@ mod tests {
         make_slow(&queue);
         let bound = Duration::from_secs(60);
         let waits: Vec<_> = (0..100).map(|_| queue.comeback(bound)).collect();
-        assert!(waits.is_sorted() && waits[0] < waits[10] && waits.iter().all(|wait| *wait <= bound), "{waits:?}");
+        assert!(
+            waits.is_sorted() && waits[0] < waits[10] && waits.iter().all(|wait| *wait <= bound),
+            "{waits:?}"
+        );
     }
 
     #[test]
@@ -269,7 +272,11 @@ mod tests {
         assert_eq!(slot.unpark(receiver), Some(7));
         let Next::Parked(receiver) = slot.next_or_park() else { panic!("nothing waits") };
         assert_eq!(slot.unpark(receiver), None);
-        assert_eq!(queue.push(8, 10, 1), Ok(Pushed::StartWorker), "a worker that stopped waiting gets nothing");
+        assert_eq!(
+            queue.push(8, 10, 1),
+            Ok(Pushed::StartWorker),
+            "a worker that stopped waiting gets nothing"
+        );
     }
 
     #[test]

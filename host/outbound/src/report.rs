@@ -136,8 +136,9 @@ impl Writer<'_> {
             (false, true) => "8bit",
             (false, false) => "quoted-printable",
         };
-        let fields =
-            format!("--{boundary}\r\nContent-Type: {content_type}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n");
+        let fields = format!(
+            "--{boundary}\r\nContent-Type: {content_type}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+        );
         output.extend_from_slice(fields.as_bytes());
         match encoding {
             "quoted-printable" => quoted_printable(content, output),

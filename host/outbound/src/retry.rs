@@ -37,7 +37,8 @@ pub(crate) fn after(now: UnixMs, wait_ms: u64, expires_at: UnixMs) -> UnixMs {
 mod tests {
     use super::*;
 
-    const SETTINGS: RetrySettings = RetrySettings { first_ms: 10_000, factor: 2.0, max_ms: 60_000, jitter: 0.1 };
+    const SETTINGS: RetrySettings =
+        RetrySettings { first_ms: 10_000, factor: 2.0, max_ms: 60_000, jitter: 0.1 };
     const NEVER: UnixMs = UnixMs(u64::MAX);
 
     fn wait(attempts: u16, chance: f64) -> u64 {
@@ -46,7 +47,10 @@ mod tests {
 
     #[test]
     fn waits_grow_up_to_the_bound() {
-        assert_eq!((1..=5).map(|attempts| wait(attempts, 0.5)).collect::<Vec<_>>(), [10_000, 20_000, 40_000, 60_000, 60_000]);
+        assert_eq!(
+            (1..=5).map(|attempts| wait(attempts, 0.5)).collect::<Vec<_>>(),
+            [10_000, 20_000, 40_000, 60_000, 60_000]
+        );
         assert_eq!(wait(u16::MAX, 0.5), 60_000);
     }
 

@@ -96,9 +96,12 @@ impl Edited {
     fn apply(&mut self, edit: RouteEdit, routes: &RouteTable) {
         match edit {
             RouteEdit::MxOf(domain) => self.go_to(Ok(NextHop::Mx(domain))),
-            RouteEdit::Host(host, port) => self.go_to(host_port(&host, port).map(|host| NextHop::Hosts(vec![host]))),
+            RouteEdit::Host(host, port) => {
+                self.go_to(host_port(&host, port).map(|host| NextHop::Hosts(vec![host])))
+            }
             RouteEdit::Lmtp(target) => {
-                let parsed = target.parse::<LmtpTarget>().map_err(|error| format!("LMTP target {target}: {error}"));
+                let parsed =
+                    target.parse::<LmtpTarget>().map_err(|error| format!("LMTP target {target}: {error}"));
                 self.go_to(parsed.map(NextHop::Lmtp));
             }
             RouteEdit::Named(name) => match routes.named(&name) {
@@ -107,7 +110,10 @@ impl Edited {
                     self.next_hop = Some(next_hop);
                     self.problem = None;
                 }
-                None => self.problem = Some(format!("a plugin chose the next hop {name}, which is not in the settings")),
+                None => {
+                    self.problem =
+                        Some(format!("a plugin chose the next hop {name}, which is not in the settings"))
+                }
             },
             RouteEdit::Fallback(host, port) => match host_port(&host, port) {
                 Ok(host) => self.fallbacks.push(host),
@@ -147,7 +153,9 @@ impl Edited {
 }
 
 fn host_port(host: &str, port: u16) -> Result<HostPort, String> {
-    HostPort::parse(host, port).map(|parsed| HostPort { port, ..parsed }).map_err(|error| format!("host {host}: {error}"))
+    HostPort::parse(host, port)
+        .map(|parsed| HostPort { port, ..parsed })
+        .map_err(|error| format!("host {host}: {error}"))
 }
 
 #[cfg(test)]
@@ -200,7 +208,11 @@ mod tests {
         assert!(matches!(held.step, Step::Hold { .. }));
         let failed = plan(RouteAnswer::Fail(Reply::new(550, EnhancedCode(5, 7, 0), "never")), Vec::new());
         assert!(matches!(failed.step, Step::Fail(status) if status.enhanced == EnhancedCode(5, 7, 0)));
-        let expire = plan(RouteAnswer::Next, vec![RouteEdit::ExpireAfterMs(5), RouteEdit::NotBefore(UnixMs(9))]);
-        assert_eq!((expire.not_before, expire.expire_after), (Some(UnixMs(9)), Some(Duration::from_millis(5))));
+        let expire =
+            plan(RouteAnswer::Next, vec![RouteEdit::ExpireAfterMs(5), RouteEdit::NotBefore(UnixMs(9))]);
+        assert_eq!(
+            (expire.not_before, expire.expire_after),
+            (Some(UnixMs(9)), Some(Duration::from_millis(5)))
+        );
     }
 }

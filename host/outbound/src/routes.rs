@@ -54,7 +54,12 @@ pub struct UnknownNextHop(pub String);
 impl Default for RouteTable {
     /// Everything goes to the mail hosts of its domain.
     fn default() -> RouteTable {
-        RouteTable { next_hops: HashMap::new(), exactly: HashMap::new(), below: HashMap::new(), default: None }
+        RouteTable {
+            next_hops: HashMap::new(),
+            exactly: HashMap::new(),
+            below: HashMap::new(),
+            default: None,
+        }
     }
 }
 
@@ -145,6 +150,9 @@ mod tests {
     #[test]
     fn a_rule_must_name_a_known_next_hop() {
         let missing = RouteTarget::Named("missing".to_owned());
-        assert_eq!(RouteTable::new(HashMap::new(), &[], &missing).err(), Some(UnknownNextHop("missing".to_owned())));
+        assert_eq!(
+            RouteTable::new(HashMap::new(), &[], &missing).err(),
+            Some(UnknownNextHop("missing".to_owned()))
+        );
     }
 }

@@ -92,7 +92,7 @@ pub struct LimitSettings {
     /// Resolved sites are remembered for this time, in milliseconds. Default 30,000.
     pub site_cache_ms: u64,
     /// A handed-back job comes back as soon as its site can be expected to have room, and after this time at the
-    /// latest, in milliseconds. Default 60,000.
+    /// latest, in milliseconds. Default 10,000.
     pub overflow_ms: u64,
     /// How long running deliveries may take at the stop, in milliseconds. Default 20,000.
     pub drain_ms: u64,
@@ -111,7 +111,7 @@ impl Default for LimitSettings {
             addresses_max: 8,
             host_failure_ms: 30_000,
             site_cache_ms: 30_000,
-            overflow_ms: 60_000,
+            overflow_ms: 10_000,
             drain_ms: 20_000,
         }
     }

@@ -63,7 +63,9 @@ impl Shared {
         let failed: Vec<FailedRecipient<'_>> = judged
             .iter()
             .filter(|one| one.report)
-            .filter_map(|one| Some(FailedRecipient { recipient: job.recipient(one.index)?, status: one.outcome.status() }))
+            .filter_map(|one| {
+                Some(FailedRecipient { recipient: job.recipient(one.index)?, status: one.outcome.status() })
+            })
             .collect();
         // A body that can not be read any more must not keep the sender from learning of the failure.
         let body = self.body(job).await.unwrap_or_default();
@@ -153,7 +155,8 @@ fn event(job: &Job, one: &Judged, recipients: Vec<Mailbox>, now: UnixMs, took_ms
 /// A report as a new message of the queue.
 fn queued(report: Report, now: UnixMs) -> NewMessage {
     let Report { envelope, body } = report;
-    let recipients: Vec<Mailbox> = envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
+    let recipients: Vec<Mailbox> =
+        envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
     let queue = recipients.first().map(|recipient| recipient.domain().to_string()).unwrap_or_default();
     let what = What::Accepted {
         origin: envelope.origin.clone(),

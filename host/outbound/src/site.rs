@@ -105,12 +105,18 @@ impl Sites {
     }
 
     /// Finds out where the route leads. Answers of the DNS are remembered, its failures are not.
-    pub(crate) async fn resolve(&self, route: &Route, resolver: &Resolver, settings: &OutboundSettings) -> Resolved {
+    pub(crate) async fn resolve(
+        &self,
+        route: &Route,
+        resolver: &Resolver,
+        settings: &OutboundSettings,
+    ) -> Resolved {
         let resolved = match find_target(route, resolver, settings).await {
             Ok(target) => Resolved::Site(self.site(route, target)),
             Err(outcome) => Resolved::Refused(Box::new(outcome)),
         };
-        let lasts = !matches!(&resolved, Resolved::Refused(outcome) if matches!(**outcome, Outcome::Deferred(_)));
+        let lasts =
+            !matches!(&resolved, Resolved::Refused(outcome) if matches!(**outcome, Outcome::Deferred(_)));
         if lasts {
             let until = Instant::now() + Duration::from_millis(settings.limits.site_cache_ms);
             self.routes.insert(route.clone(), (until, resolved.clone()));
@@ -128,8 +134,11 @@ impl Sites {
         if sites.len() == sites.capacity() {
             sites.retain(|_, site| site.strong_count() > 0);
         }
-        let site =
-            Arc::new(Site { kind: route.next_hop.kind(), target: key.1.clone(), ready: ReadyQueue::default() });
+        let site = Arc::new(Site {
+            kind: route.next_hop.kind(),
+            target: key.1.clone(),
+            ready: ReadyQueue::default(),
+        });
         sites.insert(key, Arc::downgrade(&site));
         site
     }
@@ -141,7 +150,11 @@ impl Sites {
     }
 }
 
-async fn find_target(route: &Route, resolver: &Resolver, settings: &OutboundSettings) -> Result<Target, Outcome> {
+async fn find_target(
+    route: &Route,
+    resolver: &Resolver,
+    settings: &OutboundSettings,
+) -> Result<Target, Outcome> {
     let mut candidates = match &*route.next_hop {
         NextHop::Lmtp(target) => return Ok(Target::Lmtp(target.clone())),
         NextHop::File(path) => return Ok(Target::File(path.clone())),
@@ -157,14 +170,20 @@ async fn find_target(route: &Route, resolver: &Resolver, settings: &OutboundSett
     candidates.extend(in_order(&route.fallbacks, first_free, route.trusted));
     if candidates.is_empty() {
         let text = "the next hop has no hosts";
-        return Err(Outcome::Deferred(Status::ours(Phase::Policy, FailureClass::Unknown, EnhancedCode(4, 3, 5), text)));
+        return Err(Outcome::Deferred(Status::ours(
+            Phase::Policy,
+            FailureClass::Unknown,
+            EnhancedCode(4, 3, 5),
+            text,
+        )));
     }
     Ok(Target::Smtp(candidates))
 }
 
 /// Hosts of a list: each has a rank of its own.
 fn in_order(hosts: &[HostPort], first: usize, trusted: bool) -> Vec<Candidate> {
-    let candidate = |(index, host): (usize, &HostPort)| Candidate { rank: first + index, host: host.clone(), trusted };
+    let candidate =
+        |(index, host): (usize, &HostPort)| Candidate { rank: first + index, host: host.clone(), trusted };
     hosts.iter().enumerate().map(candidate).collect()
 }
 
@@ -227,7 +246,9 @@ mod tests {
     use super::*;
 
     fn mail_hosts(list: &[(u16, &str)]) -> Vec<MailHost> {
-        list.iter().map(|(preference, name)| MailHost { preference: *preference, name: (*name).to_owned() }).collect()
+        list.iter()
+            .map(|(preference, name)| MailHost { preference: *preference, name: (*name).to_owned() })
+            .collect()
     }
 
     #[test]

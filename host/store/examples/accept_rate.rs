@@ -35,7 +35,10 @@ async fn run(tasks: u64, messages: u64, octets: u64) -> Result<(), Box<dyn std::
         .map(|_| {
             let (store, left, body) = (store.clone(), Arc::clone(&left), body.clone());
             tokio::spawn(async move {
-                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+                while left
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                    .is_ok()
+                {
                     let _ = store.accept(new_message(&body)).await?;
                 }
                 Ok::<(), baton_store::AcceptError>(())

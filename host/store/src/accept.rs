@@ -165,7 +165,8 @@ fn seeds(envelope: &Envelope, jobs: Vec<NewJob>) -> Result<Vec<JobSeed>, AcceptE
                 _ => return Err(AcceptError::Unschedulable("a recipient is unknown or in two jobs")),
             }
         }
-        let least = job.recipients.iter().min().ok_or(AcceptError::Unschedulable("a job has no recipient"))?;
+        let least =
+            job.recipients.iter().min().ok_or(AcceptError::Unschedulable("a job has no recipient"))?;
         let due = if is_held { NEVER } else { job.due };
         Ok(JobSeed { job: *least, due, recipients: job.recipients, queue: job.queue })
     };
@@ -234,7 +235,8 @@ mod tests {
     fn chunks_are_cut_across_pieces() {
         let body: Body = [&b"abc"[..], b"defgh", b"i"].into_iter().map(Bytes::from_static).collect();
         let mut chunks = Chunks::new(&body, 4);
-        let values: Vec<Bytes> = std::iter::from_fn(|| (chunks.left > 0).then(|| chunks.next_value())).collect();
+        let values: Vec<Bytes> =
+            std::iter::from_fn(|| (chunks.left > 0).then(|| chunks.next_value())).collect();
         assert_eq!(values, [&b"\x01abcd"[..], b"\x01efgh", b"\x01i"]);
         let mut later = Chunks::new(&body, 4);
         later.skip(4);

@@ -7,6 +7,7 @@ use baton_mail::event::Event;
 use baton_mail::{Clock, MessageId, UnixMs};
 use tokio::sync::oneshot;
 
+use crate::StoreSettings;
 use crate::commit::{Closed, CommitQueue, Op};
 use crate::database::{Database, Family, WriteError};
 use crate::error::{AcceptError, Refusal, StoreError};
@@ -17,7 +18,6 @@ use crate::metrics::Metrics;
 use crate::records::{Damage, ReadError};
 use crate::schedule::{Job, Schedule};
 use crate::space::{Health, Space};
-use crate::StoreSettings;
 
 /// The store without its threads.
 pub(crate) struct Core {
@@ -36,7 +36,12 @@ pub(crate) struct Core {
 
 impl Core {
     /// Around an open database.
-    pub(crate) fn new(settings: StoreSettings, clock: Arc<dyn Clock>, metrics: Arc<Metrics>, db: Database) -> Core {
+    pub(crate) fn new(
+        settings: StoreSettings,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        db: Database,
+    ) -> Core {
         Core {
             commit: CommitQueue::new(settings.commit_octets_max),
             schedule: Schedule::new(settings.claimed_max, Arc::clone(&clock), Arc::clone(&metrics)),
@@ -84,7 +89,11 @@ impl Core {
 
     /// Why an operation got no answer.
     pub(crate) fn lost(&self) -> StoreError {
-        if self.health.is_poisoned() { StoreError::Poisoned(self.health.poison()) } else { StoreError::Closed }
+        if self.health.is_poisoned() {
+            StoreError::Poisoned(self.health.poison())
+        } else {
+            StoreError::Closed
+        }
     }
 
     /// True when the due index has the job where it says.

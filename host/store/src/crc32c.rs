@@ -39,8 +39,14 @@ pub(crate) fn crc32c(octets: &[u8]) -> u32 {
     let (eights, rest) = octets.as_chunks::<8>();
     for eight in eights {
         let word = u64::from_le_bytes(*eight) ^ u64::from(crc);
-        crc = step(7, word) ^ step(6, word >> 8) ^ step(5, word >> 16) ^ step(4, word >> 24)
-            ^ step(3, word >> 32) ^ step(2, word >> 40) ^ step(1, word >> 48) ^ step(0, word >> 56);
+        crc = step(7, word)
+            ^ step(6, word >> 8)
+            ^ step(5, word >> 16)
+            ^ step(4, word >> 24)
+            ^ step(3, word >> 32)
+            ^ step(2, word >> 40)
+            ^ step(1, word >> 48)
+            ^ step(0, word >> 56);
     }
     for octet in rest {
         crc = step(0, u64::from(crc) ^ u64::from(*octet)) ^ (crc >> 8);

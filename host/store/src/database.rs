@@ -9,10 +9,10 @@ use rocksdb::{
     WriteBatch, WriteOptions,
 };
 
+use crate::StoreSettings;
 use crate::error::OpenError;
 use crate::format::{DATABASE_FORMAT, FORMAT_KEY, decode, encode};
 use crate::wal_check::{WalError, check_logs, has_log};
-use crate::StoreSettings;
 
 /// A column family. The README tells what each holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +89,8 @@ impl Database {
             .into();
         // It holds nothing, but its buffer counts when RocksDB reckons how much disk it needs.
         families.push(ColumnFamilyDescriptor::new("default", family_options(Family::Meta, buffer, &cache)));
-        let db = DB::open_cf_descriptors(&options, path, families).map_err(|error| open_error(path, &error))?;
+        let db =
+            DB::open_cf_descriptors(&options, path, families).map_err(|error| open_error(path, &error))?;
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
         synced.set_no_slowdown(true);
@@ -111,7 +112,8 @@ impl Database {
             }
             // A compaction may have removed some since they were counted.
             if live == self.body_property(c"rocksdb.num-blob-files") {
-                let cause = format!("{found} of {live} blob files are there, {found_octets} of {octets} octets");
+                let cause =
+                    format!("{found} of {live} blob files are there, {found_octets} of {octets} octets");
                 return Err(OpenError::Damaged { path: path.to_owned(), cause });
             }
         }
@@ -236,7 +238,8 @@ fn range(from: &[u8], to: Option<&[u8]>) -> ReadOptions {
 /// Makes the folder for its owner only and proves that it can be written.
 fn make_folder(path: &Path) -> Result<(), OpenError> {
     use std::os::unix::fs::DirBuilderExt;
-    let not_writable = |cause: std::io::Error| OpenError::NotWritable { path: path.to_owned(), cause: cause.to_string() };
+    let not_writable =
+        |cause: std::io::Error| OpenError::NotWritable { path: path.to_owned(), cause: cause.to_string() };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(not_writable)?;
     let probe = path.join("write-probe");
     std::fs::write(&probe, b"").map_err(not_writable)?;
@@ -246,13 +249,15 @@ fn make_folder(path: &Path) -> Result<(), OpenError> {
 /// Refuses a folder that RocksDB would wrongly take for an empty one, and damaged logs.
 fn check_files(path: &Path) -> Result<(), OpenError> {
     let damaged = |cause: String| OpenError::Damaged { path: path.to_owned(), cause };
-    let failed = |cause: std::io::Error| OpenError::Failed { path: path.to_owned(), cause: cause.to_string() };
+    let failed =
+        |cause: std::io::Error| OpenError::Failed { path: path.to_owned(), cause: cause.to_string() };
     if path.join("CURRENT").exists() {
         return match check_logs(path) {
             Ok(_) => Ok(()),
-            Err(WalError::Io { file, cause }) => {
-                Err(OpenError::Failed { path: path.to_owned(), cause: format!("{}: {cause}", file.display()) })
-            }
+            Err(WalError::Io { file, cause }) => Err(OpenError::Failed {
+                path: path.to_owned(),
+                cause: format!("{}: {cause}", file.display()),
+            }),
             Err(error) => Err(damaged(error.to_string())),
         };
     }
@@ -270,10 +275,13 @@ fn check_files(path: &Path) -> Result<(), OpenError> {
 /// and because it also holds between two stores of one process.
 fn lock_folder(path: &Path) -> Result<File, OpenError> {
     let file = File::options().create(true).truncate(false).write(true).open(path.join("store.lock"));
-    let file = file.map_err(|cause| OpenError::NotWritable { path: path.to_owned(), cause: cause.to_string() })?;
+    let file =
+        file.map_err(|cause| OpenError::NotWritable { path: path.to_owned(), cause: cause.to_string() })?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(error) if error == rustix::io::Errno::WOULDBLOCK => Err(OpenError::Locked { path: path.to_owned() }),
+        Err(error) if error == rustix::io::Errno::WOULDBLOCK => {
+            Err(OpenError::Locked { path: path.to_owned() })
+        }
         Err(error) => Err(OpenError::Failed { path: path.to_owned(), cause: error.to_string() }),
     }
 }
@@ -315,7 +323,9 @@ fn open_error(path: &Path, error: &rocksdb::Error) -> OpenError {
     let (path, cause) = (path.to_owned(), error.as_ref().to_owned());
     let missing = cause.contains("No such file") || cause.contains("file size mismatch");
     match error.kind() {
-        _ if cause.contains("lock hold by") || cause.contains("While lock file") => OpenError::Locked { path },
+        _ if cause.contains("lock hold by") || cause.contains("While lock file") => {
+            OpenError::Locked { path }
+        }
         _ if cause.contains("Permission denied") || cause.contains("Read-only file system") => {
             OpenError::NotWritable { path, cause }
         }
@@ -328,7 +338,8 @@ fn open_error(path: &Path, error: &rocksdb::Error) -> OpenError {
 
 /// The size of a write buffer: what is set, but on a small disk not more than a 32nd of it.
 fn buffer_octets(settings: &StoreSettings) -> usize {
-    let disk = rustix::fs::statvfs(&settings.path).map_or(u64::MAX, |found| found.f_blocks.saturating_mul(found.f_frsize));
+    let disk = rustix::fs::statvfs(&settings.path)
+        .map_or(u64::MAX, |found| found.f_blocks.saturating_mul(found.f_frsize));
     settings.write_buffer_octets.min(usize::try_from(disk / 32).unwrap_or(usize::MAX)).max(BUFFER_OCTETS_MIN)
 }
 

@@ -14,7 +14,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A later version of this program wrote it.
-    #[error("the store {path} has format {found}, this program knows formats up to {known}; run the newer version")]
+    #[error(
+        "the store {path} has format {found}, this program knows formats up to {known}; run the newer version"
+    )]
     NewerFormat {
         /// The folder.
         path: PathBuf,
@@ -107,7 +109,9 @@ impl Refusal {
     pub fn reply(&self) -> Reply {
         match self {
             Refusal::DiskFull => Reply::new(452, EnhancedCode(4, 3, 1), "insufficient system storage"),
-            Refusal::Stalled => Reply::new(451, EnhancedCode(4, 3, 0), "storage is too slow, try again later"),
+            Refusal::Stalled => {
+                Reply::new(451, EnhancedCode(4, 3, 0), "storage is too slow, try again later")
+            }
             Refusal::Poisoned(_) => Reply::new(421, EnhancedCode(4, 3, 0), "storage failed, closing"),
         }
     }

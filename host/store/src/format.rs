@@ -2,8 +2,8 @@
 
 use baton_mail::event::Event;
 use baton_mail::{Envelope, MessageId, Status, UnixMs};
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// The octet that every key and every value begins with.
 pub(crate) const FORMAT: u8 = 1;
@@ -230,7 +230,11 @@ mod tests {
     fn due_keys_sort_by_time_then_message_then_job() {
         let message = MessageId::new(UnixMs(5));
         let key = |due, job| due_key(UnixMs(due), JobKey { message, job });
-        assert!(key(1, 9) < key(2, 0) && key(2, 0) < key(2, 1) && key(2, 1) < due_key(NEVER, JobKey { message, job: 0 }));
+        assert!(
+            key(1, 9) < key(2, 0)
+                && key(2, 0) < key(2, 1)
+                && key(2, 1) < due_key(NEVER, JobKey { message, job: 0 })
+        );
         assert_eq!(decode_due_key(&key(7, 3)), Some((UnixMs(7), JobKey { message, job: 3 })));
         assert_eq!(decode_due_key(b"short"), None);
     }

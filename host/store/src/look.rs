@@ -11,8 +11,8 @@ use crate::core::Core;
 use crate::database::Family;
 use crate::error::StoreError;
 use crate::format::{
-    DueKey, DueRecord, FORMAT, JobKey, NEVER, after_prefix, decode, decode_due_key, decode_owned, envelope_key,
-    message_of,
+    DueKey, DueRecord, FORMAT, JobKey, NEVER, after_prefix, decode, decode_due_key, decode_owned,
+    envelope_key, message_of,
 };
 use crate::records::{ReadError, decode_envelope, live_jobs};
 use crate::schedule::Job;
@@ -162,8 +162,11 @@ fn find_page(core: &Core, filter: &Filter, from: JobKey, limit: usize) -> Result
     let now = core.clock.now();
     let mut views = Vec::new();
     let end = filter.message.map(|message| envelope_key(next_message(message)));
-    let mut envelopes =
-        core.db.iterate(Family::Envelope, &envelope_key(from.message), end.as_ref().map(|end| end.as_slice()));
+    let mut envelopes = core.db.iterate(
+        Family::Envelope,
+        &envelope_key(from.message),
+        end.as_ref().map(|end| end.as_slice()),
+    );
     envelopes.seek_to_first();
     let mut seen = 0;
     while let Some((key, value)) = envelopes.item() {
@@ -203,7 +206,8 @@ fn find_page(core: &Core, filter: &Filter, from: JobKey, limit: usize) -> Result
 
 fn view(core: &Core, job: &Job, now: UnixMs) -> JobView {
     let envelope = &job.envelope;
-    let mailbox = |index: &u16| envelope.recipients.get(usize::from(*index)).map(|known| known.address.clone());
+    let mailbox =
+        |index: &u16| envelope.recipients.get(usize::from(*index)).map(|known| known.address.clone());
     let state = match job.due {
         _ if core.schedule.lock().is_claimed(job.key) => JobState::Claimed,
         NEVER => JobState::Held,
@@ -232,7 +236,10 @@ fn matches(filter: &Filter, view: &JobView) -> bool {
         && filter.state.is_none_or(|state| state == view.state)
         && filter.sender.as_ref().is_none_or(|sender| same(sender, view.sender.to_string()))
         && filter.domain.as_ref().is_none_or(|domain| view.recipients.iter().any(|to| to.domain() == domain))
-        && filter.recipient.as_ref().is_none_or(|text| view.recipients.iter().any(|to| same(text, to.to_string())))
+        && filter
+            .recipient
+            .as_ref()
+            .is_none_or(|text| view.recipients.iter().any(|to| same(text, to.to_string())))
 }
 
 /// Counts by state and by queue.

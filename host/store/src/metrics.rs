@@ -83,7 +83,11 @@ impl Metrics {
         registry.register("handed_back", "Claims dropped without an outcome", self.handed_back.clone());
         registry.register("jobs", "Jobs in the queue", self.jobs.clone());
         registry.register("jobs_held", "Jobs that wait for an operator", self.jobs_held.clone());
-        registry.register("jobs_in_memory", "Jobs ready, claimed or being settled", self.jobs_in_memory.clone());
+        registry.register(
+            "jobs_in_memory",
+            "Jobs ready, claimed or being settled",
+            self.jobs_in_memory.clone(),
+        );
         registry.register("memory_body_octets", "Bodies in memory", self.memory_body_octets.clone());
         registry.register("disk_free_octets", "Free space of the disk", self.disk_free_octets.clone());
         registry.register("poisoned", "1 after a failed write, until a restart", self.poisoned.clone());

@@ -59,8 +59,8 @@ pub(crate) fn load_job(db: &Database, key: JobKey) -> Result<Option<Job>, ReadEr
     let octets = job_key(key);
     match read(db, Family::Job, key.message, &octets)? {
         Some(value) => {
-            let record = decode_owned(&value)
-                .map_err(|detail| damaged(key.message, Family::Job, &octets, detail))?;
+            let record =
+                decode_owned(&value).map_err(|detail| damaged(key.message, Family::Job, &octets, detail))?;
             Ok(Some(stored_job(key, record, &loaded)))
         }
         None => Ok(loaded.seeds.iter().find(|seed| seed.job == key.job).map(|seed| first_job(seed, &loaded))),
@@ -76,7 +76,8 @@ pub(crate) fn live_jobs(db: &Database, message: MessageId, loaded: &Loaded) -> R
     records.seek_to_first();
     while let Some((octets, value)) = records.item() {
         if let Some(key) = decode_job_key(octets) {
-            let record = decode_owned(value).map_err(|detail| damaged(message, Family::Job, octets, detail))?;
+            let record =
+                decode_owned(value).map_err(|detail| damaged(message, Family::Job, octets, detail))?;
             jobs.push(stored_job(key, record, loaded));
         }
         records.next();

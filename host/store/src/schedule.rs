@@ -287,7 +287,8 @@ impl Window {
         self.next_due = next_due;
         if let Some(lowest) = self.lowest_since.take() {
             self.cursor = self.cursor.min(lowest);
-            self.next_due = self.next_due.min(crate::format::decode_due_key(&lowest).map_or(UnixMs(0), |(due, _)| due));
+            self.next_due =
+                self.next_due.min(crate::format::decode_due_key(&lowest).map_or(UnixMs(0), |(due, _)| due));
         }
     }
 }

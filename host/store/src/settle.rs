@@ -62,7 +62,8 @@ fn next_state(claim: &Claim, settlement: &Settlement) -> Result<Option<JobRecord
     let outcome_of = |recipient: &u16| {
         settlement.outcomes.iter().find(|(index, _)| index == recipient).map(|(_, outcome)| outcome)
     };
-    let stays = |recipient: &&u16| !matches!(outcome_of(recipient), Some(Outcome::Delivered(_) | Outcome::Failed(_)));
+    let stays =
+        |recipient: &&u16| !matches!(outcome_of(recipient), Some(Outcome::Delivered(_) | Outcome::Failed(_)));
     let recipients: Vec<u16> = claim.recipients.iter().filter(stays).copied().collect();
     if recipients.is_empty() {
         return Ok(None);
@@ -94,12 +95,8 @@ pub(crate) fn split(core: &Core, claim: Claim, groups: Vec<Vec<u16>>) -> Result<
         return Ok(vec![claim]);
     }
     let job = claim.job();
-    let op = SplitOp {
-        kept: job.key,
-        size: job.envelope.size,
-        was_single: !job.shared,
-        parts: parts.clone(),
-    };
+    let op =
+        SplitOp { kept: job.key, size: job.envelope.size, was_single: !job.shared, parts: parts.clone() };
     let due = job.due;
     let mut window = core.schedule.lock();
     for (key, _) in &parts {
@@ -141,4 +138,3 @@ fn parts(claim: &Claim, groups: Vec<Vec<u16>>) -> Result<Vec<(JobKey, JobRecord)
     };
     Ok(groups.into_iter().enumerate().map(part).collect())
 }
-

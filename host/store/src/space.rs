@@ -33,7 +33,10 @@ impl Space {
         let looked_at = self.looked_at.load(Ordering::Relaxed);
         let is_old = looked_at == 0 || now.0 < looked_at || now.0 - looked_at >= LOOK_MS;
         let taken = is_old
-            && self.looked_at.compare_exchange(looked_at, now.0.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok();
+            && self
+                .looked_at
+                .compare_exchange(looked_at, now.0.max(1), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
         if taken {
             // A file system that can not tell is taken for a roomy one: the write itself will tell.
             let (octets, inodes) = match rustix::fs::statvfs(path) {
@@ -49,7 +52,10 @@ impl Space {
             self.owed_octets.store(owed(), Ordering::Relaxed);
         }
         let owed = self.owed_octets.load(Ordering::Relaxed);
-        (self.free_octets.load(Ordering::Relaxed).saturating_sub(owed), self.free_inodes.load(Ordering::Relaxed))
+        (
+            self.free_octets.load(Ordering::Relaxed).saturating_sub(owed),
+            self.free_inodes.load(Ordering::Relaxed),
+        )
     }
 
     /// Octets that the file system reported, for the gauge.

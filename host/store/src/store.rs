@@ -59,7 +59,11 @@ impl Drop for Threads {
 
 impl Store {
     /// Opens the store, or makes it. Reads no message: a queue of any length is open at once.
-    pub fn open(settings: StoreSettings, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Result<Store, OpenError> {
+    pub fn open(
+        settings: StoreSettings,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Store, OpenError> {
         let db = Database::open(&settings)?;
         let path = settings.path.clone();
         let core = Arc::new(Core::new(settings, clock, metrics, db));
@@ -197,7 +201,8 @@ impl Threads {
     /// Starts both threads. Returns when the state at start is pinned for counting.
     fn start(&self) -> std::io::Result<()> {
         let core = Arc::clone(&self.core);
-        let commit = std::thread::Builder::new().name("store-commit".to_owned()).spawn(move || commit::run(&core))?;
+        let commit =
+            std::thread::Builder::new().name("store-commit".to_owned()).spawn(move || commit::run(&core))?;
         self.running.lock().push(commit);
         let (core, stop) = (Arc::clone(&self.core), Arc::clone(&self.stop));
         let (ready, is_ready) = std::sync::mpsc::channel();

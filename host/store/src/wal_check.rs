@@ -78,7 +78,8 @@ fn list_logs(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut logs = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
+        let number =
+            path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
         if let (Some(number), Some("log")) = (number, path.extension().and_then(|text| text.to_str())) {
             logs.push((number, path));
         }
@@ -184,7 +185,8 @@ impl Scan {
 
 /// True when the record at `at` is not wrong in itself, but the file ends before it does.
 fn ends_early(block: &[u8], at: usize) -> bool {
-    let length = block.get(at + 4..at + 6).and_then(|octets| octets.try_into().ok()).map_or(0, u16::from_le_bytes);
+    let length =
+        block.get(at + 4..at + 6).and_then(|octets| octets.try_into().ok()).map_or(0, u16::from_le_bytes);
     block.len() < BLOCK_OCTETS && at + HEADER_OCTETS + usize::from(length) > block.len()
 }
 

@@ -39,9 +39,10 @@ impl Broken {
     /// What was waited for.
     pub(super) fn phase(&self) -> ClientPhase {
         match self {
-            Broken::Late(phase) | Broken::Closed(phase) | Broken::Failed(phase, _) | Broken::Protocol(phase, _) => {
-                *phase
-            }
+            Broken::Late(phase)
+            | Broken::Closed(phase)
+            | Broken::Failed(phase, _)
+            | Broken::Protocol(phase, _) => *phase,
         }
     }
 }
@@ -82,9 +83,11 @@ fn bound(timeouts: &TimeoutSettings, phase: ClientPhase) -> Duration {
         ClientPhase::DataStart => timeouts.data_init_ms,
         ClientPhase::Body => timeouts.data_block_ms,
         ClientPhase::FinalReply => timeouts.data_dot_ms,
-        ClientPhase::Mail | ClientPhase::Reset | ClientPhase::Idle | ClientPhase::Quit | ClientPhase::Closed => {
-            timeouts.mail_ms
-        }
+        ClientPhase::Mail
+        | ClientPhase::Reset
+        | ClientPhase::Idle
+        | ClientPhase::Quit
+        | ClientPhase::Closed => timeouts.mail_ms,
     })
 }
 
@@ -111,7 +114,8 @@ impl Link {
     /// One read. A phase has one deadline, however many reads it takes; each answer of several begins a new one.
     async fn read(&mut self, timeouts: &TimeoutSettings, answered: bool) -> Result<(), Broken> {
         let phase = self.client.phase();
-        let has_several_answers = phase == ClientPhase::Rcpt || (self.lmtp && phase == ClientPhase::FinalReply);
+        let has_several_answers =
+            phase == ClientPhase::Rcpt || (self.lmtp && phase == ClientPhase::FinalReply);
         let deadline = match self.deadline {
             Some((of, deadline)) if of == phase && !(answered && has_several_answers) => deadline,
             _ => Instant::now() + bound(timeouts, phase),
@@ -147,7 +151,12 @@ impl Link {
     }
 
     /// The peer must take a block of octets within each bound.
-    async fn write_pieces(&mut self, pieces: &mut [Bytes], phase: ClientPhase, bound: Duration) -> Result<(), Broken> {
+    async fn write_pieces(
+        &mut self,
+        pieces: &mut [Bytes],
+        phase: ClientPhase,
+        bound: Duration,
+    ) -> Result<(), Broken> {
         let mut first = 0;
         let mut deadline = Instant::now() + bound;
         let mut block = 0;

@@ -55,7 +55,8 @@ fn a_report_names_recipient_reason_and_peer() {
 #[test]
 fn eight_bit_headers_of_plain_mail_are_quoted() {
     let recipient = Recipient::from("user@example.net".parse::<Mailbox>().unwrap());
-    let text = report(&envelope("sender@example.com"), &recipient, "Subject: gr\u{fc}n\r\n".as_bytes()).unwrap();
+    let text =
+        report(&envelope("sender@example.com"), &recipient, "Subject: gr\u{fc}n\r\n".as_bytes()).unwrap();
     assert!(text.contains("quoted-printable\r\n\r\nSubject: gr=C3=BCn\r\n"), "{text}");
 }
 
@@ -65,7 +66,11 @@ fn internationalised_mail_gets_an_internationalised_report() {
     envelope.smtputf8 = true;
     let recipient = Recipient::from("\u{e4}@example.net".parse::<Mailbox>().unwrap());
     let text = report(&envelope, &recipient, "Subject: gr\u{fc}n\r\n".as_bytes()).unwrap();
-    assert!(text.contains("message/global-headers\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: gr\u{fc}n\r\n"));
+    assert!(
+        text.contains(
+            "message/global-headers\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: gr\u{fc}n\r\n"
+        )
+    );
     assert!(text.contains("Final-Recipient: utf-8; \u{e4}@example.net\r\n"));
 }
 
@@ -82,20 +87,7 @@ fn the_header_is_cut_at_a_line() {
 
 #[test]
 fn our_own_reasons_are_told_without_a_peer() {
-    let status = Status::ours(Phase::Dns, FailureClass::BadDomain, EnhancedCode(5, 1, 2), "there is no such domain");
+    let status =
+        Status::ours(Phase::Dns, FailureClass::BadDomain, EnhancedCode(5, 1, 2), "there is no such domain");
     assert_eq!(reason(&status), "5.1.2 there is no such domain");
-}
-
-#[test]
-fn dump() {
-    let mut e = envelope("sender@example.com"); e.smtputf8 = false;
-    let r = Recipient { address: "us\u{e9}r@example.net".parse().unwrap(), original: Some("alias@example.org".parse().unwrap()) };
-    let t = report(&e, &r, "Subject: gr\u{fc}n\r\nFrom: a@b\r\n".as_bytes()).unwrap();
-    std::fs::write("/tmp/dsn-a.eml", t).unwrap();
-    e.smtputf8 = true;
-    let t = report(&e, &r, "Subject: gr\u{fc}n\r\nFrom: a@b\r\n".as_bytes()).unwrap();
-    std::fs::write("/tmp/dsn-b.eml", t).unwrap();
-    let r = Recipient::from("user@example.net".parse::<Mailbox>().unwrap());
-    let t = report(&envelope("sender@example.com"), &r, b"Subject: hi\r\nFrom: a@b\r\n").unwrap();
-    std::fs::write("/tmp/dsn-c.eml", t).unwrap();
 }

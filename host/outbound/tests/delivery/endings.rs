@@ -23,14 +23,18 @@ async fn a_deferred_message_is_delivered_by_a_later_attempt() {
     let relay = Relay::start(settings);
     let id = relay.submit("sender@a.test", &["user@b.test"], MESSAGE).await;
     let outcomes = relay.events(id, 2, is_outcome).await;
-    assert_eq!(outcomes.iter().map(short).collect::<Vec<_>>(), ["deferred mail 4.7.1", "delivered data 2.0.0"]);
+    assert_eq!(
+        outcomes.iter().map(short).collect::<Vec<_>>(),
+        ["deferred mail 4.7.1", "delivered data 2.0.0"]
+    );
     assert!(matches!(outcomes[1], What::Delivered { attempt: 2, .. }), "{outcomes:?}");
     relay.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_message_is_given_up_with_its_last_reason() {
-    let peer = Peer::start(vec![script([hello(), vec![Line, Say("451 4.7.1 not today\r\n"), Silence]])]).await;
+    let peer =
+        Peer::start(vec![script([hello(), vec![Line, Say("451 4.7.1 not today\r\n"), Silence]])]).await;
     let mut settings = settings(host(peer.address));
     settings.retry.first_ms = 60_000;
     let relay = Relay::start(settings);
@@ -40,7 +44,10 @@ async fn an_expired_message_is_given_up_with_its_last_reason() {
         })
         .await;
     let outcomes = relay.events(id, 2, is_outcome).await;
-    assert_eq!(outcomes.iter().map(short).collect::<Vec<_>>(), ["deferred mail 4.7.1", "failed expired 4.4.7"]);
+    assert_eq!(
+        outcomes.iter().map(short).collect::<Vec<_>>(),
+        ["deferred mail 4.7.1", "failed expired 4.4.7"]
+    );
     let What::Failed { status, .. } = &outcomes[1] else { panic!("it failed") };
     assert!(status.text.contains("not today"), "{status:?}");
     let bounced = relay.events(id, 1, |what| matches!(what, What::Bounced { .. })).await;
@@ -50,7 +57,8 @@ async fn an_expired_message_is_given_up_with_its_last_reason() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_that_fails_is_not_reported() {
-    let refuse = script([hello(), vec![Repeat(vec![Line, Say("550 5.7.1 never\r\n"), Line, Say("250 ok\r\n")])]]);
+    let refuse =
+        script([hello(), vec![Repeat(vec![Line, Say("550 5.7.1 never\r\n"), Line, Say("250 ok\r\n")])]]);
     let peer = Peer::start(vec![refuse]).await;
     let relay = Relay::start(settings(host(peer.address)));
     let id = relay.submit("sender@a.test", &["user@b.test"], MESSAGE).await;
@@ -65,7 +73,8 @@ async fn a_report_that_fails_is_not_reported() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_ready_queue_hands_jobs_back_and_loses_none() {
     let go_on = Arc::new(Semaphore::new(0));
-    let peer = Peer::start(vec![script([vec![Wait(go_on.clone())], hello(), vec![Repeat(take_one())]])]).await;
+    let peer =
+        Peer::start(vec![script([vec![Wait(go_on.clone())], hello(), vec![Repeat(take_one())]])]).await;
     let mut settings = settings(host(peer.address));
     settings.timeouts.greeting_ms = 20_000;
     settings.limits.connections_max = 1;
@@ -80,7 +89,10 @@ async fn a_full_ready_queue_hands_jobs_back_and_loses_none() {
     go_on.add_permits(1);
     for id in &ids {
         let outcome = relay.outcome(*id).await;
-        assert!(matches!(outcome, What::Delivered { attempt: 1, .. }), "handing back is no attempt: {outcome:?}");
+        assert!(
+            matches!(outcome, What::Delivered { attempt: 1, .. }),
+            "handing back is no attempt: {outcome:?}"
+        );
     }
     assert_eq!(peer.heard(|heard| heard.contents.len()), ids.len());
     relay.stop().await;

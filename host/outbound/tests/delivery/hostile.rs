@@ -98,7 +98,8 @@ async fn endless_replies_are_bounded() {
     for (step, phase) in STEPS {
         let lines = script([dialogue_until(step), vec![Flood("250-and so on\r\n")]]);
         assert_eq!(outcome_of(lines).await, format!("deferred {phase} 4.5.0"), "lines at {step}");
-        let one_line = script([dialogue_until(step), vec![Say("250-"), Flood("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")]]);
+        let one_line =
+            script([dialogue_until(step), vec![Say("250-"), Flood("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")]]);
         assert_eq!(outcome_of(one_line).await, format!("deferred {phase} 4.5.0"), "one line at {step}");
     }
 }
@@ -111,7 +112,8 @@ async fn a_goodbye_amid_pipelined_commands_is_a_deferral() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_control_character_of_a_reply_gets_through() {
-    let peer = Peer::start(vec![script([hello(), vec![Line, Say("550 5.7.1 a\x1b[31m\x07\rb\x7f\r\n")]])]).await;
+    let peer =
+        Peer::start(vec![script([hello(), vec![Line, Say("550 5.7.1 a\x1b[31m\x07\rb\x7f\r\n")]])]).await;
     let relay = Relay::start(settings(host(peer.address)));
     let id = relay.submit("sender@a.test", &["user@b.test"], MESSAGE).await;
     let text = format!("{:?}", relay.outcome(id).await);
@@ -121,7 +123,8 @@ async fn no_control_character_of_a_reply_gets_through() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_while_the_body_is_sent_is_heard() {
-    let steps = script([dialogue_until("data"), vec![Say("354 go on\r\n"), Line, Say("552 5.3.4 too large\r\n")]]);
+    let steps =
+        script([dialogue_until("data"), vec![Say("354 go on\r\n"), Line, Say("552 5.3.4 too large\r\n")]]);
     let peer = Peer::start(vec![steps]).await;
     let relay = Relay::start(settings(host(peer.address)));
     let big = format!("Subject: x\r\n\r\n{}", "0123456789abcdef0123456789abcdef\r\n".repeat(500_000));
@@ -134,10 +137,8 @@ async fn a_refusal_while_the_body_is_sent_is_heard() {
 async fn a_host_that_refuses_connections_is_a_deferral_and_the_next_one_is_tried() {
     let closed = Peer::start(Vec::new()).await.address;
     let good = Peer::start(vec![script([hello(), crate::peer::take_one(), vec![Silence]])]).await;
-    let hosts = [closed, good.address].map(|address| baton_outbound::HostPort {
-        host: address.ip().to_string(),
-        port: address.port(),
-    });
+    let hosts = [closed, good.address]
+        .map(|address| baton_outbound::HostPort { host: address.ip().to_string(), port: address.port() });
     let relay = Relay::start(settings(baton_outbound::NextHop::Hosts(hosts.to_vec())));
     let id = relay.submit("sender@a.test", &["user@b.test"], MESSAGE).await;
     assert_eq!(short(&relay.outcome(id).await), "delivered data 2.0.0");

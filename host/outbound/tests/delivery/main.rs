@@ -5,4 +5,3 @@ mod hostile;
 mod peer;
 mod relay;
 mod transactions;
-mod zz_bench;

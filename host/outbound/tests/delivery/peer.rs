@@ -90,10 +90,16 @@ async fn serve(stream: TcpStream, script: Vec<Step>, heard: Arc<Mutex<Heard>>) {
     let _ = follow(&mut stream, &script, &heard).await;
     // Closing with unread octets would reset the connection and take our last reply with it.
     let _ = stream.get_mut().shutdown().await;
-    let _ = tokio::time::timeout(Duration::from_secs(2), tokio::io::copy(&mut stream, &mut tokio::io::sink())).await;
+    let _ =
+        tokio::time::timeout(Duration::from_secs(2), tokio::io::copy(&mut stream, &mut tokio::io::sink()))
+            .await;
 }
 
-fn follow<'a>(stream: &'a mut BufReader<TcpStream>, script: &'a [Step], heard: &'a Mutex<Heard>) -> Steps<'a> {
+fn follow<'a>(
+    stream: &'a mut BufReader<TcpStream>,
+    script: &'a [Step],
+    heard: &'a Mutex<Heard>,
+) -> Steps<'a> {
     Box::pin(async move {
         for step in script {
             match step {

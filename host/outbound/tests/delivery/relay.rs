@@ -75,7 +75,11 @@ impl Relay {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store_settings = StoreSettings::new(folder.path().join("store"));
         let store = Store::open(store_settings, clock.clone(), Arc::default()).unwrap();
-        let dns = DnsSettings { servers: vec!["127.0.0.1:9".parse().unwrap()], timeout_ms: 200, ..Default::default() };
+        let dns = DnsSettings {
+            servers: vec!["127.0.0.1:9".parse().unwrap()],
+            timeout_ms: 200,
+            ..Default::default()
+        };
         let metrics = Arc::new(Metrics::default());
         let deps = OutboundDeps {
             store: store.clone(),
@@ -122,7 +126,8 @@ impl Relay {
         envelope.size = text.len() as u64;
         change(&mut envelope);
         let body = Body::from(Bytes::copy_from_slice(text));
-        let accepted = self.store.accept(NewMessage { envelope, body, jobs, events: Vec::new() }).await.unwrap();
+        let accepted =
+            self.store.accept(NewMessage { envelope, body, jobs, events: Vec::new() }).await.unwrap();
         accepted.id()
     }
 

@@ -7,7 +7,9 @@ use baton_mail::event::What;
 use baton_outbound::{LmtpTarget, NextHop};
 use tokio::sync::Semaphore;
 
-use crate::peer::{Chunk, Content, Line, Peer, Repeat, Say, Silence, Wait, hello, hello_pipelining, script, take_one};
+use crate::peer::{
+    Chunk, Content, Line, Peer, Repeat, Say, Silence, Wait, hello, hello_pipelining, script, take_one,
+};
 use crate::relay::{Relay, host, is_outcome, routes, settings, short};
 
 const MESSAGE: &str = "Subject: x\r\n\r\nhello\r\n.a dot\r\n..\r\n";
@@ -68,7 +70,8 @@ async fn a_kept_connection_that_died_is_replaced_without_a_deferral() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chunks_are_sent_as_they_are_with_the_commands() {
-    let hello = vec![Say("220 peer\r\n"), Line, Say("250-peer\r\n250-PIPELINING\r\n250-SIZE\r\n250 CHUNKING\r\n")];
+    let hello =
+        vec![Say("220 peer\r\n"), Line, Say("250-peer\r\n250-PIPELINING\r\n250-SIZE\r\n250 CHUNKING\r\n")];
     let take = vec![Line, Line, Chunk, Say("250 ok\r\n250 ok\r\n250 2.0.0 taken\r\n")];
     let peer = Peer::start(vec![script([hello, vec![Repeat(take)]])]).await;
     let relay = Relay::start(settings(host(peer.address)));
@@ -104,18 +107,36 @@ async fn each_recipient_has_its_own_outcome_and_one_report_tells_of_the_failed()
     let What::Bounced { report: Some(report_id), .. } = &bounced[0] else { panic!("{bounced:?}") };
     relay.outcome(*report_id).await;
     let content = report.heard(|heard| String::from_utf8_lossy(&heard.contents[0]).into_owned());
-    assert!(content.contains("Final-Recipient: rfc822; two@b.test") && !content.contains("three@b.test"), "{content}");
+    assert!(
+        content.contains("Final-Recipient: rfc822; two@b.test") && !content.contains("three@b.test"),
+        "{content}"
+    );
     assert_eq!(report.count("MAIL FROM:<>"), 1);
     relay.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_of_one_message_to_one_site_share_a_transaction() {
-    let take = vec![Line, Line, Line, Line, Say("250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n"), Content, Say("250 2.0.0 ok\r\n")];
+    let take = vec![
+        Line,
+        Line,
+        Line,
+        Line,
+        Say("250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n"),
+        Content,
+        Say("250 2.0.0 ok\r\n"),
+    ];
     // The first message keeps the only connection busy until both jobs of the second one wait for it.
     let go_on = Arc::new(Semaphore::new(0));
     let start = vec![Line, Line, Line, Say("250 ok\r\n250 ok\r\n354 go\r\n"), Content, Wait(go_on.clone())];
-    let peer = Peer::start(vec![script([hello_pipelining(), start, vec![Say("250 2.0.0 ok\r\n")], take, vec![Silence]])]).await;
+    let peer = Peer::start(vec![script([
+        hello_pipelining(),
+        start,
+        vec![Say("250 2.0.0 ok\r\n")],
+        take,
+        vec![Silence],
+    ])])
+    .await;
     let mut settings = settings(host(peer.address));
     settings.limits.connections_max = 1;
     settings.timeouts.data_dot_ms = 20_000;
@@ -203,15 +224,21 @@ async fn a_message_is_split_where_its_recipients_go_different_ways() {
     relay.events(id, 1, |what| matches!(what, What::Discarded { .. })).await;
     let file = std::fs::read_dir(folder.path().join("new")).unwrap().next().unwrap().unwrap().path();
     let text = std::fs::read_to_string(file).unwrap();
-    assert!(text.starts_with("Return-Path: <sender@a.test>\r\nDelivered-To: b@file.test\r\nSubject: x\r\n"), "{text}");
+    assert!(
+        text.starts_with("Return-Path: <sender@a.test>\r\nDelivered-To: b@file.test\r\nSubject: x\r\n"),
+        "{text}"
+    );
     relay.stop().await;
 }
 
 async fn submit_as_one_job(relay: &Relay, to: &[&str]) -> baton_mail::MessageId {
-    use baton_mail::{Body, Clock, Envelope, Mailbox, MessageId, Origin, Recipient, ReversePath, SystemClock};
+    use baton_mail::{
+        Body, Clock, Envelope, Mailbox, MessageId, Origin, Recipient, ReversePath, SystemClock,
+    };
     let now = SystemClock.now();
     let sender = ReversePath::Mailbox("sender@a.test".parse().unwrap());
-    let mut envelope = Envelope::new(MessageId::new(now), now, Duration::from_secs(60), sender, Origin::internal());
+    let mut envelope =
+        Envelope::new(MessageId::new(now), now, Duration::from_secs(60), sender, Origin::internal());
     envelope.recipients = to.iter().map(|text| Recipient::from(text.parse::<Mailbox>().unwrap())).collect();
     let recipients = (0..to.len() as u16).collect();
     let jobs = vec![baton_store::NewJob { queue: "mixed".to_owned(), recipients, due: now }];

@@ -6,11 +6,12 @@ use baton_mail::event::{Event, What};
 use baton_mail::{MessageId, UnixMs};
 use rocksdb::WriteBatch;
 
-use super::operation::{Action, AcceptOp, ChunkOp, Message, Op, OperateOp, SettleOp, SplitOp};
+use super::operation::{AcceptOp, Action, ChunkOp, Message, Op, OperateOp, SettleOp, SplitOp};
 use crate::database::{Database, Family};
 use crate::format::{
-    DueRecord, FORMAT, HistoryRecord, JobKey, JobRecord, NEVER, after_prefix, body_key, corrupt_key, decode_job_key,
-    PROBE_KEY, due_key, encode, encode_events, envelope_key, history_key, job_key, partial_key,
+    DueRecord, FORMAT, HistoryRecord, JobKey, JobRecord, NEVER, PROBE_KEY, after_prefix, body_key,
+    corrupt_key, decode_job_key, due_key, encode, encode_events, envelope_key, history_key, job_key,
+    partial_key,
 };
 use crate::records::Damage;
 use crate::schedule::{Intent, Job};

@@ -360,4 +360,3 @@ fn crash_point(ops: &[Op], step: &str) {
 
 #[cfg(not(test))]
 fn crash_point(_: &[Op], _: &str) {}
-

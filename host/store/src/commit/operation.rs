@@ -135,7 +135,12 @@ impl Op {
     pub(crate) fn is_kept(&self) -> bool {
         matches!(
             self,
-            Op::Settle(_) | Op::Split(_) | Op::Record(..) | Op::SetAside(..) | Op::DropChunks(_) | Op::Forget(_)
+            Op::Settle(_)
+                | Op::Split(_)
+                | Op::Record(..)
+                | Op::SetAside(..)
+                | Op::DropChunks(_)
+                | Op::Forget(_)
         )
     }
 

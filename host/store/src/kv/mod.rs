@@ -54,7 +54,13 @@ impl Kv {
     }
 
     /// Sets a value, for `ttl_ms` milliseconds or for good.
-    pub async fn set(&self, bucket: &str, key: &str, value: &[u8], ttl_ms: Option<u64>) -> Result<(), KvError> {
+    pub async fn set(
+        &self,
+        bucket: &str,
+        key: &str,
+        value: &[u8],
+        ttl_ms: Option<u64>,
+    ) -> Result<(), KvError> {
         self.update(bucket, key, |_, now| Ok((Change::put(value, expiry(now, ttl_ms))?, ()))).await
     }
 
@@ -97,7 +103,13 @@ impl Kv {
 
     /// Adds to a number, which begins at 0 and is stored as decimal text. `ttl_ms` counts only when the key is
     /// made: a fixed window. Returns the sum.
-    pub async fn increment(&self, bucket: &str, key: &str, delta: i64, ttl_ms: Option<u64>) -> Result<i64, KvError> {
+    pub async fn increment(
+        &self,
+        bucket: &str,
+        key: &str,
+        delta: i64,
+        ttl_ms: Option<u64>,
+    ) -> Result<i64, KvError> {
         self.update(bucket, key, |live, now| {
             let (before, expires) = match live {
                 Some(live) => (number(live.value)?, live.expires),

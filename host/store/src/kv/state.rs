@@ -74,7 +74,10 @@ pub(super) enum Change {
 
 /// What came of an attempt to change a value.
 pub(super) enum Seen<R> {
-    Done { result: R, changed: bool },
+    Done {
+        result: R,
+        changed: bool,
+    },
     /// Only the disk knows the value.
     OnDisk,
 }
@@ -241,7 +244,8 @@ impl KvState {
             for key in std::mem::take(&mut shard.queued) {
                 if let Some(entry) = shard.entries.get_mut(&key) {
                     entry.is_queued = false;
-                    self.pending_octets.fetch_sub(entry_octets(&key, entry.value.as_ref()), Ordering::Relaxed);
+                    self.pending_octets
+                        .fetch_sub(entry_octets(&key, entry.value.as_ref()), Ordering::Relaxed);
                     written.push(Written { key, value: entry.value.clone(), version: entry.version });
                 }
             }

@@ -137,7 +137,9 @@ fn many_accepts_share_one_sync() {
         let bench = Bench::open(folder.path());
         let accept = |_| {
             let store = bench.store.clone();
-            tokio::spawn(async move { store.accept(message(&["x@b.example"], &[b'x'; 4_096])).await.map(drop) })
+            tokio::spawn(
+                async move { store.accept(message(&["x@b.example"], &[b'x'; 4_096])).await.map(drop) },
+            )
         };
         let tasks: Vec<_> = (0..200).map(accept).collect();
         for task in tasks {

@@ -15,7 +15,11 @@ const POINT: &str = "BATON_STORE_CRASH_POINT";
 /// Called by the commit thread: kills the process when this is the wanted place.
 pub(crate) fn point<'a>(mut ops: impl Iterator<Item = &'a str>, step: &str) {
     let Ok(wanted) = std::env::var(POINT) else { return };
-    if wanted.strip_suffix(step).and_then(|rest| rest.strip_suffix(':')).is_some_and(|op| ops.any(|name| name == op)) {
+    if wanted
+        .strip_suffix(step)
+        .and_then(|rest| rest.strip_suffix(':'))
+        .is_some_and(|op| ops.any(|name| name == op))
+    {
         kill_self();
     }
 }
@@ -31,7 +35,12 @@ fn kill_self() -> ! {
 fn play(folder: &Path, scenario: &str, crash: &str) -> Vec<MessageId> {
     let output = run_child(folder, scenario, crash);
     let killed = std::os::unix::process::ExitStatusExt::signal(&output.status);
-    assert_eq!(killed, Some(9), "the child did not reach {crash}: {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        killed,
+        Some(9),
+        "the child did not reach {crash}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     acknowledged(&output)
 }
 
@@ -222,7 +231,11 @@ fn defer_written() {
 #[test]
 fn report_built() {
     let (acknowledged, jobs, _) = after_crash("report", "report:built");
-    assert_eq!((jobs.len(), jobs[0].key.message), (1, acknowledged[0]), "the failure is found again, then reported");
+    assert_eq!(
+        (jobs.len(), jobs[0].key.message),
+        (1, acknowledged[0]),
+        "the failure is found again, then reported"
+    );
 }
 
 #[test]

@@ -93,7 +93,9 @@ fn a_hole_in_the_last_record_loses_only_that_record() {
     ids.sort();
     let log = newest_log(origin.path());
     let whole = fs::read(&log).unwrap();
-    for hole in [before_last..before_last + 20, before_last + 20..before_last + 60, whole.len() - 9..whole.len()] {
+    for hole in
+        [before_last..before_last + 20, before_last + 20..before_last + 60, whole.len() - 9..whole.len()]
+    {
         let folder = tempfile::tempdir().unwrap();
         copy(origin.path(), folder.path());
         let mut holed = whole.clone();
@@ -123,7 +125,10 @@ fn a_flipped_octet_in_the_middle_of_a_log_refuses_to_open() {
     assert_eq!(fs::read(&log).unwrap().len(), whole.len(), "a damaged log is left as it is");
     let error = open_and_list(folder.path()).unwrap_err();
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
-    assert!(error.to_string().contains("damaged at octet") && error.to_string().contains("restore"), "{error}");
+    assert!(
+        error.to_string().contains("damaged at octet") && error.to_string().contains("restore"),
+        "{error}"
+    );
     fs::write(&log, &whole).unwrap();
     assert_eq!(open_and_list(folder.path()).unwrap().len(), 3, "the undamaged log is fine");
 }

@@ -23,13 +23,16 @@ fn format_1_is_opened_and_understood() {
         let jobs = bench.jobs().await;
         let found: Vec<_> = jobs.iter().map(|job| (job.state, job.attempt, job.recipients.len())).collect();
         // In the order of their making: in the tables, deferred, held, with two jobs; and one in the log.
-        assert_eq!(found, [
-            (JobState::Waiting, 1, 1),
-            (JobState::Held, 0, 1),
-            (JobState::Ready, 0, 1),
-            (JobState::Ready, 0, 1),
-            (JobState::Ready, 0, 1),
-        ]);
+        assert_eq!(
+            found,
+            [
+                (JobState::Waiting, 1, 1),
+                (JobState::Held, 0, 1),
+                (JobState::Ready, 0, 1),
+                (JobState::Ready, 0, 1),
+                (JobState::Ready, 0, 1),
+            ]
+        );
         assert_eq!(jobs[0].last, Some(status(4)));
         assert_eq!(jobs[1].hold.as_deref(), Some("suspicious"));
         let first = jobs[0].key.message;

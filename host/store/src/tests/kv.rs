@@ -105,7 +105,8 @@ fn bounds_hold() {
     let folder = tempfile::tempdir().unwrap();
     block_on(async {
         let bench =
-            Bench::try_open(StoreSettings { kv_octets_per_bucket_max: 1_000, ..settings(folder.path()) }).unwrap();
+            Bench::try_open(StoreSettings { kv_octets_per_bucket_max: 1_000, ..settings(folder.path()) })
+                .unwrap();
         let kv = bench.store.kv();
         assert_eq!(kv.set("a", &"k".repeat(513), b"", None).await, Err(KvError::TooLarge));
         assert_eq!(kv.set("a", "", b"", None).await, Err(KvError::TooLarge));
@@ -120,7 +121,8 @@ fn bounds_hold() {
         bench.store.close().await;
         // After a start the bucket is counted again.
         let bench =
-            Bench::try_open(StoreSettings { kv_octets_per_bucket_max: 1_000, ..settings(folder.path()) }).unwrap();
+            Bench::try_open(StoreSettings { kv_octets_per_bucket_max: 1_000, ..settings(folder.path()) })
+                .unwrap();
         loop {
             match bench.store.kv().set("a", "third", &[0; 200], None).await {
                 Err(KvError::Quota) => break,
@@ -148,7 +150,10 @@ fn a_scan_sees_memory_and_disk_in_order() {
         kv.delete("a", "p3").await.unwrap();
         kv.set("b", "p9", b"v", None).await.unwrap();
         let first = kv.scan("a", "p", None, 3).await.unwrap();
-        assert_eq!((first.keys, first.cursor.as_deref()), (vec!["p1".into(), "p2".into(), "p4".into()], Some("p4")));
+        assert_eq!(
+            (first.keys, first.cursor.as_deref()),
+            (vec!["p1".into(), "p2".into(), "p4".into()], Some("p4"))
+        );
         let rest = kv.scan("a", "p", Some("p4"), 3).await.unwrap();
         assert_eq!((rest.keys, rest.cursor), (vec!["p5".to_owned()], None));
     });

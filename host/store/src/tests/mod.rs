@@ -18,13 +18,15 @@ use baton_mail::clock::ManualClock;
 use baton_mail::event::{Event, What};
 use baton_mail::status::Remote;
 use baton_mail::{
-    Body, EnhancedCode, Envelope, FailureClass, MessageId, Origin, Outcome, Phase, ReversePath, Status, UnixMs,
+    Body, EnhancedCode, Envelope, FailureClass, MessageId, Origin, Outcome, Phase, ReversePath, Status,
+    UnixMs,
 };
 use bytes::Bytes;
 
 use crate::database::Family;
 use crate::format::{
-    DueRecord, EnvelopeRecord, FORMAT, JobRecord, decode, decode_due_key, decode_job_key, decode_owned, message_of,
+    DueRecord, EnvelopeRecord, FORMAT, JobRecord, decode, decode_due_key, decode_job_key, decode_owned,
+    message_of,
 };
 use crate::{Claim, Filter, Metrics, NewJob, NewMessage, OpenError, Settlement, Store, StoreSettings};
 
@@ -112,7 +114,11 @@ fn status(code: u8) -> Status {
 /// All recipients of the claim delivered.
 fn delivered(claim: &Claim) -> Settlement {
     let outcome = |index: &u16| (*index, Outcome::Delivered(status(2)));
-    Settlement { outcomes: claim.recipients.iter().map(outcome).collect(), count_attempt: true, ..Settlement::default() }
+    Settlement {
+        outcomes: claim.recipients.iter().map(outcome).collect(),
+        count_attempt: true,
+        ..Settlement::default()
+    }
 }
 
 /// All recipients put off.
@@ -144,7 +150,11 @@ fn assert_consistent(store: &Store) {
         entries.seek_to_first();
         let mut found = Vec::new();
         while let Some((key, value)) = entries.item() {
-            assert_eq!((key[0], value[0]), (FORMAT, FORMAT), "every key and value begins with the format octet");
+            assert_eq!(
+                (key[0], value[0]),
+                (FORMAT, FORMAT),
+                "every key and value begins with the format octet"
+            );
             found.push((key.to_vec(), value.to_vec()));
             entries.next();
         }

@@ -23,9 +23,14 @@ fn a_message_is_delivered_from_memory_and_leaves_only_its_story() {
         bench.store.settle(claim, settlement).await.unwrap();
         assert_eq!(bench.jobs().await, []);
         let story = bench.store.story(id).await.unwrap();
-        assert!(matches!(story[0].what, What::Accepted { .. }) && matches!(story[1].what, What::Delivered { .. }));
+        assert!(
+            matches!(story[0].what, What::Accepted { .. }) && matches!(story[1].what, What::Delivered { .. })
+        );
         assert_eq!(bench.store.recent(10).await.unwrap()[0].0, id);
-        assert_eq!(bench.store.body(id).await, Err(StoreError::Damaged("envelope record: missing".to_owned())));
+        assert_eq!(
+            bench.store.body(id).await,
+            Err(StoreError::Damaged("envelope record: missing".to_owned()))
+        );
         assert_consistent(&bench.store);
         assert_eq!(bench.metrics.jobs.get(), 0);
     });
@@ -69,10 +74,14 @@ fn a_deferred_job_comes_back_when_it_is_due() {
         let claim = bench.claim_all().await.remove(0);
         assert_eq!((&claim.recipients[..], claim.attempt, &*claim.queue), (&[1][..], 1, "other"));
         assert_eq!(claim.last, Some(status(4)));
-        bench.store.settle(claim_body(&bench, claim).await, Settlement {
-            outcomes: vec![(1, Outcome::Failed(status(5)))],
-            ..Settlement::default()
-        }).await.unwrap();
+        bench
+            .store
+            .settle(
+                claim_body(&bench, claim).await,
+                Settlement { outcomes: vec![(1, Outcome::Failed(status(5)))], ..Settlement::default() },
+            )
+            .await
+            .unwrap();
         assert_eq!(bench.jobs().await, []);
         assert_consistent(&bench.store);
     });
@@ -160,7 +169,9 @@ fn a_large_body_goes_ahead_in_chunks() {
     let folder = tempfile::tempdir().unwrap();
     let body: Vec<u8> = (0..300_000_u32).map(|number| (number % 251) as u8).collect();
     block_on(async {
-        let bench = Bench::try_open(StoreSettings { memory_body_octets_max: 1_000, ..settings(folder.path()) }).unwrap();
+        let bench =
+            Bench::try_open(StoreSettings { memory_body_octets_max: 1_000, ..settings(folder.path()) })
+                .unwrap();
         let mut new = message(&["x@b.example"], &body);
         new.body = body.chunks(70_001).map(Bytes::copy_from_slice).collect();
         let id = bench.store.accept(new).await.unwrap().id();
@@ -186,7 +197,11 @@ fn a_report_is_queued_with_the_failure_that_it_tells_of() {
         report.envelope.sender = ReversePath::Null;
         let id = report.envelope.id;
         let failed = vec![(0, Outcome::Failed(status(5)))];
-        bench.store.settle(claim, Settlement { outcomes: failed, reports: vec![report], ..Settlement::default() }).await.unwrap();
+        bench
+            .store
+            .settle(claim, Settlement { outcomes: failed, reports: vec![report], ..Settlement::default() })
+            .await
+            .unwrap();
         bench.store.wait_for_work().await;
         let claim = bench.claim_all().await.remove(0);
         assert_eq!(claim.key.message, id);
@@ -215,7 +230,8 @@ fn jobs_that_do_not_cover_recipients_once_are_refused() {
 fn a_full_disk_is_refused_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     block_on(async {
-        let bench = Bench::try_open(StoreSettings { free_octets_min: u64::MAX, ..settings(folder.path()) }).unwrap();
+        let bench =
+            Bench::try_open(StoreSettings { free_octets_min: u64::MAX, ..settings(folder.path()) }).unwrap();
         let refusal = bench.store.check_space().unwrap_err();
         assert_eq!((refusal.clone(), refusal.reply().code()), (crate::Refusal::DiskFull, 452));
         let refused = bench.store.accept(message(&["x@b.example"], b"m")).await.unwrap_err();
@@ -230,8 +246,13 @@ fn history_ends_after_its_days() {
     block_on(async {
         let bench = Bench::open(folder.path());
         let old = UnixMs(START.0 - 15 * 24 * 3_600_000);
-        let ids = [message_at(old, &["x@b.example"], b"m"), message(&["x@b.example"], b"m")].map(|new| new.envelope.id);
-        let event = |id: MessageId| Event { message: id, at: id.time(), what: What::Released { by: "me".to_owned() } };
+        let ids = [message_at(old, &["x@b.example"], b"m"), message(&["x@b.example"], b"m")]
+            .map(|new| new.envelope.id);
+        let event = |id: MessageId| Event {
+            message: id,
+            at: id.time(),
+            what: What::Released { by: "me".to_owned() },
+        };
         bench.store.record(ids.map(event).to_vec()).await;
         assert_eq!(bench.store.recent(10).await.unwrap().len(), 2);
         bench.store.close().await;
