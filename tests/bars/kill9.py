@@ -119,6 +119,9 @@ class Forgetful:
         self.child = subprocess.Popen([sys.executable, str(own), str(self.next_hop)], stdout=subprocess.PIPE, text=True)
         self.address = ("127.0.0.1", int(self.child.stdout.readline()))
 
+    def exit_code(self):
+        return self.child.poll()
+
     def kill(self):
         self.child.send_signal(signal.SIGKILL)
         self.child.wait()

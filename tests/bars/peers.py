@@ -88,7 +88,7 @@ def by_swaks(verdict, relay, sink, work):
 
 
 def postfix_to_baton(verdict, relay, sink):
-    postfix = peer.Postfix(relay.address[1])
+    postfix = peer.Postfix(relay.address[1], extra="message_size_limit = 20480000")
     try:
         postfix.start()
         whole = large("from-postfix")

@@ -54,7 +54,9 @@ pub enum AdminBindError {
     #[error("another relay answers on {0}: stop it first, or give this one another `store.path`")]
     InUse(PathBuf),
     /// The file system said no.
-    #[error("can not make the admin socket {path}: {source}; check that the folder exists and may be written")]
+    #[error(
+        "can not make the admin socket {path}: {source}; check that the folder exists and may be written"
+    )]
     Io {
         /// The socket's path.
         path: PathBuf,

@@ -28,7 +28,9 @@ impl Fields {
     pub(crate) fn finish(self, known: &[&str]) -> Result<(), Problem> {
         match self.0.into_keys().next() {
             None => Ok(()),
-            Some(name) => Err(Problem::field(&name, format!("there is no such field; known are {}", known.join(", ")))),
+            Some(name) => {
+                Err(Problem::field(&name, format!("there is no such field; known are {}", known.join(", "))))
+            }
         }
     }
 
@@ -75,7 +77,8 @@ pub(crate) fn write_cursor(key: JobKey) -> String {
 }
 
 fn read_cursor(text: &str) -> Result<JobKey, Problem> {
-    let wrong = || Problem::field("after", format!("`{text}` is not a cursor; use `next` of the page before"));
+    let wrong =
+        || Problem::field("after", format!("`{text}` is not a cursor; use `next` of the page before"));
     let (message, job) = text.split_once('.').ok_or_else(wrong)?;
     Ok(JobKey { message: message.parse().map_err(|_| wrong())?, job: job.parse().map_err(|_| wrong())? })
 }
@@ -103,7 +106,10 @@ mod tests {
             let problem = fields(&[(name, value)]).take_filter().unwrap_err();
             assert_eq!((problem.status, problem.errors.first().unwrap().field.as_str()), (400, name));
         }
-        assert_eq!(fields(&[("after", "1.2")]).take_cursor().unwrap_err().errors.first().unwrap().field, "after");
+        assert_eq!(
+            fields(&[("after", "1.2")]).take_cursor().unwrap_err().errors.first().unwrap().field,
+            "after"
+        );
     }
 
     #[test]

@@ -28,7 +28,10 @@ pub(crate) async fn recent(
     let limit = fields.take::<usize>("limit")?.unwrap_or(RECENT_DEFAULT).clamp(1, RECENT_MAX);
     fields.finish(&["limit"])?;
     let messages = deps.store.recent(limit).await.map_err(store_problem)?;
-    Ok(Json(Recent { now: deps.clock.now(), messages: messages.into_iter().map(|(_, event)| event).collect() }))
+    Ok(Json(Recent {
+        now: deps.clock.now(),
+        messages: messages.into_iter().map(|(_, event)| event).collect(),
+    }))
 }
 
 /// `GET /v1/messages/{id}`: all that is known of one message.

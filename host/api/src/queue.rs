@@ -76,7 +76,9 @@ pub(crate) async fn operate(
     body: bytes::Bytes,
 ) -> Result<Json<Changed>, Problem> {
     let Ok(operation) = name.parse::<Operation>() else {
-        return Err(Problem::not_found(format!("there is no operation `{name}`; known are hold, release, retry, remove")));
+        return Err(Problem::not_found(format!(
+            "there is no operation `{name}`; known are hold, release, retry, remove"
+        )));
     };
     let mut fields = Fields::new(body_fields(&body)?);
     let filter = fields.take_filter()?;
@@ -103,7 +105,9 @@ fn check_scope(filter: &Filter, all: bool) -> Result<(), Problem> {
         || filter.state.is_some();
     match (narrowed, all) {
         (true, true) => Err(Problem::field("all", "stands beside a filter; give one of them")),
-        (false, false) => Err(Problem::field("all", "give a filter, or say `all` to mean every entry of the queue")),
+        (false, false) => {
+            Err(Problem::field("all", "give a filter, or say `all` to mean every entry of the queue"))
+        }
         _ => Ok(()),
     }
 }
@@ -111,8 +115,8 @@ fn check_scope(filter: &Filter, all: bool) -> Result<(), Problem> {
 /// The members of a JSON object as text.
 fn body_fields(body: &[u8]) -> Result<BTreeMap<String, String>, Problem> {
     let body = if body.is_empty() { b"{}" } else { body };
-    let members: BTreeMap<String, Value> =
-        serde_json::from_slice(body).map_err(|error| Problem::field("body", format!("is not a JSON object: {error}")))?;
+    let members: BTreeMap<String, Value> = serde_json::from_slice(body)
+        .map_err(|error| Problem::field("body", format!("is not a JSON object: {error}")))?;
     let text = |(name, value): (String, Value)| match value {
         Value::Null => None,
         Value::String(text) => Some((name, text)),

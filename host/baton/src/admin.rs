@@ -48,15 +48,28 @@ impl Admin {
     }
 
     /// Asks for a change.
-    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value) -> anyhow::Result<T> {
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> anyhow::Result<T> {
         self.ask(Method::POST, path, body.to_string().into()).await
+    }
+
+    /// Asks for a page of text, such as the metrics.
+    pub(crate) async fn text(&self, path: &str) -> anyhow::Result<String> {
+        let asked = tokio::time::timeout(ANSWER_MAX, self.exchange(Method::GET, path, Bytes::new())).await;
+        let (status, answer) = asked.context("the relay did not answer in time")??;
+        anyhow::ensure!(status.is_success(), "the relay answered {status}");
+        Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<T> {
         let asked = tokio::time::timeout(ANSWER_MAX, self.exchange(method, path, body)).await;
         let (status, answer) = asked.context("the relay did not answer in time")??;
         if status.is_success() {
-            return serde_json::from_slice(&answer).context("the relay's answer is not understood; is it another version?");
+            return serde_json::from_slice(&answer)
+                .context("the relay's answer is not understood; is it another version?");
         }
         match serde_json::from_slice::<Problem>(&answer) {
             Ok(problem) => bail!("{}", show_problem(&problem)),
@@ -68,7 +81,8 @@ impl Admin {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let driver = tokio::spawn(connection);
-        let request = Request::builder().method(method).uri(path).header("host", "relay").body(Full::new(body))?;
+        let request =
+            Request::builder().method(method).uri(path).header("host", "relay").body(Full::new(body))?;
         let response = sender.send_request(request).await.context("the relay closed the connection")?;
         let status = response.status();
         let answer = Limited::new(response.into_body(), ANSWER_OCTETS_MAX).collect().await;
@@ -97,7 +111,8 @@ fn show_problem(problem: &Problem) -> String {
         [] => problem.detail.clone(),
         [one] if problem.status == 400 => format!("{}: {}", one.field, one.message),
         all => {
-            let lines: Vec<_> = all.iter().map(|error| format!("\n  {}: {}", error.field, error.message)).collect();
+            let lines: Vec<_> =
+                all.iter().map(|error| format!("\n  {}: {}", error.field, error.message)).collect();
             format!("{}: {}{}", problem.title, problem.detail, lines.concat())
         }
     }
@@ -135,7 +150,8 @@ mod tests {
 
     #[test]
     fn every_field_of_a_problem_is_shown() {
-        let field = |name: &str| baton_api::FieldError { field: name.to_owned(), message: "is wrong".to_owned() };
+        let field =
+            |name: &str| baton_api::FieldError { field: name.to_owned(), message: "is wrong".to_owned() };
         let shown = show_problem(&Problem::settings(vec![field("dns.servers"), field("log.filter")]));
         assert!(shown.contains("dns.servers: is wrong") && shown.contains("log.filter: is wrong"), "{shown}");
     }

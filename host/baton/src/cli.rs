@@ -263,6 +263,8 @@ mod tests {
     fn a_story_needs_a_message_or_the_list() {
         assert!(Cli::try_parse_from(["baton", "explain"]).is_err());
         assert!(Cli::try_parse_from(["baton", "explain", "--recent", "5"]).is_ok());
-        assert!(Cli::try_parse_from(["baton", "queue", "remove", "--domain", "example.org", "--json"]).is_ok());
+        assert!(
+            Cli::try_parse_from(["baton", "queue", "remove", "--domain", "example.org", "--json"]).is_ok()
+        );
     }
 }

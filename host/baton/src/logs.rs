@@ -55,7 +55,11 @@ impl Log {
 
     /// Registers the count of dropped lines.
     pub(crate) fn register(&self, registry: &mut Registry) {
-        registry.register("baton_log_lines_dropped", "Log lines dropped because the reader was slow", self.dropped.clone());
+        registry.register(
+            "baton_log_lines_dropped",
+            "Log lines dropped because the reader was slow",
+            self.dropped.clone(),
+        );
     }
 }
 

@@ -72,7 +72,8 @@ impl Relay {
         let store = Store::open(checked.store.clone(), clock.clone(), store_metrics)?;
         let admin = bind_admin(&checked.api.admin_socket)?;
         let resolver = Resolver::new(&checked.dns).context("the DNS resolver can not be made; see [dns]")?;
-        let engine = Engine::new(&checked.engine).context("the plugin engine can not be made; see [engine]")?;
+        let engine =
+            Engine::new(&checked.engine).context("the plugin engine can not be made; see [engine]")?;
         let hooks_metrics = Arc::new(baton_hooks::metrics::Metrics::default());
         hooks_metrics.register(&mut registry);
         let capabilities = Capabilities {
@@ -84,23 +85,45 @@ impl Relay {
         let generation = load_generation(&engine, 1, checked, &capabilities).await?;
         let hooks = Arc::new(ArcSwap::from_pointee(generation));
         let policy = Arc::new(ArcSwap::from_pointee(checked.policy.clone()));
-        let inbound = bind_inbound(checked, &store, &hooks, &resolver, &clock, &policy, &mut registry).await?;
+        let inbound =
+            bind_inbound(checked, &store, &hooks, &resolver, &clock, &policy, &mut registry).await?;
         let mut settings = checked.outbound.clone();
         settings.loops.own_addresses = inbound.addresses().into_iter().map(|(_, address)| address).collect();
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let metrics = Arc::new(baton_outbound::metrics::Metrics::default());
         metrics.register(&mut registry);
-        let deps = OutboundDeps { store: store.clone(), hooks: hooks.clone(), resolver, clock: clock.clone(), metrics };
+        let deps = OutboundDeps {
+            store: store.clone(),
+            hooks: hooks.clone(),
+            resolver,
+            clock: clock.clone(),
+            metrics,
+        };
         let outbound = Outbound::new(settings.clone(), deps);
         let metrics = bind_metrics(checked).await?;
         let swappable = Swappable { hooks, policy, outbound: settings };
-        Ok(Relay { swappable, engine, capabilities, store, clock, inbound, outbound, admin, metrics, registry })
+        Ok(Relay {
+            swappable,
+            engine,
+            capabilities,
+            store,
+            clock,
+            inbound,
+            outbound,
+            admin,
+            metrics,
+            registry,
+        })
     }
 
     /// The listeners and what addresses they got.
     pub(crate) fn addresses(&self) -> Vec<(String, std::net::SocketAddr)> {
         let metrics = self.metrics.as_ref().and_then(|listener| listener.local_addr().ok());
-        self.inbound.addresses().into_iter().chain(metrics.map(|address| ("metrics".to_owned(), address))).collect()
+        self.inbound
+            .addresses()
+            .into_iter()
+            .chain(metrics.map(|address| ("metrics".to_owned(), address)))
+            .collect()
     }
 
     /// Starts everything. `shutdown` asks inbound and outbound to come to an end.
@@ -197,7 +220,8 @@ async fn bind_inbound(
 async fn bind_metrics(checked: &Checked) -> anyhow::Result<Option<TcpListener>> {
     let Some(address) = checked.api.metrics_address else { return Ok(None) };
     let listener = TcpListener::bind(address).await;
-    let explain = || format!("api.metrics_address: can not listen on {address}; choose another address or port");
+    let explain =
+        || format!("api.metrics_address: can not listen on {address}; choose another address or port");
     listener.map(Some).with_context(explain)
 }
 
@@ -207,6 +231,9 @@ fn make_state_folder(path: &Path) -> anyhow::Result<()> {
 
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.with_context(|| {
-        format!("store.path: can not make the folder {}; make it for this user, or set another path", path.display())
+        format!(
+            "store.path: can not make the folder {}; make it for this user, or set another path",
+            path.display()
+        )
     })
 }

@@ -69,13 +69,19 @@ impl Reloader {
 
     async fn try_reload(&mut self, log: &Log) -> Result<ReloadReport, Vec<FieldError>> {
         let checked = settings::load(self.path.as_deref()).map_err(|problems| {
-            problems.iter().map(|problem| FieldError { field: problem.key.clone(), message: problem.message() }).collect::<Vec<_>>()
+            problems
+                .iter()
+                .map(|problem| FieldError { field: problem.key.clone(), message: problem.message() })
+                .collect::<Vec<_>>()
         })?;
         let number = self.generation + 1;
-        let loaded = Generation::load(&self.engine, number, &checked.plugins, &checked.order, &self.capabilities).await;
-        let generation =
-            loaded.map_err(|errors| errors.iter().map(|error| named(&error.to_string())).collect::<Vec<_>>())?;
-        let plugins = generation.plugins().iter().map(|plugin| format!("{}@{}", plugin.name, plugin.digest)).collect();
+        let loaded =
+            Generation::load(&self.engine, number, &checked.plugins, &checked.order, &self.capabilities)
+                .await;
+        let generation = loaded
+            .map_err(|errors| errors.iter().map(|error| named(&error.to_string())).collect::<Vec<_>>())?;
+        let plugins =
+            generation.plugins().iter().map(|plugin| format!("{}@{}", plugin.name, plugin.digest)).collect();
         let (applied, restart_needed) = self.differences(&checked.raw);
         self.swap(checked, generation, log);
         self.generation = number;

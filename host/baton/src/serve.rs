@@ -17,7 +17,8 @@ use crate::{events, runtime, settings};
 /// Runs the relay until it is asked to stop.
 pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     let file = options.file.settings.as_deref();
-    let checked = settings::load(file).map_err(|problems| anyhow!("the settings are not valid:\n{problems}"))?;
+    let checked =
+        settings::load(file).map_err(|problems| anyhow!("the settings are not valid:\n{problems}"))?;
     let log = Log::start(&checked.log)?;
     runtime::raise_file_limit();
     let runtime = runtime::threads(checked.worker_threads)?;

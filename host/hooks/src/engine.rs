@@ -43,13 +43,13 @@ struct Inner {
     linker: Linker<State>,
     ticker: Ticker,
     slots: Semaphore,
-    /// Components of the last load, so that a reload compiles only what changed. Pruned by each load.
+    /// Components of the last load, so that a reload works only on what changed. Pruned by each load.
     compiled: Mutex<HashMap<Digest, Component>>,
     settings: EngineSettings,
     is_pooling: bool,
 }
 
-/// SHA-256 of a component's file.
+/// SHA-256: of a component's file, or of all that a compiled component was made from.
 pub(crate) type Digest = [u8; 32];
 
 /// The engine could not be set up.
@@ -119,10 +119,14 @@ impl Engine {
         }
     }
 
-    /// The compiled form of a component; blocks for as long as compiling takes.
-    pub(crate) fn compile(&self, digest: &Digest, wasm: &[u8]) -> wasmtime::Result<Component> {
-        let known = self.0.compiled.lock().get(digest).cloned();
-        if let Some(component) = known {
+    /// What was compiled under that key.
+    pub(crate) fn compiled(&self, key: &Digest) -> Option<Component> {
+        self.0.compiled.lock().get(key).cloned()
+    }
+
+    /// Compiles a component, or takes what was compiled under that key; blocks for as long as compiling takes.
+    pub(crate) fn compile(&self, key: &Digest, wasm: &[u8]) -> wasmtime::Result<Component> {
+        if let Some(component) = self.compiled(key) {
             return Ok(component);
         }
         let component = Component::new(&self.0.wasmtime, wasm)?;
@@ -130,8 +134,13 @@ impl Engine {
         if compiled.len() >= COMPILED_MAX {
             compiled.clear();
         }
-        compiled.insert(*digest, component.clone());
+        compiled.insert(*key, component.clone());
         Ok(component)
+    }
+
+    /// Forgets what was compiled under that key.
+    pub(crate) fn forget(&self, key: &Digest) {
+        self.0.compiled.lock().remove(key);
     }
 
     /// Forgets every compiled component but these.

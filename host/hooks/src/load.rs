@@ -1,11 +1,10 @@
-//! From settings to a generation: read, check, compile, link, find the hooks, run init, put the chains in order.
-//!
-//! Each instance of a plugin is fresh, so what init leaves in memory is gone afterwards: init validates the plugin's
-//! settings once, and a call reads what it needs of them again.
+//! From settings to a generation: read, check, compile, link, find the hooks, run init, take a snapshot, put the chains
+//! in order.
 
 mod contract;
 mod error;
 mod order;
+mod snapshot;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -14,6 +13,7 @@ use std::time::Duration;
 
 use sha2::Digest as _;
 use tokio::time::Instant;
+use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre};
 
 use crate::bindings::exports::baton::relay::lifecycle;
@@ -27,6 +27,7 @@ use crate::state::State;
 use crate::{Call, Generation, Hook, PluginSettings, SessionFacts, SessionNotes};
 
 pub use error::LoadError;
+use snapshot::Snapshot;
 
 /// Time that init may use: it runs once per load, off the mail path.
 const INIT_CPU_MS: u32 = 1_000;
@@ -97,13 +98,9 @@ async fn load_plugin(
     capabilities: &Capabilities,
 ) -> Result<(Plugin, Digest), Vec<LoadError>> {
     check_limits(engine, settings)?;
-    let (component, digest) = compile(engine, settings).await.map_err(|error| vec![error])?;
-    let hooks = contract::check(engine, settings, &component)?;
-    let mismatch = |error: wasmtime::Error| vec![LoadError::mismatch(settings, describe(&error))];
-    let component = engine.linker().instantiate_pre(&component).map_err(mismatch)?;
-    let exports = find_exports(&hooks, &component).map_err(mismatch)?;
+    let (wasm, digest) = read(engine, settings).await.map_err(|error| vec![error])?;
     let digest_text: String = digest.iter().take(4).map(|octet| format!("{octet:02x}")).collect();
-    let terms = Terms {
+    let terms = Arc::new(Terms {
         name: settings.name.clone(),
         label: format!("{}@{digest_text}#{number}", settings.name),
         limits: settings.limits,
@@ -113,17 +110,79 @@ async fn load_plugin(
         capabilities: capabilities.clone(),
         log_gate: LogGate::default(),
         meters: capabilities.metrics.meters(&settings.name),
-    };
+    });
+    let key = snapshot::key(&digest, &terms.config_json);
+    let linked = make(engine, settings, &terms, &wasm, key).await?;
     let plugin = Plugin {
-        terms: Arc::new(terms),
-        hooks: hooks.in_use,
+        terms,
+        hooks: linked.hooks.in_use,
         digest: digest_text,
         on_failure: settings.on_failure,
-        component,
-        exports,
+        component: linked.component,
+        exports: linked.exports,
     };
-    initialise(engine, settings, &plugin).await?;
-    Ok((plugin, digest))
+    Ok((plugin, key))
+}
+
+/// The component that calls start from: the snapshot of an earlier load, a new one, or what is in the file.
+async fn make(
+    engine: &Engine,
+    settings: &PluginSettings,
+    terms: &Arc<Terms>,
+    wasm: &Arc<Vec<u8>>,
+    key: Digest,
+) -> Result<Linked, Vec<LoadError>> {
+    if let Some(component) = engine.compiled(&key) {
+        return link(engine, settings, &component);
+    }
+    let reason = match snapshot::take(engine, settings, terms, wasm).await? {
+        Snapshot::Taken(taken) => match use_snapshot(engine, settings, terms, key, taken).await {
+            Ok(linked) => return Ok(linked),
+            Err(reason) => reason,
+        },
+        Snapshot::NotPossible(reason) => reason,
+    };
+    let compiled = compile(engine, key, Arc::clone(wasm)).await;
+    let component = compiled.map_err(|error| vec![LoadError::compile(settings, describe(&error))])?;
+    let linked = link(engine, settings, &component)?;
+    initialise(engine, settings, terms, &linked).await?;
+    tracing::warn!(target: "hooks", plugin = %terms.label, reason, "no snapshot after init: the plugin reads its settings at each call");
+    Ok(linked)
+}
+
+/// Compiles a snapshot, and makes one instance of it to see that it can be used.
+async fn use_snapshot(
+    engine: &Engine,
+    settings: &PluginSettings,
+    terms: &Arc<Terms>,
+    key: Digest,
+    snapshot: Vec<u8>,
+) -> Result<Linked, String> {
+    let component = compile(engine, key, Arc::new(snapshot)).await.map_err(|error| describe(&error))?;
+    let tried = async {
+        let linked = link(engine, settings, &component)?;
+        instantiate(engine, settings, terms, &linked).await?;
+        Ok(linked)
+    };
+    tried.await.map_err(|errors: Vec<LoadError>| {
+        engine.forget(&key);
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    })
+}
+
+/// A component that fits the contract, with everything found that calls need.
+struct Linked {
+    hooks: contract::Hooks,
+    component: InstancePre<State>,
+    exports: Exports,
+}
+
+fn link(engine: &Engine, settings: &PluginSettings, component: &Component) -> Result<Linked, Vec<LoadError>> {
+    let hooks = contract::check(engine, settings, component)?;
+    let mismatch = |error: wasmtime::Error| vec![LoadError::mismatch(settings, describe(&error))];
+    let component = engine.linker().instantiate_pre(component).map_err(mismatch)?;
+    let exports = find_exports(&hooks, &component).map_err(mismatch)?;
+    Ok(Linked { hooks, component, exports })
 }
 
 fn check_limits(engine: &Engine, settings: &PluginSettings) -> Result<(), Vec<LoadError>> {
@@ -139,31 +198,31 @@ fn check_limits(engine: &Engine, settings: &PluginSettings) -> Result<(), Vec<Lo
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-/// Reads, checks and compiles on a thread that may block.
-async fn compile(engine: &Engine, settings: &PluginSettings) -> Result<(Component, Digest), LoadError> {
-    let (engine, settings) = (engine.clone(), settings.clone());
+/// Reads the file on a thread that may block, and checks that it is a component.
+async fn read(engine: &Engine, settings: &PluginSettings) -> Result<(Arc<Vec<u8>>, Digest), LoadError> {
+    let octets_max = engine.settings().component_octets_max;
+    let settings = settings.clone();
     let work = move || {
-        let wasm = read(&engine, &settings)?;
+        let path: &Path = &settings.source;
+        let unreadable = |error| LoadError::unreadable(&settings, error);
+        let octets = std::fs::metadata(path).map_err(unreadable)?.len();
+        if octets > octets_max {
+            return Err(LoadError::too_large(&settings, octets, octets_max));
+        }
+        let wasm = std::fs::read(path).map_err(unreadable)?;
+        contract::check_format(&settings, &wasm)?;
         let digest: Digest = sha2::Sha256::digest(&wasm).into();
-        let compiled = engine.compile(&digest, &wasm);
-        let component = compiled.map_err(|error| LoadError::compile(&settings, describe(&error)))?;
-        Ok((component, digest))
+        Ok((Arc::new(wasm), digest))
     };
     let joined = tokio::task::spawn_blocking(work).await;
     joined.unwrap_or_else(|error| Err(LoadError::Interrupted { detail: error.to_string() }))
 }
 
-fn read(engine: &Engine, settings: &PluginSettings) -> Result<Vec<u8>, LoadError> {
-    let path: &Path = &settings.source;
-    let unreadable = |error| LoadError::unreadable(settings, error);
-    let octets = std::fs::metadata(path).map_err(unreadable)?.len();
-    let octets_max = engine.settings().component_octets_max;
-    if octets > octets_max {
-        return Err(LoadError::too_large(settings, octets, octets_max));
-    }
-    let wasm = std::fs::read(path).map_err(unreadable)?;
-    contract::check_format(settings, &wasm)?;
-    Ok(wasm)
+/// Compiles on a thread that may block; remembers the result under that key.
+async fn compile(engine: &Engine, key: Digest, wasm: Arc<Vec<u8>>) -> wasmtime::Result<Component> {
+    let engine = engine.clone();
+    let joined = tokio::task::spawn_blocking(move || engine.compile(&key, &wasm)).await;
+    joined.unwrap_or_else(|error| Err(wasmtime::Error::msg(error.to_string())))
 }
 
 fn find_exports(hooks: &contract::Hooks, component: &InstancePre<State>) -> wasmtime::Result<Exports> {
@@ -177,57 +236,56 @@ fn find_exports(hooks: &contract::Hooks, component: &InstancePre<State>) -> wasm
     Ok(exports)
 }
 
-/// Makes one instance: checks the types of all hooks, and lets the plugin check its settings.
+/// Makes one instance and checks the types of all hooks.
+async fn instantiate(
+    engine: &Engine,
+    settings: &PluginSettings,
+    terms: &Arc<Terms>,
+    linked: &Linked,
+) -> Result<(Store<State>, Instance), Vec<LoadError>> {
+    let session = SessionFacts::of(&baton_mail::Origin::internal());
+    let call = Call::new(Arc::new(session), SessionNotes::default());
+    let mut state = State::new(Arc::clone(terms), None, call, Instant::now());
+    state.budget.ticks = INIT_CPU_MS;
+    let mut store = state.into_store(engine);
+    let made = linked.component.instantiate_async(&mut store).await;
+    let instance = made
+        .map_err(|error| vec![LoadError::init(settings, &classify(&error, store.data().memory.refused))])?;
+    for hook in &linked.hooks.in_use {
+        let checked = linked.exports.check(*hook, &mut store, &instance);
+        checked.map_err(|error| vec![LoadError::hook_mismatch(settings, *hook, describe(&error))])?;
+    }
+    Ok((store, instance))
+}
+
+/// Makes one instance and lets the plugin check its settings.
 async fn initialise(
     engine: &Engine,
     settings: &PluginSettings,
-    plugin: &Plugin,
-) -> Result<(), Vec<LoadError>> {
-    let failed = |failure: Failure| vec![LoadError::init(settings, &failure)];
-    let session = SessionFacts::of(&baton_mail::Origin::internal());
-    let call = Call::new(Arc::new(session), SessionNotes::default());
-    let mut state = State::new(Arc::clone(&plugin.terms), None, call, Instant::now());
-    state.budget.ticks = INIT_CPU_MS;
+    terms: &Arc<Terms>,
+    linked: &Linked,
+) -> Result<(Store<State>, Instance), Vec<LoadError>> {
     let _running = engine.ticker().enter();
-    let mut store = state.into_store(engine);
-    let work = async {
-        let instance = plugin.component.instantiate_async(&mut store).await.map_err(Trouble::Failed)?;
-        for hook in &plugin.hooks {
-            plugin
-                .exports
-                .check(*hook, &mut store, &instance)
-                .map_err(|error| Trouble::Mismatch(*hook, error))?;
-        }
-        init(plugin, &mut store, &instance).await.map_err(Trouble::Failed)
-    };
-    let problems = match tokio::time::timeout(INIT_WALL, work).await {
+    let (mut store, instance) = instantiate(engine, settings, terms, linked).await?;
+    let failed = |failure: Failure| Err(vec![LoadError::init(settings, &failure)]);
+    let problems = match tokio::time::timeout(INIT_WALL, init(&linked.exports, &mut store, &instance)).await {
         Ok(Ok(problems)) => problems,
-        Ok(Err(Trouble::Mismatch(hook, error))) => {
-            return Err(vec![LoadError::hook_mismatch(settings, hook, describe(&error))]);
-        }
-        Ok(Err(Trouble::Failed(error))) => return Err(failed(classify(&error, store.data().memory.refused))),
-        Err(_elapsed) => {
-            return Err(failed(Failure::new(FailureKind::WallTime, "it did not return in time")));
-        }
+        Ok(Err(error)) => return failed(classify(&error, store.data().memory.refused)),
+        Err(_elapsed) => return failed(Failure::new(FailureKind::WallTime, "it did not return in time")),
     };
     let shown = problems
         .iter()
         .take(PROBLEMS_MAX)
         .map(|problem| LoadError::config(settings, &problem.path, &problem.message));
-    if problems.is_empty() { Ok(()) } else { Err(shown.collect()) }
-}
-
-enum Trouble {
-    Mismatch(Hook, wasmtime::Error),
-    Failed(wasmtime::Error),
+    if problems.is_empty() { Ok((store, instance)) } else { Err(shown.collect()) }
 }
 
 async fn init(
-    plugin: &Plugin,
-    store: &mut wasmtime::Store<State>,
+    exports: &Exports,
+    store: &mut Store<State>,
     instance: &Instance,
 ) -> wasmtime::Result<Vec<lifecycle::Problem>> {
-    let Some(indices) = &plugin.exports.lifecycle else { return Ok(Vec::new()) };
+    let Some(indices) = &exports.lifecycle else { return Ok(Vec::new()) };
     let guest = indices.load(&mut *store, instance)?;
     Ok(guest.call_init(store).await?.err().unwrap_or_default())
 }

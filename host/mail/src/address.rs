@@ -255,7 +255,18 @@ mod tests {
 
     #[test]
     fn what_can_not_be_an_address_is_refused() {
-        for bad in ["user@us.", "user@us:2525", "@us", "user", "a\r\n@b", "\"a\"b@us", "a..b@us", "u@[300.1.1.1]", "a b@us", "u@-x"] {
+        for bad in [
+            "user@us.",
+            "user@us:2525",
+            "@us",
+            "user",
+            "a\r\n@b",
+            "\"a\"b@us",
+            "a..b@us",
+            "u@[300.1.1.1]",
+            "a b@us",
+            "u@-x",
+        ] {
             assert!(mailbox(bad).is_err(), "{bad}");
         }
         assert!(mailbox(&format!("{}@us.example", "x".repeat(65))).is_err());
@@ -266,7 +277,10 @@ mod tests {
     fn literals_are_domains() {
         let literal: Domain = "[IPv6:2001:DB8::1]".parse().unwrap();
         assert_eq!(literal.as_literal(), Some("2001:db8::1".parse().unwrap()));
-        assert_eq!(mailbox("user@[127.0.0.1]").unwrap().domain().as_literal(), Some("127.0.0.1".parse().unwrap()));
+        assert_eq!(
+            mailbox("user@[127.0.0.1]").unwrap().domain().as_literal(),
+            Some("127.0.0.1".parse().unwrap())
+        );
     }
 
     #[test]

@@ -93,7 +93,8 @@ impl Content {
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let end = start.saturating_add(len);
         let border = self.header.len();
-        let slice = |half: &Bytes, from: usize, to: usize| half.slice(from.min(half.len())..to.min(half.len()));
+        let slice =
+            |half: &Bytes, from: usize, to: usize| half.slice(from.min(half.len())..to.min(half.len()));
         let first = slice(&self.header, start, end);
         let second = slice(&self.rest, start.saturating_sub(border), end.saturating_sub(border));
         match (first.is_empty(), second.is_empty()) {

@@ -44,7 +44,13 @@ pub struct Envelope {
 
 impl Envelope {
     /// An envelope without recipients, as it stands after MAIL FROM.
-    pub fn new(id: MessageId, now: UnixMs, lifetime: Duration, sender: ReversePath, origin: Origin) -> Envelope {
+    pub fn new(
+        id: MessageId,
+        now: UnixMs,
+        lifetime: Duration,
+        sender: ReversePath,
+        origin: Origin,
+    ) -> Envelope {
         Envelope {
             id,
             received_at: now,

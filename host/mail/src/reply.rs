@@ -64,7 +64,11 @@ impl Reply {
     }
 
     /// A reply of several lines; each is made harmless, the whole is cut to [`REPLY_TEXT_OCTETS_MAX`].
-    pub fn from_lines<'a>(code: u16, enhanced: Option<EnhancedCode>, lines: impl IntoIterator<Item = &'a str>) -> Reply {
+    pub fn from_lines<'a>(
+        code: u16,
+        enhanced: Option<EnhancedCode>,
+        lines: impl IntoIterator<Item = &'a str>,
+    ) -> Reply {
         let mut text = String::new();
         for line in lines {
             if text.len() >= REPLY_TEXT_OCTETS_MAX {

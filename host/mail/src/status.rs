@@ -76,7 +76,14 @@ impl Status {
         let class = (reply.code() / 100) as u8;
         let enhanced = reply.enhanced().filter(|code| code.0 == class).unwrap_or(EnhancedCode(class, 0, 0));
         let text = sanitize(&reply.text().replace('\n', " "), STATUS_TEXT_OCTETS_MAX);
-        Status { phase, class: FailureClass::Unknown, enhanced, code: Some(reply.code()), remote: Some(remote), text }
+        Status {
+            phase,
+            class: FailureClass::Unknown,
+            enhanced,
+            code: Some(reply.code()),
+            remote: Some(remote),
+            text,
+        }
     }
 
     /// Names the host that was tried.

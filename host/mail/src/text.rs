@@ -23,7 +23,8 @@ pub fn sanitize_octets(octets: &[u8], octets_max: usize) -> String {
 
 /// True for characters that may not stand in a reply, a log line, an address or a header value.
 pub fn is_unsafe(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    character.is_control()
+        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::commit::{AcceptOp, ChunkOp, Message, MessageJob, Op};
 use crate::core::Core;
 use crate::error::AcceptError;
-use crate::format::{EnvelopeRecordRef, FORMAT, JobRecord, JobSeed, NEVER, encode};
+use crate::format::{EnvelopeRecordRef, FORMAT, JobRecord, JobSeed, encode, held_until, is_held, not_held};
 
 /// A message to be taken into the queue.
 #[derive(Clone, Debug)]
@@ -124,7 +124,7 @@ pub(crate) fn encode_message(core: &Core, message: NewMessage, ahead: u32) -> Re
     }
     let count = ahead + u32::try_from(pieces.len()).map_err(|_| AcceptError::Unschedulable("too large"))?;
     let record = encode(&EnvelopeRecordRef { chunks: count, jobs: &seeds, envelope: &envelope });
-    let is_due = seeds.iter().any(|seed| seed.due != NEVER);
+    let is_due = seeds.iter().any(|seed| !is_held(seed.due));
     let shared = seeds.len() > 1;
     let hold = envelope.hold.clone();
     let job = |seed: JobSeed| {
@@ -136,7 +136,7 @@ pub(crate) fn encode_message(core: &Core, message: NewMessage, ahead: u32) -> Re
                 recipients: seed.recipients.clone(),
                 queue: seed.queue.clone(),
                 last: None,
-                hold: hold.clone().filter(|_| seed.due == NEVER),
+                hold: hold.clone().filter(|_| is_held(seed.due)),
             })
         });
         MessageJob { seed, record, reserved: false }
@@ -157,7 +157,7 @@ pub(crate) fn encode_message(core: &Core, message: NewMessage, ahead: u32) -> Re
 /// Names the jobs by their least recipient, and checks that no recipient is in two.
 fn seeds(envelope: &Envelope, jobs: Vec<NewJob>) -> Result<Vec<JobSeed>, AcceptError> {
     let mut seen = vec![false; envelope.recipients.len()];
-    let is_held = envelope.hold.is_some();
+    let waits = envelope.hold.is_some();
     let seed = |job: NewJob| {
         for recipient in &job.recipients {
             match seen.get_mut(usize::from(*recipient)) {
@@ -167,7 +167,7 @@ fn seeds(envelope: &Envelope, jobs: Vec<NewJob>) -> Result<Vec<JobSeed>, AcceptE
         }
         let least =
             job.recipients.iter().min().ok_or(AcceptError::Unschedulable("a job has no recipient"))?;
-        let due = if is_held { NEVER } else { job.due };
+        let due = if waits { held_until(envelope.expires_at) } else { not_held(job.due) };
         Ok(JobSeed { job: *least, due, recipients: job.recipients, queue: job.queue })
     };
     let seeds = jobs.into_iter().map(seed).collect::<Result<Vec<_>, _>>()?;

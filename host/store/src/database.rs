@@ -370,9 +370,11 @@ fn database_options(buffer_octets: usize) -> Options {
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
     options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Warn, |level, text| match level {
-        // The list of all options comes as `Header`, whatever the level that was asked for.
-        LogLevel::Header => tracing::trace!(target: "store", "rocksdb: {}", text.trim_end()),
-        _ => tracing::warn!(target: "store", "rocksdb: {}", text.trim_end()),
+        LogLevel::Warn | LogLevel::Error | LogLevel::Fatal => {
+            tracing::warn!(target: "store", "rocksdb: {}", text.trim_end());
+        }
+        // The list of all options comes at a lower level than the one that was asked for.
+        _ => tracing::trace!(target: "store", "rocksdb: {}", text.trim_end()),
     }));
     options
 }

@@ -9,8 +9,31 @@ use serde::{Deserialize, Serialize};
 pub(crate) const FORMAT: u8 = 1;
 /// The format of the whole database, in the `meta` family.
 pub(crate) const DATABASE_FORMAT: u32 = 1;
-/// The due time of a job that waits for an operator: it never comes.
+/// Later than every moment.
 pub(crate) const NEVER: UnixMs = UnixMs(u64::MAX);
+/// Due times from here on belong to jobs that wait for an operator; the bits below tell when they expire.
+const HELD_FROM: u64 = 1 << 63;
+
+/// The due time of a job that waits for an operator, at most until `expires_at`: it sorts behind all others.
+pub(crate) fn held_until(expires_at: UnixMs) -> UnixMs {
+    UnixMs(HELD_FROM | expires_at.0)
+}
+
+/// True for the due time of a job that waits for an operator.
+pub(crate) fn is_held(due: UnixMs) -> bool {
+    due.0 >= HELD_FROM
+}
+
+/// A due time that no held job has.
+pub(crate) fn not_held(due: UnixMs) -> UnixMs {
+    UnixMs(due.0.min(HELD_FROM - 1))
+}
+
+/// Where the held jobs begin that expired before `now`, and where they end.
+pub(crate) fn expired_held_range(now: UnixMs) -> (DueKey, DueKey) {
+    let first = JobKey { message: MessageId::from_octets([0; 16]), job: 0 };
+    (due_key(UnixMs(HELD_FROM), first), due_key(held_until(now), first))
+}
 
 /// Names one job of one message: its recipients go out together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -233,7 +256,7 @@ mod tests {
         assert!(
             key(1, 9) < key(2, 0)
                 && key(2, 0) < key(2, 1)
-                && key(2, 1) < due_key(NEVER, JobKey { message, job: 0 })
+                && key(2, 1) < due_key(held_until(UnixMs(0)), JobKey { message, job: 0 })
         );
         assert_eq!(decode_due_key(&key(7, 3)), Some((UnixMs(7), JobKey { message, job: 3 })));
         assert_eq!(decode_due_key(b"short"), None);

@@ -11,8 +11,8 @@ use crate::core::Core;
 use crate::database::Family;
 use crate::error::StoreError;
 use crate::format::{
-    DueKey, DueRecord, FORMAT, JobKey, NEVER, after_prefix, decode, decode_due_key, decode_owned,
-    envelope_key, message_of,
+    DueKey, DueRecord, FORMAT, JobKey, after_prefix, decode, decode_due_key, decode_owned, envelope_key,
+    is_held, message_of,
 };
 use crate::records::{ReadError, decode_envelope, live_jobs};
 use crate::schedule::Job;
@@ -210,7 +210,7 @@ fn view(core: &Core, job: &Job, now: UnixMs) -> JobView {
         |index: &u16| envelope.recipients.get(usize::from(*index)).map(|known| known.address.clone());
     let state = match job.due {
         _ if core.schedule.lock().is_claimed(job.key) => JobState::Claimed,
-        NEVER => JobState::Held,
+        due if is_held(due) => JobState::Held,
         due if due <= now => JobState::Ready,
         _ => JobState::Waiting,
     };
@@ -218,7 +218,7 @@ fn view(core: &Core, job: &Job, now: UnixMs) -> JobView {
         key: job.key,
         queue: job.queue.clone(),
         state,
-        due: Some(job.due).filter(|due| *due != NEVER),
+        due: Some(job.due).filter(|due| !is_held(*due)),
         attempt: job.attempt,
         recipients: job.recipients.iter().filter_map(mailbox).collect(),
         sender: envelope.sender.clone(),
@@ -273,7 +273,7 @@ impl Count {
 
     fn add(&mut self, due: UnixMs, now: UnixMs, record: &DueRecord<'_>) {
         match due {
-            NEVER => self.summary.held += 1,
+            due if is_held(due) => self.summary.held += 1,
             due if due <= now => self.summary.ready += 1,
             _ => self.summary.waiting += 1,
         }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::database::{Database, Family};
 use crate::format::{
-    EnvelopeRecord, JobKey, JobRecord, JobSeed, NEVER, after_prefix, body_key, decode_chunks, decode_job_key,
-    decode_owned, envelope_key, job_key,
+    EnvelopeRecord, JobKey, JobRecord, JobSeed, after_prefix, body_key, decode_chunks, decode_job_key,
+    decode_owned, envelope_key, is_held, job_key,
 };
 use crate::schedule::Job;
 
@@ -148,7 +148,7 @@ fn first_job(seed: &JobSeed, loaded: &Loaded) -> Job {
         queue: seed.queue.clone(),
         attempt: 0,
         last: None,
-        hold: loaded.envelope.hold.clone().filter(|_| seed.due == NEVER),
+        hold: loaded.envelope.hold.clone().filter(|_| is_held(seed.due)),
         shared: false,
         stored: false,
         body: None,

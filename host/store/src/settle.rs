@@ -9,7 +9,7 @@ use crate::claim::Claim;
 use crate::commit::{Op, SettleOp, SplitOp};
 use crate::core::Core;
 use crate::error::{AcceptError, StoreError};
-use crate::format::{JobKey, JobRecord, NEVER};
+use crate::format::{JobKey, JobRecord, held_until, not_held};
 use crate::schedule::Stage;
 
 /// The end of an attempt.
@@ -69,8 +69,8 @@ fn next_state(claim: &Claim, settlement: &Settlement) -> Result<Option<JobRecord
         return Ok(None);
     }
     let due = match (&settlement.hold, settlement.next_due) {
-        (Some(_), _) => NEVER,
-        (None, Some(due)) => UnixMs(due.0.min(NEVER.0 - 1)),
+        (Some(_), _) => held_until(claim.envelope.expires_at),
+        (None, Some(due)) => not_held(due),
         (None, None) => return Err(StoreError::Misuse("recipients stay and there is no next attempt")),
     };
     let last = settlement.outcomes.iter().rev().find_map(|(_, outcome)| match outcome {

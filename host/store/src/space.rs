@@ -12,7 +12,7 @@ use crate::error::Refusal;
 const LOOK_MS: u64 = 1_000;
 
 /// What is known of the disk's free space.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Space {
     /// When it was looked at; 0 is never.
     looked_at: AtomicU64,
@@ -20,6 +20,18 @@ pub(crate) struct Space {
     free_inodes: AtomicU64,
     /// Octets that were written since, and those that the database will need for what it has.
     owed_octets: AtomicU64,
+}
+
+impl Default for Space {
+    /// Taken for roomy until the first look is over: whoever asks beside that look must not be turned away.
+    fn default() -> Space {
+        Space {
+            looked_at: AtomicU64::new(0),
+            free_octets: AtomicU64::new(u64::MAX),
+            free_inodes: AtomicU64::new(u64::MAX),
+            owed_octets: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Space {

@@ -6,16 +6,22 @@ use baton_mail::{MessageId, UnixMs};
 use parking_lot::{Condvar, Mutex};
 use rocksdb::Snapshot;
 
-use crate::commit::Op;
+use tokio::sync::oneshot;
+
+use crate::commit::{Action, Op, OperateOp};
 use crate::core::Core;
 use crate::database::Family;
 use crate::error::Refusal;
-use crate::format::{FORMAT, NEVER, PARTIAL_PREFIX, after_prefix, decode_due_key, message_of};
+use crate::format::{
+    FORMAT, PARTIAL_PREFIX, after_prefix, decode_due_key, expired_held_range, is_held, message_of,
+};
 
 /// How often it looks whether the disk is short of space that dead bodies hold.
 const SHORT_ROUND: Duration = Duration::from_secs(5);
 /// So many short rounds make an hour; then comes what is seldom needed.
 const ROUNDS: u32 = 720;
+/// Held jobs whose time is over that one round lets go.
+const EXPIRED_JOBS_MAX: usize = 1_000;
 /// Dead bodies worth the merging of their tables.
 const DEAD_OCTETS_MIN: u64 = 64 << 20;
 
@@ -67,6 +73,7 @@ pub(crate) fn run(core: &Core, stop: &Stop, ready: impl FnOnce()) {
             if stop.sleep(SHORT_ROUND) {
                 return;
             }
+            release_expired(core);
             // Only what left the queue since the last time can have made space.
             let finished_now = core.metrics.finished.get();
             if finished_now != finished && core.check_space() == Err(Refusal::DiskFull) {
@@ -84,7 +91,7 @@ fn count_queue(core: &Core, stop: &Stop, snapshot: &Snapshot<'_>) {
     let (mut jobs, mut held) = (0, 0);
     while let Some(key) = entries.key() {
         jobs += 1;
-        held += i64::from(decode_due_key(key).is_some_and(|(due, _)| due == NEVER));
+        held += i64::from(decode_due_key(key).is_some_and(|(due, _)| is_held(due)));
         if jobs % 1_000 == 0 && stop.is_stopped() {
             return;
         }
@@ -119,6 +126,32 @@ fn forget_history(core: &Core) {
     if records.key().and_then(message_of).is_some_and(|first| first < oldest) {
         // Refused only when the store is closed; the next start asks again.
         let _ = core.commit.push(Op::Forget(oldest));
+    }
+}
+
+/// Lets held mail go whose time is over: expiry holds in every state of the queue, and delivery then reports it.
+fn release_expired(core: &Core) {
+    let (from, to) = expired_held_range(core.clock.now());
+    let mut entries = core.db.iterate(Family::Due, &from, Some(&to));
+    entries.seek_to_first();
+    let mut keys = Vec::new();
+    while let Some((_, job)) = entries.key().and_then(decode_due_key) {
+        keys.push(job);
+        if keys.len() >= EXPIRED_JOBS_MAX {
+            break;
+        }
+        entries.next();
+    }
+    drop(entries);
+    if keys.is_empty() {
+        return;
+    }
+    let (answer, answered) = oneshot::channel();
+    let by = "the end of its lifetime".to_owned();
+    let op = OperateOp { action: Action::Release, by, keys, jobs: Vec::new(), reached: 0, answer };
+    // Refused or failed: the next round finds them again.
+    if core.commit.push(Op::Operate(op)).is_ok() {
+        let _ = answered.blocking_recv();
     }
 }
 

@@ -23,10 +23,11 @@ pub(crate) async fn run(options: CheckOptions) -> anyhow::Result<()> {
     let checked = match settings::load(options.file.settings.as_deref()) {
         Ok(checked) => checked,
         Err(problems) if options.json => return fail_as_json(&problems),
-        Err(problems) => return Err(anyhow!("{} problems:\n{problems}", problems.len())),
+        Err(problems) => return Err(anyhow!("{}:\n{problems}", problems.count())),
     };
     let generation = load(&checked).await?;
-    let plugins: Vec<_> = generation.plugins().iter().map(|plugin| format!("{}@{}", plugin.name, plugin.digest)).collect();
+    let plugins: Vec<_> =
+        generation.plugins().iter().map(|plugin| format!("{}@{}", plugin.name, plugin.digest)).collect();
     if options.json {
         return write_out(&(json!({"problems": [], "plugins": plugins}).to_string() + "\n"));
     }
@@ -46,7 +47,7 @@ fn fail_as_json(problems: &Problems) -> anyhow::Result<()> {
     };
     let all: Vec<_> = problems.iter().map(problem).collect();
     write_out(&(json!({"problems": all}).to_string() + "\n"))?;
-    Err(anyhow!("{} problems", problems.len()))
+    Err(anyhow!("{}", problems.count()))
 }
 
 /// Loads the plugins as `serve` does, but for the store, which a running relay may hold.

@@ -11,7 +11,11 @@ use std::io::Write;
 use serde::Serialize;
 
 /// Prints an answer: as JSON when that was asked for, else as `show` says it.
-pub(crate) fn print<T: Serialize>(answer: &T, json: bool, show: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+pub(crate) fn print<T: Serialize>(
+    answer: &T,
+    json: bool,
+    show: impl FnOnce(&T) -> String,
+) -> anyhow::Result<()> {
     let text = if json { serde_json::to_string_pretty(answer)? + "\n" } else { show(answer) };
     write_out(&text)
 }

@@ -44,7 +44,8 @@ async fn operate(operation: &str, options: OperateOptions) -> anyhow::Result<()>
         body.insert("all".to_owned(), true.into());
     }
     body.insert("by".to_owned(), user().into());
-    let changed: Changed = Admin::of(&options.target)?.post(&format!("/v1/queue/{operation}"), &body.into()).await?;
+    let changed: Changed =
+        Admin::of(&options.target)?.post(&format!("/v1/queue/{operation}"), &body.into()).await?;
     print(&changed, options.target.json, |changed| show_changed(operation, changed.changed))
 }
 
@@ -74,7 +75,9 @@ fn conditions(filter: &FilterOptions) -> [(&'static str, Option<&str>); 5] {
 
 /// Who operates, for the history.
 fn user() -> String {
-    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).map_or_else(|_| "operator".to_owned(), |user| format!("operator {user}"))
+    std::env::var("SUDO_USER")
+        .or_else(|_| std::env::var("USER"))
+        .map_or_else(|_| "operator".to_owned(), |user| format!("operator {user}"))
 }
 
 #[cfg(test)]

@@ -14,7 +14,10 @@ pub(crate) async fn run(target: Target) -> anyhow::Result<()> {
 fn show(report: &ReloadReport) -> String {
     let plugins = if report.plugins.is_empty() { "none".to_owned() } else { report.plugins.join(", ") };
     let changed = if report.applied.is_empty() { "nothing".to_owned() } else { report.applied.join(", ") };
-    let mut text = format!("reloaded: generation {} serves; changed: {changed}; plugins: {plugins}\n", report.generation);
+    let mut text = format!(
+        "reloaded: generation {} serves; changed: {changed}; plugins: {plugins}\n",
+        report.generation
+    );
     if !report.restart_needed.is_empty() {
         text.push_str(&format!("these wait for a restart: {}\n", report.restart_needed.join(", ")));
     }
@@ -34,6 +37,9 @@ mod tests {
             restart_needed: vec!["listeners.smtp".to_owned()],
         };
         let text = show(&report);
-        assert!(text.contains("generation 2") && text.contains("wait for a restart: listeners.smtp"), "{text}");
+        assert!(
+            text.contains("generation 2") && text.contains("wait for a restart: listeners.smtp"),
+            "{text}"
+        );
     }
 }

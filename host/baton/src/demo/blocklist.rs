@@ -17,7 +17,8 @@ const TYPE_A: u16 = 1;
 
 /// Starts it on a port of the system's choice.
 pub(super) async fn start() -> anyhow::Result<(SocketAddr, JoinHandle<()>)> {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.context("a DNS server for the demo can not be started")?;
+    let socket =
+        UdpSocket::bind("127.0.0.1:0").await.context("a DNS server for the demo can not be started")?;
     let address = socket.local_addr()?;
     Ok((address, tokio::spawn(serve(socket))))
 }

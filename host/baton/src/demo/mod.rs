@@ -58,10 +58,12 @@ async fn perform_all(options: &DemoOptions, folder: &std::path::Path) -> anyhow:
         let block = account.tell(number + 1, act, content, said, &stage).await?;
         write_out(&block)?;
     }
-    write_out(&account.hooks())?;
+    let metrics = stage.admin().text("/metrics").await?;
+    write_out(&account.hooks(&metrics))?;
     stage.stop().await?;
     match account.differences() {
         0 => write_out(&format!("All {} messages came to the end that they should.\n", ACTS.len())),
+        1 => bail!("1 thing differs from what should be"),
         count => bail!("{count} things differ from what should be"),
     }
 }

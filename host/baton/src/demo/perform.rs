@@ -32,8 +32,10 @@ impl Said {
 
     /// The message ids that the relay named.
     pub(super) fn ids(&self) -> Vec<MessageId> {
-        let words = self.lines().into_iter().flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric()));
-        let mut ids: Vec<MessageId> = words.filter(|word| word.len() == ID_LETTERS).filter_map(|word| word.parse().ok()).collect();
+        let words =
+            self.lines().into_iter().flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric()));
+        let mut ids: Vec<MessageId> =
+            words.filter(|word| word.len() == ID_LETTERS).filter_map(|word| word.parse().ok()).collect();
         ids.dedup();
         ids
     }
@@ -102,7 +104,8 @@ fn transaction(act: &Act, content: &Bytes) -> anyhow::Result<Transaction> {
         "" => ReversePath::Null,
         text => ReversePath::Mailbox(text.parse()?),
     };
-    let recipients = act.recipients.iter().map(|text| Ok(text.parse()?)).collect::<anyhow::Result<Vec<_>>>()?;
+    let recipients =
+        act.recipients.iter().map(|text| Ok(text.parse()?)).collect::<anyhow::Result<Vec<_>>>()?;
     let smtputf8 = !act.sender.is_ascii() || act.recipients.iter().any(|recipient| !recipient.is_ascii());
     Ok(Transaction {
         sender,
@@ -121,7 +124,8 @@ mod tests {
     #[test]
     fn ids_are_found_in_replies() {
         let id = MessageId::from_octets([1; 16]);
-        let said = Said::Replies(vec![format!("250 2.0.0 queued as {id}"), format!("550 5.1.6 moved ({id})")]);
+        let said =
+            Said::Replies(vec![format!("250 2.0.0 queued as {id}"), format!("550 5.1.6 moved ({id})")]);
         assert_eq!(said.ids(), [id]);
         assert!(Said::TurnedAway("535 5.7.8 no".to_owned()).ids().is_empty());
     }

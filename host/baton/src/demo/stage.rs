@@ -57,8 +57,9 @@ pub(super) struct Stage {
 impl Stage {
     /// Starts everything in `folder`.
     pub(super) async fn start(folder: &Path, plugins: &Path) -> anyhow::Result<Stage> {
-        let plugins = std::fs::canonicalize(plugins)
-            .with_context(|| format!("--plugins: there is no folder {}; build the plugins first", plugins.display()))?;
+        let plugins = std::fs::canonicalize(plugins).with_context(|| {
+            format!("--plugins: there is no folder {}; build the plugins first", plugins.display())
+        })?;
         std::fs::write(folder.join("users.toml"), USERS)?;
         std::fs::write(folder.join("replies.toml"), REPLIES)?;
         let (dns, blocklist) = blocklist::start().await?;
@@ -66,7 +67,8 @@ impl Stage {
         let (mailstore, mailstore_address) = start_sink(folder, "mailstore", &["--lmtp"]).await?;
         let settings = settings(&plugins, dns, sink_address, mailstore_address);
         std::fs::write(folder.join("baton.toml"), settings)?;
-        let mut relay = spawn(folder, "relay", &["serve", "--settings", "baton.toml", "--ports-file", "relay.ports"])?;
+        let mut relay =
+            spawn(folder, "relay", &["serve", "--settings", "baton.toml", "--ports-file", "relay.ports"])?;
         let ports = wait_for_ports(folder, "relay", &mut relay).await?;
         let find = |name: &str| {
             let port = ports.iter().find(|(found, _)| found == name);
@@ -163,17 +165,34 @@ fn spawn(folder: &Path, name: &str, words: &[&str]) -> anyhow::Result<Child> {
     let log = File::create(folder.join(format!("{name}.log")))?;
     let program = std::env::current_exe()?;
     let mut command = Command::new(program);
-    command.args(words).current_dir(folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
+    command
+        .args(words)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .kill_on_drop(true);
     command.spawn().with_context(|| format!("can not start {name}"))
 }
 
-async fn wait_for_ports(folder: &Path, name: &str, child: &mut Child) -> anyhow::Result<Vec<(String, SocketAddr)>> {
+async fn wait_for_ports(
+    folder: &Path,
+    name: &str,
+    child: &mut Child,
+) -> anyhow::Result<Vec<(String, SocketAddr)>> {
     let began = Instant::now();
     let path = folder.join(format!("{name}.ports"));
     loop {
         if let Ok(text) = std::fs::read_to_string(&path) {
-            let read = |line: &str| line.split_once(' ').and_then(|(name, address)| Some((name.to_owned(), address.parse().ok()?)));
-            return text.lines().map(read).collect::<Option<_>>().context("the file of addresses is not understood");
+            let read = |line: &str| {
+                line.split_once(' ')
+                    .and_then(|(name, address)| Some((name.to_owned(), address.parse().ok()?)))
+            };
+            return text
+                .lines()
+                .map(read)
+                .collect::<Option<_>>()
+                .context("the file of addresses is not understood");
         }
         if let Some(status) = child.try_wait()? {
             bail!("the {name} ended with {status}:\n{}", log_of(folder, name));
@@ -192,7 +211,8 @@ async fn stop(name: &str, child: &mut Child) -> anyhow::Result<()> {
     let pid = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
     let pid = pid.with_context(|| format!("the {name} ended before it was asked to"))?;
     kill_process(pid, Signal::TERM)?;
-    let status = timeout(STOP_MAX, child.wait()).await.with_context(|| format!("the {name} does not stop"))??;
+    let status =
+        timeout(STOP_MAX, child.wait()).await.with_context(|| format!("the {name} does not stop"))??;
     ensure!(status.success(), "the {name} ended with {status}");
     Ok(())
 }
@@ -207,7 +227,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("users.toml"), USERS).unwrap();
         let text = settings(Path::new("/plugins"), address, address, address);
-        let checked = crate::settings::load_text(&text, folder.path()).unwrap_or_else(|problems| panic!("{problems}"));
+        let checked =
+            crate::settings::load_text(&text, folder.path()).unwrap_or_else(|problems| panic!("{problems}"));
         assert_eq!((checked.plugins.len(), checked.inbound.listeners.len()), (7, 2));
     }
 }

@@ -18,7 +18,17 @@ pub(crate) fn page(page: &QueuePage) -> String {
     if page.jobs.is_empty() {
         return "Nothing in the queue matches.\n".to_owned();
     }
-    let mut rows = table(&["message", "state", "due", "attempts", "queue", "size", "sender", "recipients", "last reply"]);
+    let mut rows = table(&[
+        "message",
+        "state",
+        "due",
+        "attempts",
+        "queue",
+        "size",
+        "sender",
+        "recipients",
+        "last reply",
+    ]);
     for job in &page.jobs {
         rows.add_row(vec![
             job.message.to_string(),
@@ -56,7 +66,10 @@ pub(crate) fn details(page: &QueuePage) -> String {
 }
 
 fn detail(job: &JobRow, page: &QueuePage) -> String {
-    let last = job.last.as_ref().map_or_else(|| "none".to_owned(), |status| format!("{} in phase {}", status, status.phase));
+    let last = job
+        .last
+        .as_ref()
+        .map_or_else(|| "none".to_owned(), |status| format!("{} in phase {}", status, status.phase));
     let hold = job.hold.as_deref().map(|reason| format!("  held: {reason}\n")).unwrap_or_default();
     format!(
         "{}.{}  {}, queue {}\n  from <{}>, {}, accepted {}, given up {}\n  to {}\n  due {}\n  {} attempts, last: {last}\n{hold}",
@@ -146,7 +159,10 @@ mod tests {
         };
         let view = QueuePage { now: UnixMs(2_000), jobs: vec![job], next: Some("X.2".to_owned()) };
         let text = page(&view);
-        assert!(text.contains("held") && text.contains("when released") && text.contains("looks odd"), "{text}");
+        assert!(
+            text.contains("held") && text.contains("when released") && text.contains("looks odd"),
+            "{text}"
+        );
         assert!(text.contains("--after X.2"));
         assert!(details(&view).contains("accepted 1.0 s ago, given up in 1 min 28 s"), "{}", details(&view));
     }
@@ -155,6 +171,9 @@ mod tests {
     fn empty_views_say_so() {
         let empty = QueuePage { now: UnixMs(0), jobs: Vec::new(), next: None };
         assert_eq!(page(&empty), "Nothing in the queue matches.\n");
-        assert_eq!(plugins(&PluginsView { generation: 1, plugins: Vec::new(), order: Vec::new() }), "No plugin is loaded.\n");
+        assert_eq!(
+            plugins(&PluginsView { generation: 1, plugins: Vec::new(), order: Vec::new() }),
+            "No plugin is loaded.\n"
+        );
     }
 }

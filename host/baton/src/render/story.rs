@@ -29,11 +29,18 @@ fn job_line(job: &JobRow, now: UnixMs) -> String {
     let to = mailboxes(&job.recipients);
     let expiry = format!("given up {}", relative(job.expires_at, now));
     match job.state.as_str() {
-        "held" => format!("In the queue, held for {to}: {}; {expiry}.\n", job.hold.as_deref().unwrap_or("no reason given")),
-        "claimed" => format!("In the queue, being delivered to {to} now (attempt {}); {expiry}.\n", job.attempt + 1),
+        "held" => format!(
+            "In the queue, held for {to}: {}; {expiry}.\n",
+            job.hold.as_deref().unwrap_or("no reason given")
+        ),
+        "claimed" => {
+            format!("In the queue, being delivered to {to} now (attempt {}); {expiry}.\n", job.attempt + 1)
+        }
         "ready" => format!("In the queue for {to}, next attempt at once; {expiry}.\n"),
         _ => {
-            let next = job.due.map_or_else(String::new, |due| format!(" at {} ({})", moment(due), relative(due, now)));
+            let next = job
+                .due
+                .map_or_else(String::new, |due| format!(" at {} ({})", moment(due), relative(due, now)));
             format!("In the queue for {to}, next attempt{next}; {expiry}.\n")
         }
     }
@@ -41,7 +48,8 @@ fn job_line(job: &JobRow, now: UnixMs) -> String {
 
 /// One event: when, what, and the decisions behind it.
 fn entry(event: &Event, begin: UnixMs) -> String {
-    let offset = if event.at == begin { String::new() } else { format!(" (+{})", span(event.at.since(begin))) };
+    let offset =
+        if event.at == begin { String::new() } else { format!(" (+{})", span(event.at.since(begin))) };
     let mut text = format!("  {}{offset}  {}\n", moment(event.at), sentence(&event.what));
     for decision in decisions(&event.what) {
         text.push_str(&decision_line(decision));
@@ -54,11 +62,14 @@ fn decision_line(decision: &Decision) -> String {
         [] => String::new(),
         edits => format!(", changed {}", edits.join(", ")),
     };
-    format!("      {} asked {}: {}{edits} ({} µs)\n", decision.hook, decision.plugin, decision.answer, decision.micros)
+    format!(
+        "      {} asked {}: {}{edits} ({} µs)\n",
+        decision.hook, decision.plugin, decision.answer, decision.micros
+    )
 }
 
 /// What plugins decided behind an event.
-pub(crate) fn decisions(what: &What) -> &[Decision] {
+fn decisions(what: &What) -> &[Decision] {
     match what {
         What::Accepted { decisions, .. }
         | What::Rejected { decisions, .. }
@@ -80,7 +91,9 @@ pub(crate) fn sentence(what: &What) -> String {
             let to = recipient.as_ref().map(|recipient| format!(" for {recipient}")).unwrap_or_default();
             format!("rejected from <{sender}>{to}, {}: {reply}", way_in(origin))
         }
-        What::Discarded { by, reason, recipients } => format!("discarded{} by {by}: {reason}", for_whom(recipients)),
+        What::Discarded { by, reason, recipients } => {
+            format!("discarded{} by {by}: {reason}", for_whom(recipients))
+        }
         What::Routed { recipients, next_hop, .. } => format!("routed{} to {next_hop}", for_whom(recipients)),
         What::Delivered { recipients, status, attempt, took_ms } => {
             format!("delivered to {}: {status} (attempt {attempt}, {took_ms} ms)", mailboxes(recipients))
@@ -93,9 +106,13 @@ pub(crate) fn sentence(what: &What) -> String {
         ),
         What::Failed { recipients, status, attempt, .. } => {
             let class = status.class;
-            format!("failed{} in phase {}: {status} (attempt {attempt}, {class})", for_whom(recipients), status.phase)
+            format!(
+                "failed{} in phase {}: {status} (attempt {attempt}, {class})",
+                for_whom(recipients),
+                status.phase
+            )
         }
-        What::Bounced { report: Some(report), detail } => format!("bounced: report {report} to {detail}"),
+        What::Bounced { report: Some(report), detail } => format!("bounced: {detail}, as message {report}"),
         What::Bounced { report: None, detail } => format!("not bounced: {detail}"),
         What::Held { reason, by } => format!("held by {by}: {reason}"),
         What::Released { by } => format!("released by {by}"),
@@ -154,8 +171,14 @@ mod tests {
 
     fn sample(whats: Vec<What>, jobs: Vec<JobRow>) -> Story {
         let message = MessageId::first_at(UnixMs(1_700_000_000_000));
-        let event = |(index, what)| Event { message, at: UnixMs(1_700_000_000_000 + 1_500 * index as u64), what };
-        Story { message, now: UnixMs(1_700_000_010_000), events: whats.into_iter().enumerate().map(event).collect(), jobs }
+        let event =
+            |(index, what)| Event { message, at: UnixMs(1_700_000_000_000 + 1_500 * index as u64), what };
+        Story {
+            message,
+            now: UnixMs(1_700_000_010_000),
+            events: whats.into_iter().enumerate().map(event).collect(),
+            jobs,
+        }
     }
 
     #[test]
@@ -163,7 +186,13 @@ mod tests {
         let reply = Reply::new(451, EnhancedCode(4, 7, 1), "come back later");
         let status = Status::from_reply(Phase::Rcpt, &reply, remote());
         let next = UnixMs(1_700_000_310_000);
-        let what = What::Deferred { recipients: to(), status: status.clone(), attempt: 1, next_attempt: next, decisions: vec![decision("next")] };
+        let what = What::Deferred {
+            recipients: to(),
+            status: status.clone(),
+            attempt: 1,
+            next_attempt: next,
+            decisions: vec![decision("next")],
+        };
         let job = JobRow {
             message: MessageId::first_at(UnixMs(1_700_000_000_000)),
             job: 0,
@@ -191,7 +220,8 @@ mod tests {
 
     #[test]
     fn a_finished_message_says_so() {
-        let status = Status::from_reply(Phase::Data, &Reply::new(250, EnhancedCode(2, 0, 0), "taken"), remote());
+        let status =
+            Status::from_reply(Phase::Data, &Reply::new(250, EnhancedCode(2, 0, 0), "taken"), remote());
         let accepted = What::Accepted {
             origin: Origin::internal(),
             sender: "a@example.com".parse().map(baton_mail::ReversePath::Mailbox).unwrap(),
@@ -207,7 +237,8 @@ mod tests {
 
     #[test]
     fn failures_name_their_class_and_reports_their_message() {
-        let status = Status::ours(Phase::Policy, FailureClass::BadMailbox, EnhancedCode(5, 1, 1), "no such user");
+        let status =
+            Status::ours(Phase::Policy, FailureClass::BadMailbox, EnhancedCode(5, 1, 1), "no such user");
         let failed = What::Failed { recipients: to(), status, attempt: 3, decisions: Vec::new() };
         assert!(sentence(&failed).contains("(attempt 3, bad-mailbox)"));
         let none = What::Bounced { report: None, detail: "the sender is null".to_owned() };

@@ -80,7 +80,13 @@ mod tests {
 
     #[test]
     fn spans_have_at_most_two_units() {
-        for (seconds, expected) in [(0.25, "250 ms"), (2.5, "2.5 s"), (300.0, "5 min"), (3_700.0, "1 h 1 min"), (90_000.0, "1 d 1 h")] {
+        for (seconds, expected) in [
+            (0.25, "250 ms"),
+            (2.5, "2.5 s"),
+            (300.0, "5 min"),
+            (3_700.0, "1 h 1 min"),
+            (90_000.0, "1 d 1 h"),
+        ] {
             assert_eq!(span(Duration::from_secs_f64(seconds)), expected);
         }
         assert_eq!(relative(UnixMs(300_000), UnixMs(0)), "in 5 min");
@@ -89,7 +95,8 @@ mod tests {
 
     #[test]
     fn long_lists_are_counted() {
-        let all: Vec<Mailbox> = (0..7).map(|index| format!("u{index}@example.org").parse().unwrap()).collect();
+        let all: Vec<Mailbox> =
+            (0..7).map(|index| format!("u{index}@example.org").parse().unwrap()).collect();
         assert!(mailboxes(&all).ends_with("u4@example.org and 2 more"));
         assert_eq!(octets(4_096), "4.0 KiB");
     }

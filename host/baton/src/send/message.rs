@@ -96,7 +96,9 @@ impl File {
 
 impl From<Bytes> for File {
     fn from(content: Bytes) -> File {
-        let header = memchr::memmem::find(&content, b"\r\n\r\n").and_then(|end| content.get(..end)).unwrap_or(&content);
+        let header = memchr::memmem::find(&content, b"\r\n\r\n")
+            .and_then(|end| content.get(..end))
+            .unwrap_or(&content);
         File { eight_bit: !content.is_ascii(), utf8_header: !header.is_ascii(), content }
     }
 }
@@ -131,7 +133,8 @@ impl MadeUp {
             }
         };
         let made_up = MadeUp { rest: Bytes::new(), first_id: options.first_id, classes, order };
-        let header = made_up.header(u64::MAX / 2, "all", "sender@example.org", "recipient@example.net", u64::MAX / 2);
+        let header =
+            made_up.header(u64::MAX / 2, "all", "sender@example.org", "recipient@example.net", u64::MAX / 2);
         Ok(MadeUp { rest: filler(options.size.saturating_sub(header.len())), ..made_up })
     }
 
@@ -161,9 +164,13 @@ impl MadeUp {
 fn read_mix(mix: &str) -> anyhow::Result<Vec<(Arc<str>, u64)>> {
     let mut counts = Vec::new();
     for part in mix.split(',') {
-        let (name, count) = part.split_once(':').with_context(|| format!("--class-mix {part}: write CLASS:COUNT"))?;
+        let (name, count) =
+            part.split_once(':').with_context(|| format!("--class-mix {part}: write CLASS:COUNT"))?;
         let fits = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-';
-        ensure!(!name.is_empty() && name.bytes().all(fits), "--class-mix {name}: use letters, digits and hyphens");
+        ensure!(
+            !name.is_empty() && name.bytes().all(fits),
+            "--class-mix {name}: use letters, digits and hyphens"
+        );
         counts.push((name.into(), count.parse().with_context(|| format!("--class-mix {part}: {count}"))?));
     }
     let total: u64 = counts.iter().fold(0, |sum, (_, count): &(Arc<str>, u64)| sum.saturating_add(*count));
@@ -182,7 +189,8 @@ fn spread(counts: &[u64]) -> Vec<u8> {
         for (credit, count) in credit.iter_mut().zip(counts) {
             *credit += i128::from(*count);
         }
-        let richest = credit.iter_mut().enumerate().max_by_key(|(index, credit)| (**credit, usize::MAX - index));
+        let richest =
+            credit.iter_mut().enumerate().max_by_key(|(index, credit)| (**credit, usize::MAX - index));
         if let Some((index, credit)) = richest {
             *credit -= i128::from(total);
             order.push(u8::try_from(index).unwrap_or(0));
@@ -223,7 +231,9 @@ mod tests {
         let message = source.message(3, "a@b.example", "c@d.example", 1_700_000_000_000_000);
         let text = message.body.to_bytes();
         assert!((4_000..=4_100).contains(&text.len()), "{}", text.len());
-        assert!(text.starts_with(b"X-Baton-Id: 10\r\nX-Baton-Sent: 1700000000000000\r\nX-Baton-Class: all\r\n"));
+        assert!(
+            text.starts_with(b"X-Baton-Id: 10\r\nX-Baton-Sent: 1700000000000000\r\nX-Baton-Class: all\r\n")
+        );
         assert!(text.ends_with(b"\r\n"));
     }
 
@@ -231,7 +241,8 @@ mod tests {
     fn classes_are_spread_evenly_and_exactly() {
         let order = spread(&[2, 20]);
         assert_eq!(order.iter().filter(|class| **class == 0).count(), 2);
-        let places: Vec<_> = order.iter().enumerate().filter(|(_, class)| **class == 0).map(|(at, _)| at).collect();
+        let places: Vec<_> =
+            order.iter().enumerate().filter(|(_, class)| **class == 0).map(|(at, _)| at).collect();
         assert_eq!(places[1] - places[0], 11);
         let source = Source::new(&options(&["--class-mix", "code:2,news:20"])).unwrap();
         assert_eq!(source.total(1), 22);

@@ -39,7 +39,8 @@ impl Job {
     /// The recipients of a message; `{n}` in them is its number.
     fn recipients(&self, number: u64) -> anyhow::Result<Vec<Mailbox>> {
         let read = |text: &String| {
-            let text = if text.contains("{n}") { text.replace("{n}", &number.to_string()) } else { text.clone() };
+            let text =
+                if text.contains("{n}") { text.replace("{n}", &number.to_string()) } else { text.clone() };
             text.parse().with_context(|| format!("--rcpt {text}"))
         };
         self.options.recipients.iter().map(read).collect()
@@ -79,8 +80,7 @@ fn prepare(options: SendOptions) -> anyhow::Result<Job> {
     };
     let source = Source::new(&options)?;
     let total = source.total(options.count);
-    let target =
-        Target { address: options.to, local: None, lmtp: options.lmtp, auth: options.auth.clone() };
+    let target = Target { address: options.to, local: None, lmtp: options.lmtp, auth: options.auth.clone() };
     let job = Job { target, sender, source, total, next: AtomicU64::new(0), options };
     job.recipients(0)?;
     Ok(job)

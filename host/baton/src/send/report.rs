@@ -136,6 +136,8 @@ mod tests {
         report.finish(Duration::from_secs(2));
         assert_eq!((report.accepted, report.sessions, report.classes["code"].count), (2, 2, 2));
         assert!(!report.is_complete());
-        assert!(report.show().starts_with("2 of 3 messages accepted over 2 sessions in 2.00 s: 1 a second\n"));
+        assert!(
+            report.show().starts_with("2 of 3 messages accepted over 2 sessions in 2.00 s: 1 a second\n")
+        );
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use base64::Engine;
 use baton_mail::{Reply, SystemClock};
-use baton_smtp::client::{Client, ClientSettings, ClientStep, RecipientResult, Transaction, TransactionResult};
+use baton_smtp::client::{
+    Client, ClientSettings, ClientStep, RecipientResult, Transaction, TransactionResult,
+};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -91,10 +93,12 @@ pub(crate) struct Session {
 impl Session {
     /// Connects, says EHLO and authenticates where that is wanted.
     pub(crate) async fn open(target: &Target) -> anyhow::Result<Session> {
-        let stream = connect(target).await.with_context(|| format!("can not connect to {}", target.address))?;
+        let stream =
+            connect(target).await.with_context(|| format!("can not connect to {}", target.address))?;
         stream.set_nodelay(true)?;
         let settings = ClientSettings { lmtp: target.lmtp, ..ClientSettings::new("send.example") };
-        let mut session = Session { stream, client: Client::new(settings), input: BytesMut::new(), output: Vec::new() };
+        let mut session =
+            Session { stream, client: Client::new(settings), input: BytesMut::new(), output: Vec::new() };
         session.wait_until_ready().await?;
         if let Some(credentials) = &target.auth {
             session.authenticate(credentials).await?;
@@ -116,7 +120,9 @@ impl Session {
 
     async fn read(&mut self) -> anyhow::Result<()> {
         self.input.reserve(READ_OCTETS);
-        let count = timeout(ANSWER_MAX, self.stream.read_buf(&mut self.input)).await.context("no answer in time")??;
+        let count = timeout(ANSWER_MAX, self.stream.read_buf(&mut self.input))
+            .await
+            .context("no answer in time")??;
         if count == 0 {
             bail!("the server closed the connection");
         }
@@ -130,7 +136,9 @@ impl Session {
                 self.flush().await?;
             }
             if octets.len() > GATHER_OCTETS_MAX {
-                timeout(ANSWER_MAX, self.stream.write_all(&octets)).await.context("the server does not read")??;
+                timeout(ANSWER_MAX, self.stream.write_all(&octets))
+                    .await
+                    .context("the server does not read")??;
             } else {
                 self.output.extend_from_slice(&octets);
             }
@@ -140,7 +148,9 @@ impl Session {
 
     async fn flush(&mut self) -> anyhow::Result<()> {
         if !self.output.is_empty() {
-            timeout(ANSWER_MAX, self.stream.write_all(&self.output)).await.context("the server does not read")??;
+            timeout(ANSWER_MAX, self.stream.write_all(&self.output))
+                .await
+                .context("the server does not read")??;
             self.output.clear();
         }
         Ok(())
@@ -163,7 +173,8 @@ impl Session {
         self.flush().await?;
         loop {
             if let Some(end) = memchr::memchr(b'\n', &self.input) {
-                let line = String::from_utf8_lossy(self.input.get(..end).unwrap_or_default()).trim_end().to_owned();
+                let line =
+                    String::from_utf8_lossy(self.input.get(..end).unwrap_or_default()).trim_end().to_owned();
                 self.input.advance(end + 1);
                 if line.starts_with("235 ") {
                     return Ok(());

@@ -180,7 +180,11 @@ impl Checker<'_> {
 
     fn dns(&mut self, raw: &RawDns) -> DnsSettings {
         DnsSettings {
-            servers: self.parse_all("dns.servers", &raw.servers, "write address:port, such as \"192.0.2.53:53\""),
+            servers: self.parse_all(
+                "dns.servers",
+                &raw.servers,
+                "write address:port, such as \"192.0.2.53:53\"",
+            ),
             timeout_ms: self.bound("dns.timeout_ms", raw.timeout_ms, 1, 60_000),
             attempts: self.bound("dns.attempts", raw.attempts, 1, 10),
             cache_entries_max: self.bound("dns.cache_entries_max", raw.cache_entries_max, 1, 100_000_000),
@@ -209,7 +213,12 @@ impl Checker<'_> {
         if admin_socket.as_os_str().len() > SOCKET_PATH_OCTETS_MAX {
             let reason = format!("the system takes {SOCKET_PATH_OCTETS_MAX} octets for the path of a socket");
             let value = Some(admin_socket.display().to_string());
-            self.problems.push("api.admin_socket", value, reason, "set a shorter path, such as \"/run/baton/admin.sock\"");
+            self.problems.push(
+                "api.admin_socket",
+                value,
+                reason,
+                "set a shorter path, such as \"/run/baton/admin.sock\"",
+            );
         }
         ApiSettings {
             metrics_address: address.and_then(|text| self.parse("api.metrics_address", text, ADDRESS_REMEDY)),

@@ -74,7 +74,8 @@ impl<'a> Members<'a> {
     /// Every key that nobody took is unknown.
     pub(crate) fn finish(self, problems: &mut Problems) {
         for (name, _) in self.rest {
-            let place = if self.key.is_empty() { "the top level".to_owned() } else { format!("[{}]", self.key) };
+            let place =
+                if self.key.is_empty() { "the top level".to_owned() } else { format!("[{}]", self.key) };
             let remedy = format!("remove or correct it; {place} knows {}", self.known.join(", "));
             problems.push(&join(self.key, name), None, "there is no such key", remedy);
         }
@@ -106,7 +107,12 @@ fn wrong_kind(node: &Node, key: &str, expected: &str, problems: &mut Problems) {
         Value::Table(_) | Value::List(_) => None,
         other => show_value(other),
     };
-    problems.push(key, value, format!("expected {expected}, found {}", node.kind()), format!("write {expected}"));
+    problems.push(
+        key,
+        value,
+        format!("expected {expected}, found {}", node.kind()),
+        format!("write {expected}"),
+    );
 }
 
 fn show_value(value: &Value) -> Option<String> {

@@ -18,8 +18,19 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(key: &str, value: Option<String>, reason: impl fmt::Display, remedy: impl fmt::Display) -> Problem {
-        Problem { key: key.to_owned(), line: None, value, reason: reason.to_string(), remedy: remedy.to_string() }
+    pub(crate) fn new(
+        key: &str,
+        value: Option<String>,
+        reason: impl fmt::Display,
+        remedy: impl fmt::Display,
+    ) -> Problem {
+        Problem {
+            key: key.to_owned(),
+            line: None,
+            value,
+            reason: reason.to_string(),
+            remedy: remedy.to_string(),
+        }
     }
 
     /// All but the key: what an interface shows beside it.
@@ -47,7 +58,13 @@ pub(crate) struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Notes one more.
-    pub(crate) fn push(&mut self, key: &str, value: Option<String>, reason: impl fmt::Display, remedy: impl fmt::Display) {
+    pub(crate) fn push(
+        &mut self,
+        key: &str,
+        value: Option<String>,
+        reason: impl fmt::Display,
+        remedy: impl fmt::Display,
+    ) {
         self.0.push(Problem::new(key, value, reason, remedy));
     }
 
@@ -59,15 +76,21 @@ impl Problems {
         self.0.len()
     }
 
+    /// How many, in words.
+    pub(crate) fn count(&self) -> String {
+        if self.len() == 1 { "1 problem".to_owned() } else { format!("{} problems", self.len()) }
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }
 
-    /// Gives every problem the line of its key, found by `line_of`.
+    /// Gives every problem the line of its key, found by `line_of`, and puts them in the order of the file.
     pub(crate) fn locate(mut self, line_of: impl Fn(&str) -> usize) -> Problems {
         for problem in &mut self.0 {
             problem.line = problem.line.or_else(|| Some(line_of(&problem.key)));
         }
+        self.0.sort_by_key(|problem| problem.line);
         self
     }
 }

@@ -64,14 +64,19 @@ mod tests {
         let uncommented: String = reference()
             .lines()
             .filter_map(|line| line.strip_prefix("# "))
-            .filter(|line| line.starts_with('[') || (line.contains(" = ") && !line.contains('…') && is_key(line)))
+            .filter(|line| {
+                line.starts_with('[') || (line.contains(" = ") && !line.contains('…') && is_key(line))
+            })
             .map(|line| format!("{line}\n"))
             .collect();
         let tree = tree::parse(&uncommented.replace("NAME", "example")).unwrap();
         let mut problems = Problems::default();
         let mut raw = Raw::read(&tree, "", &mut problems).unwrap();
         assert!(problems.is_empty(), "{problems}");
-        assert_eq!((raw.listeners.0.len(), raw.plugins.0.len(), raw.next_hops.0.len(), raw.routes.len()), (1, 1, 1, 1));
+        assert_eq!(
+            (raw.listeners.0.len(), raw.plugins.0.len(), raw.next_hops.0.len(), raw.routes.len()),
+            (1, 1, 1, 1)
+        );
         raw.listeners.0.clear();
         raw.plugins.0.clear();
         raw.next_hops.0.clear();

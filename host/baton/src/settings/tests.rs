@@ -46,7 +46,11 @@ fn the_defaults_are_those_of_the_stages() {
     let plugin = load_text("[plugins.a]\nsource = \"a.wasm\"\n", Path::new("/x")).unwrap().plugins.remove(0);
     assert_eq!(plugin.limits, baton_hooks::Limits::default());
     assert_eq!(plugin.grants, baton_hooks::Grants::default());
-    let listener = baton_inbound::ListenerSettings::new("smtp", "127.0.0.1:2525".parse().unwrap(), baton_inbound::ListenerKind::Relay);
+    let listener = baton_inbound::ListenerSettings::new(
+        "smtp",
+        "127.0.0.1:2525".parse().unwrap(),
+        baton_inbound::ListenerKind::Relay,
+    );
     assert_eq!(format!("{:?}", checked.inbound.listeners[0]), format!("{listener:?}"));
 }
 
@@ -55,20 +59,39 @@ fn all_mistakes_are_told_at_once() {
     let text = "hostnam = \"x\"\n[listeners.submission]\naddress = \"here\"\n[dns]\ntimeout_ms = \"fast\"\n";
     let all = problems(text);
     let keys: Vec<_> = all.iter().map(|problem| (problem.key.as_str(), problem.line)).collect();
-    assert_eq!(keys, [("hostnam", Some(1)), ("dns.timeout_ms", Some(5)), ("listeners.submission.address", Some(3))]);
+    assert_eq!(
+        keys,
+        [("hostnam", Some(1)), ("listeners.submission.address", Some(3)), ("dns.timeout_ms", Some(5))]
+    );
     assert_eq!(all.len(), 3);
 }
 
 #[test]
 fn unknown_keys_name_the_known_ones() {
-    assert_problem("[session]\nsize_max = 3\n", "session.size_max", &["there is no such key", "[session] knows", "size_octets_max"]);
-    assert_problem("[plugins.a.grants]\nfile = true\n", "plugins.a.grants.file", &["remove or correct it", "relay"]);
+    assert_problem(
+        "[session]\nsize_max = 3\n",
+        "session.size_max",
+        &["there is no such key", "[session] knows", "size_octets_max"],
+    );
+    assert_problem(
+        "[plugins.a.grants]\nfile = true\n",
+        "plugins.a.grants.file",
+        &["remove or correct it", "relay"],
+    );
 }
 
 #[test]
 fn wrong_types_and_ranges_name_what_is_right() {
-    assert_problem("[dns]\ntimeout_ms = \"fast\"\n", "dns.timeout_ms", &["`fast`", "expected a whole number, found text"]);
-    assert_problem("[dns]\nattempts = -1\n", "dns.attempts", &["`-1`", "out of range", "write a number from 0"]);
+    assert_problem(
+        "[dns]\ntimeout_ms = \"fast\"\n",
+        "dns.timeout_ms",
+        &["`fast`", "expected a whole number, found text"],
+    );
+    assert_problem(
+        "[dns]\nattempts = -1\n",
+        "dns.attempts",
+        &["`-1`", "out of range", "write a number from 0"],
+    );
     assert_problem("[delivery]\nretry_jitter = 1.5\n", "delivery.retry_jitter", &["`1.5`", "from 0 to 1"]);
     assert_problem("[delivery]\nsmtp_port = 99999\n", "delivery.smtp_port", &["`99999`", "65535"]);
     assert_problem("listeners = 3\n", "listeners", &["expected a table", "found a whole number"]);
@@ -76,10 +99,26 @@ fn wrong_types_and_ranges_name_what_is_right() {
 
 #[test]
 fn values_that_can_not_be_meant_name_the_remedy() {
-    assert_problem("[listeners.s]\naddress = \"25\"\n", "listeners.s.address", &["`25`", "write address:port"]);
-    assert_problem("[listeners.s]\nkind = \"web\"\n", "listeners.s.kind", &["`web`", "\"relay\" or \"submission\" or \"lmtp\""]);
-    assert_problem("[session]\nrelay_networks = [\"10.0.0.300/8\"]\n", "session.relay_networks[0]", &["write network/length"]);
-    assert_problem("[session]\nbare_line_endings = \"keep\"\n", "session.bare_line_endings", &["\"refuse\" or \"repair\""]);
+    assert_problem(
+        "[listeners.s]\naddress = \"25\"\n",
+        "listeners.s.address",
+        &["`25`", "write address:port"],
+    );
+    assert_problem(
+        "[listeners.s]\nkind = \"web\"\n",
+        "listeners.s.kind",
+        &["`web`", "\"relay\" or \"submission\" or \"lmtp\""],
+    );
+    assert_problem(
+        "[session]\nrelay_networks = [\"10.0.0.300/8\"]\n",
+        "session.relay_networks[0]",
+        &["write network/length"],
+    );
+    assert_problem(
+        "[session]\nbare_line_endings = \"keep\"\n",
+        "session.bare_line_endings",
+        &["\"refuse\" or \"repair\""],
+    );
     assert_problem("local_domains = [\"a b\"]\n", "local_domains[0]", &["`a b`", "write a domain"]);
     assert_problem("[log]\nfilter = \"x=loud\"\n", "log.filter", &["`x=loud`", "write a level"]);
     assert_problem("[bounce]\nfrom = \"nobody\"\n", "bounce.from", &["write an address"]);
@@ -87,11 +126,23 @@ fn values_that_can_not_be_meant_name_the_remedy() {
 
 #[test]
 fn routes_must_lead_somewhere() {
-    assert_problem("[[routes]]\ndomain = \"*\"\nnext_hop = \"gone\"\n", "routes[0].next_hop", &["`gone`", "under [next_hops]"]);
-    assert_problem("[next_hops.both]\ndiscard = true\nmx = \"a.example\"\n", "next_hops.both", &["exactly one of mx"]);
+    assert_problem(
+        "[[routes]]\ndomain = \"*\"\nnext_hop = \"gone\"\n",
+        "routes[0].next_hop",
+        &["`gone`", "under [next_hops]"],
+    );
+    assert_problem(
+        "[next_hops.both]\ndiscard = true\nmx = \"a.example\"\n",
+        "next_hops.both",
+        &["exactly one of mx"],
+    );
     assert_problem("[next_hops.none]\n", "next_hops.none", &["exactly one of mx"]);
     assert_problem("[next_hops.a]\nhosts = []\n", "next_hops.a.hosts", &["name one at least"]);
-    assert_problem("[next_hops.a]\nlmtp = \"unix:x\"\n", "next_hops.a.lmtp", &["write host:port or unix:/path"]);
+    assert_problem(
+        "[next_hops.a]\nlmtp = \"unix:x\"\n",
+        "next_hops.a.lmtp",
+        &["write host:port or unix:/path"],
+    );
     let twice = "[next_hops.a]\ndiscard = true\n[[routes]]\ndomain = \"a\"\nnext_hop = \"a\"\n[[routes]]\ndomain = \"a\"\nnext_hop = \"mx\"\n";
     assert_problem(twice, "routes[1].domain", &["an earlier route has this domain"]);
 }
@@ -101,17 +152,30 @@ fn plugins_and_their_order_are_checked() {
     let plugin = "[plugins.a]\nsource = \"a.wasm\"\nhooks = [\"rcpt\"]\n";
     assert_problem("[plugins.a]\n", "plugins.a.source", &["is missing", ".wasm"]);
     assert_problem("[plugins.A_b]\nsource = \"a.wasm\"\n", "plugins.A_b", &["lower-case letters"]);
-    assert_problem(&format!("{plugin}[hooks]\nrcpt = [\"b\"]\n"), "hooks.rcpt[0]", &["`b`", "there is no such plugin"]);
+    assert_problem(
+        &format!("{plugin}[hooks]\nrcpt = [\"b\"]\n"),
+        "hooks.rcpt[0]",
+        &["`b`", "there is no such plugin"],
+    );
     assert_problem(&format!("{plugin}[hooks]\nrcpt = []\n"), "hooks.rcpt", &["`a` is to be asked here"]);
-    assert_problem(&format!("{plugin}[plugins.a.grants]\nroute = [\"x\"]\n"), "plugins.a.grants.route[0]", &["`x`", "[next_hops]"]);
-    assert_problem(&format!("{plugin}config_file = \"gone.toml\"\n"), "plugins.a.config_file", &["/etc/baton/gone.toml"]);
+    assert_problem(
+        &format!("{plugin}[plugins.a.grants]\nroute = [\"x\"]\n"),
+        "plugins.a.grants.route[0]",
+        &["`x`", "[next_hops]"],
+    );
+    assert_problem(
+        &format!("{plugin}config_file = \"gone.toml\"\n"),
+        "plugins.a.config_file",
+        &["/etc/baton/gone.toml"],
+    );
 }
 
 #[test]
 fn a_config_file_lies_under_the_config() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("users.toml"), "mode = \"file\"\n[users]\nann = 1\nbob = 2\n").unwrap();
-    let text = "[plugins.a]\nsource = \"a.wasm\"\nconfig_file = \"users.toml\"\n[plugins.a.config.users]\nbob = 3\n";
+    let text =
+        "[plugins.a]\nsource = \"a.wasm\"\nconfig_file = \"users.toml\"\n[plugins.a.config.users]\nbob = 3\n";
     let checked = load_text(text, folder.path()).unwrap();
     assert_eq!(checked.plugins[0].config, serde_json::json!({"mode": "file", "users": {"ann": 1, "bob": 3}}));
     assert_eq!(checked.plugins[0].source, folder.path().join("a.wasm"));

@@ -48,7 +48,9 @@ impl Node {
             Value::Float(number) => (*number).into(),
             Value::Bool(flag) => (*flag).into(),
             Value::List(nodes) => nodes.iter().map(Node::to_json).collect(),
-            Value::Table(members) => members.iter().map(|(name, node)| (name.clone(), node.to_json())).collect(),
+            Value::Table(members) => {
+                members.iter().map(|(name, node)| (name.clone(), node.to_json())).collect()
+            }
         }
     }
 
@@ -57,7 +59,11 @@ impl Node {
         let Value::Table(members) = &self.value else { return self.line };
         let below = members.iter().find_map(|(name, node)| {
             let rest = path.strip_prefix(name.as_str())?;
-            if rest.is_empty() { Some(node.line) } else { rest.strip_prefix(['.', '[']).map(|rest| node.line_of(rest)) }
+            if rest.is_empty() {
+                Some(node.line)
+            } else {
+                rest.strip_prefix(['.', '[']).map(|rest| node.line_of(rest))
+            }
         });
         below.unwrap_or(self.line)
     }
@@ -82,7 +88,10 @@ fn read_table(table: &DeTable<'_>, lines: &LineIndex) -> Value {
     let mut members: Vec<_> = table.iter().collect();
     members.sort_by_key(|(key, _)| key.span().start);
     let node = |(key, value): (&Spanned<std::borrow::Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
-        (key.get_ref().to_string(), Node { line: lines.line(key.span().start), value: read_value(value.get_ref(), lines) })
+        (
+            key.get_ref().to_string(),
+            Node { line: lines.line(key.span().start), value: read_value(value.get_ref(), lines) },
+        )
     };
     Value::Table(members.into_iter().map(node).collect())
 }
@@ -137,7 +146,10 @@ mod tests {
         let Value::Table(members) = &tree.value else { panic!("a table") };
         let Value::Table(plugins) = &members[1].1.value else { panic!("a table") };
         assert_eq!(plugins.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["b", "a"]);
-        assert_eq!((tree.line_of("z"), tree.line_of("plugins.b.x"), tree.line_of("plugins.a.y[1]")), (1, 3, 5));
+        assert_eq!(
+            (tree.line_of("z"), tree.line_of("plugins.b.x"), tree.line_of("plugins.a.y[1]")),
+            (1, 3, 5)
+        );
         assert_eq!(tree.line_of("plugins.a.absent"), 4);
     }
 

@@ -100,7 +100,8 @@ fn server_settings(lmtp: bool) -> ServerSettings {
 }
 
 fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
-    let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
+    let socket =
+        if address.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     let bound = socket.bind(address).and_then(|()| socket.listen(BACKLOG));
     bound.with_context(|| format!("can not listen on {address}; choose another --listen"))

@@ -84,8 +84,12 @@ impl Rules {
         let tree = tree::parse(text)?;
         let mut problems = Problems::default();
         let raw = RawRules::read(&tree, "", &mut problems).unwrap_or_default();
-        let rules: Vec<_> =
-            raw.rule.iter().enumerate().filter_map(|(index, rule)| check(index, rule, &mut problems)).collect();
+        let rules: Vec<_> = raw
+            .rule
+            .iter()
+            .enumerate()
+            .filter_map(|(index, rule)| check(index, rule, &mut problems))
+            .collect();
         if problems.is_empty() { Ok(Rules(rules)) } else { Err(problems.locate(|key| tree.line_of(key))) }
     }
 
@@ -116,7 +120,12 @@ fn check(index: usize, raw: &RawRule, problems: &mut Problems) -> Option<Rule> {
         "message" => Some(Phase::Message),
         other => {
             let remedy = "write connect, helo, mail, rcpt, data or message";
-            problems.push(&format!("rule[{index}].phase"), Some(other.to_owned()), "there is no such phase", remedy);
+            problems.push(
+                &format!("rule[{index}].phase"),
+                Some(other.to_owned()),
+                "there is no such phase",
+                remedy,
+            );
             None
         }
     };
@@ -159,9 +168,12 @@ mod tests {
 
     #[test]
     fn the_first_matching_rule_answers_as_often_as_it_says() {
-        let text = "[[rule]]\nphase = 'rcpt'\nrecipient = '*@slow.example'\nreply = '451 4.7.1 later'\ntimes = 1\n";
+        let text =
+            "[[rule]]\nphase = 'rcpt'\nrecipient = '*@slow.example'\nreply = '451 4.7.1 later'\ntimes = 1\n";
         let rules = Rules::read(text).unwrap();
-        let ask = |recipient: &str| rules.find(Phase::Rcpt, "", recipient).and_then(|instead| instead.reply.clone());
+        let ask = |recipient: &str| {
+            rules.find(Phase::Rcpt, "", recipient).and_then(|instead| instead.reply.clone())
+        };
         assert_eq!(ask("a@fast.example"), None);
         assert_eq!(ask("A@Slow.Example"), Some(Reply::new(451, EnhancedCode(4, 7, 1), "later")));
         assert_eq!(ask("a@slow.example"), None);

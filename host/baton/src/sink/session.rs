@@ -23,7 +23,8 @@ pub(super) async fn drive_session(stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
     shared.tally.connected();
     let server = Server::new(shared.settings.clone());
-    let mut session = Session { shared, server, helo: String::new(), sender: String::new(), recipients: Vec::new() };
+    let mut session =
+        Session { shared, server, helo: String::new(), sender: String::new(), recipients: Vec::new() };
     let _ = session.drive(stream).await;
 }
 
@@ -58,7 +59,9 @@ impl Session {
                     }
                 }
                 Step::Ask(question) => match self.decide(question).await {
-                    Next::Answer(answer) => self.server.answer(answer, &mut output).map_err(std::io::Error::other)?,
+                    Next::Answer(answer) => {
+                        self.server.answer(answer, &mut output).map_err(std::io::Error::other)?
+                    }
                     Next::Close => return Ok(()),
                 },
                 Step::Close => return write_out(&mut stream, &mut output).await,
@@ -102,11 +105,9 @@ impl Session {
             Question::Rcpt { recipient, .. } => self.decide_recipient(recipient).await,
             Question::Data => self.by_rule(Phase::Data, "").await,
             Question::Message { content, .. } => self.decide_message(content).await,
-            Question::Auth { .. } => Next::Answer(Answer::Refuse(Reply::new(
-                502,
-                EnhancedCode(5, 5, 1),
-                "a sink knows nobody",
-            ))),
+            Question::Auth { .. } => {
+                Next::Answer(Answer::Refuse(Reply::new(502, EnhancedCode(5, 5, 1), "a sink knows nobody")))
+            }
             Question::Reset => Next::Answer(Answer::Proceed),
         }
     }

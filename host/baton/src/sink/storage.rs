@@ -34,9 +34,14 @@ impl Storage {
     pub(crate) fn open(folder: &Path) -> anyhow::Result<Storage> {
         let explain = || format!("can not use {} to store messages", folder.display());
         std::fs::create_dir_all(folder).with_context(explain)?;
-        let names = std::fs::read_dir(folder).with_context(explain)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let names = std::fs::read_dir(folder)
+            .with_context(explain)?
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let largest = names.filter_map(|name| name.split('.').next()?.parse::<u64>().ok()).max();
-        Ok(Storage { folder: folder.to_owned(), next: AtomicU64::new(largest.map_or(1, |number| number + 1)) })
+        Ok(Storage {
+            folder: folder.to_owned(),
+            next: AtomicU64::new(largest.map_or(1, |number| number + 1)),
+        })
     }
 
     /// Stores a message. The envelope is written last and in one step: who sees it sees all.

@@ -13,7 +13,13 @@ impl KvBackend for PluginKv {
         self.0.get(bucket, key).map(to_plugin).boxed()
     }
 
-    fn set<'a>(&'a self, bucket: &'a str, key: &'a str, value: Vec<u8>, ttl_ms: Option<u64>) -> BoxFuture<'a, Result<(), KvError>> {
+    fn set<'a>(
+        &'a self,
+        bucket: &'a str,
+        key: &'a str,
+        value: Vec<u8>,
+        ttl_ms: Option<u64>,
+    ) -> BoxFuture<'a, Result<(), KvError>> {
         async move { to_plugin(self.0.set(bucket, key, &value, ttl_ms).await) }.boxed()
     }
 
@@ -36,7 +42,9 @@ impl KvBackend for PluginKv {
         ttl_ms: Option<u64>,
     ) -> BoxFuture<'a, Result<bool, KvError>> {
         async move {
-            to_plugin(self.0.compare_and_set(bucket, key, expected.as_deref(), value.as_deref(), ttl_ms).await)
+            to_plugin(
+                self.0.compare_and_set(bucket, key, expected.as_deref(), value.as_deref(), ttl_ms).await,
+            )
         }
         .boxed()
     }
@@ -45,7 +53,13 @@ impl KvBackend for PluginKv {
         self.0.delete(bucket, key).map(to_plugin).boxed()
     }
 
-    fn increment<'a>(&'a self, bucket: &'a str, key: &'a str, delta: i64, ttl_ms: Option<u64>) -> BoxFuture<'a, Result<i64, KvError>> {
+    fn increment<'a>(
+        &'a self,
+        bucket: &'a str,
+        key: &'a str,
+        delta: i64,
+        ttl_ms: Option<u64>,
+    ) -> BoxFuture<'a, Result<i64, KvError>> {
         self.0.increment(bucket, key, delta, ttl_ms).map(to_plugin).boxed()
     }
 
@@ -59,7 +73,11 @@ impl KvBackend for PluginKv {
     ) -> BoxFuture<'a, Result<Taken, KvError>> {
         async move {
             let taken = to_plugin(self.0.take(bucket, key, cost, burst, period_ms).await)?;
-            Ok(Taken { allowed: taken.allowed, remaining: taken.remaining, retry_after_ms: taken.retry_after_ms })
+            Ok(Taken {
+                allowed: taken.allowed,
+                remaining: taken.remaining,
+                retry_after_ms: taken.retry_after_ms,
+            })
         }
         .boxed()
     }
@@ -101,11 +119,23 @@ impl KvBackend for NoKv {
         none()
     }
 
-    fn set<'a>(&'a self, _: &'a str, _: &'a str, _: Vec<u8>, _: Option<u64>) -> BoxFuture<'a, Result<(), KvError>> {
+    fn set<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Vec<u8>,
+        _: Option<u64>,
+    ) -> BoxFuture<'a, Result<(), KvError>> {
         none()
     }
 
-    fn set_if_absent<'a>(&'a self, _: &'a str, _: &'a str, _: Vec<u8>, _: Option<u64>) -> BoxFuture<'a, Result<bool, KvError>> {
+    fn set_if_absent<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Vec<u8>,
+        _: Option<u64>,
+    ) -> BoxFuture<'a, Result<bool, KvError>> {
         none()
     }
 
@@ -124,15 +154,34 @@ impl KvBackend for NoKv {
         none()
     }
 
-    fn increment<'a>(&'a self, _: &'a str, _: &'a str, _: i64, _: Option<u64>) -> BoxFuture<'a, Result<i64, KvError>> {
+    fn increment<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: i64,
+        _: Option<u64>,
+    ) -> BoxFuture<'a, Result<i64, KvError>> {
         none()
     }
 
-    fn take<'a>(&'a self, _: &'a str, _: &'a str, _: u32, _: u32, _: u64) -> BoxFuture<'a, Result<Taken, KvError>> {
+    fn take<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: u32,
+        _: u32,
+        _: u64,
+    ) -> BoxFuture<'a, Result<Taken, KvError>> {
         none()
     }
 
-    fn scan<'a>(&'a self, _: &'a str, _: &'a str, _: Option<String>, _: u32) -> BoxFuture<'a, Result<Page, KvError>> {
+    fn scan<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Option<String>,
+        _: u32,
+    ) -> BoxFuture<'a, Result<Page, KvError>> {
         none()
     }
 }

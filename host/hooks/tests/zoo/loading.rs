@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use baton_hooks::{Hook, PluginSettings};
 use serde_json::json;
 
-use crate::support::{Host, everywhere, zoo};
+use crate::support::{Host, ask, call_at, everywhere, zoo};
 
 fn from_file(folder: &tempfile::TempDir, octets: &[u8]) -> PluginSettings {
     let path = folder.path().join("plugin.wasm");
@@ -149,4 +149,39 @@ async fn every_error_is_told_at_once() {
     let errors = host.errors(&[missing, broken, zoo(everywhere("next"))], &order).await;
     assert_eq!(errors.len(), 3, "{errors:?}");
     assert!(errors.iter().any(|error| error.starts_with("order.data: plugin \"zoo\"")), "{errors:?}");
+}
+
+#[tokio::test]
+async fn calls_start_from_what_init_left() {
+    let host = Host::new();
+    let generation = host.load(&[zoo(json!({ "init": "learn", "data": "recall" }))]).await;
+    for _ in 0..3 {
+        assert_eq!(
+            ask(&generation, Hook::Data, &mut call_at(Hook::Data)).await,
+            "Accept",
+            "and from nothing else"
+        );
+    }
+    let again = host.load(&[zoo(json!({ "init": "learn", "data": "recall" }))]).await;
+    assert_eq!(
+        ask(&again, Hook::Data, &mut call_at(Hook::Data)).await,
+        "Accept",
+        "a reload keeps the snapshot"
+    );
+    let other = host.load(&[zoo(json!({ "data": "recall" }))]).await;
+    assert_eq!(
+        ask(&other, Hook::Data, &mut call_at(Hook::Data)).await,
+        "Next",
+        "other settings have another one"
+    );
+}
+
+/// Open handles can not be part of a snapshot; the plugin works without one.
+#[tokio::test]
+async fn a_plugin_without_a_snapshot_works() {
+    let host = Host::new();
+    let generation =
+        host.load(&[zoo(json!({ "init": "learn-and-print", "data": "recall", "rcpt": "logs" }))]).await;
+    assert_eq!(ask(&generation, Hook::Data, &mut call_at(Hook::Data)).await, "Next");
+    assert_eq!(ask(&generation, Hook::Rcpt, &mut call_at(Hook::Rcpt)).await, "Next");
 }

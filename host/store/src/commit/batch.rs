@@ -9,8 +9,8 @@ use rocksdb::WriteBatch;
 use super::operation::{AcceptOp, Action, ChunkOp, Message, Op, OperateOp, SettleOp, SplitOp};
 use crate::database::{Database, Family};
 use crate::format::{
-    DueRecord, FORMAT, HistoryRecord, JobKey, JobRecord, NEVER, PROBE_KEY, after_prefix, body_key,
-    corrupt_key, decode_job_key, due_key, encode, encode_events, envelope_key, history_key, job_key,
+    DueRecord, FORMAT, HistoryRecord, JobKey, JobRecord, PROBE_KEY, after_prefix, body_key, corrupt_key,
+    decode_job_key, due_key, encode, encode_events, envelope_key, held_until, history_key, is_held, job_key,
     partial_key,
 };
 use crate::records::Damage;
@@ -114,7 +114,7 @@ impl<'a> Builder<'a> {
             if let Some(record) = &job.record {
                 self.put(Family::Job, &job_key(key), record);
             }
-            self.effects.push(Effect::Added { held: job.seed.due == NEVER });
+            self.effects.push(Effect::Added { held: is_held(job.seed.due) });
         }
         self.put_history(&message.history);
     }
@@ -147,7 +147,8 @@ impl<'a> Builder<'a> {
                 self.end_job(&op.job);
             }
             (Some(next), Some(Intent::Hold(by))) => {
-                let held = JobRecord { due: NEVER, hold: Some(held_by(by)), ..next.clone() };
+                let due = held_until(op.job.envelope.expires_at);
+                let held = JobRecord { due, hold: Some(held_by(by)), ..next.clone() };
                 self.put_held_event(op.job.key.message, by);
                 self.move_job(&op.job, &held);
             }
@@ -168,8 +169,8 @@ impl<'a> Builder<'a> {
         self.effects.push(Effect::Moved {
             key: job.key,
             next: Some(next.due),
-            was_held: job.due == NEVER,
-            is_held: next.due == NEVER,
+            was_held: is_held(job.due),
+            is_held: is_held(next.due),
         });
     }
 
@@ -192,7 +193,7 @@ impl<'a> Builder<'a> {
                 self.delete_once(Family::Body, &body_key(job.key.message, chunk));
             }
         }
-        let was_held = job.due == NEVER;
+        let was_held = is_held(job.due);
         self.effects.push(Effect::Moved { key: job.key, next: None, was_held, is_held: false });
     }
 
@@ -222,7 +223,7 @@ impl<'a> Builder<'a> {
             self.put(Family::Job, &job_key(*key), &encode(record));
             if *key != op.kept {
                 self.put_due(record.due, *key, op.size, &record.queue);
-                self.effects.push(Effect::Added { held: record.due == NEVER });
+                self.effects.push(Effect::Added { held: is_held(record.due) });
             }
         }
     }
@@ -244,7 +245,8 @@ impl<'a> Builder<'a> {
             match op.action {
                 Action::Hold => {
                     self.put_held_event(message, &op.by);
-                    self.move_job(job, &JobRecord { due: NEVER, hold: Some(held_by(&op.by)), ..record });
+                    let due = held_until(job.envelope.expires_at);
+                    self.move_job(job, &JobRecord { due, hold: Some(held_by(&op.by)), ..record });
                 }
                 Action::Release => {
                     self.put_event(message, What::Released { by: by() });
@@ -280,7 +282,7 @@ impl<'a> Builder<'a> {
                 self.put(Family::Corrupt, &corrupt_key(Family::Due.name(), &octets), &value);
             }
             self.delete_once(Family::Due, &octets);
-            let was_held = due == NEVER;
+            let was_held = is_held(due);
             self.effects.push(Effect::Moved { key, next: None, was_held, is_held: false });
         }
         self.put_event(damage.message, What::Damaged { detail: damage.detail.clone() });

@@ -226,7 +226,7 @@ fn take_for_operator(core: &Core, op: &mut OperateOp, key: JobKey) -> bool {
 
 /// Whether the action changes anything about the job.
 fn applies(action: &Action, job: &Job) -> bool {
-    let is_held = job.due == crate::format::NEVER;
+    let is_held = crate::format::is_held(job.due);
     match action {
         Action::Hold | Action::Retry => !is_held,
         Action::Release => is_held,

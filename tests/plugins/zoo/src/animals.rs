@@ -41,6 +41,12 @@ pub(crate) fn act(hook: &str, behaviour: &str) -> Said {
             Said::Reject(reply(550, "edited and refused"))
         }
         "global" => remember(),
+        "learn" => learn(),
+        "learn-and-print" => {
+            println!("learning");
+            learn()
+        }
+        "recall" => recall(),
         "count" => count(),
         "dns" => ask_dns(),
         "metrics" => measure(),
@@ -192,6 +198,22 @@ fn remember() -> Said {
     match CALLS.fetch_add(1, Ordering::SeqCst) {
         0 => Said::Next,
         calls => Said::Reject(reply(597, &format!("the instance was used {calls} times before"))),
+    }
+}
+
+static LEARNED: AtomicU32 = AtomicU32::new(0);
+
+/// For init: what a snapshot keeps.
+fn learn() -> Said {
+    LEARNED.fetch_add(1, Ordering::SeqCst);
+    Said::Next
+}
+
+/// Accepts when exactly one init was before.
+fn recall() -> Said {
+    match LEARNED.fetch_add(1, Ordering::SeqCst) {
+        1 => Said::Accept,
+        _ => Said::Next,
     }
 }
 

@@ -7,8 +7,8 @@ use std::path::Path;
 use baton_inbound::InboundSettings;
 use baton_mail::{Domain, Mailbox};
 use baton_outbound::{
-    DomainPattern, DsnSettings, HostPort, LimitSettings, LoopSettings, NextHop, OutboundSettings, RetrySettings,
-    RouteTable, RouteTarget, TimeoutSettings,
+    DomainPattern, DsnSettings, HostPort, LimitSettings, LoopSettings, NextHop, OutboundSettings,
+    RetrySettings, RouteTable, RouteTarget, TimeoutSettings,
 };
 
 use super::Checker;
@@ -19,7 +19,12 @@ use crate::settings::raw::{Raw, RawDelivery, RawNextHop};
 const MX: &str = "mx";
 
 impl Checker<'_> {
-    pub(super) fn outbound(&mut self, raw: &Raw, hostname: &Domain, inbound: &InboundSettings) -> OutboundSettings {
+    pub(super) fn outbound(
+        &mut self,
+        raw: &Raw,
+        hostname: &Domain,
+        inbound: &InboundSettings,
+    ) -> OutboundSettings {
         let mut settings = OutboundSettings::new(hostname.clone());
         let delivery = &raw.delivery;
         settings.routes = self.routes(raw);
@@ -41,7 +46,12 @@ impl Checker<'_> {
         let given = raw.bounce.from.as_deref();
         DsnSettings {
             from: given.and_then(|text| self.parse("bounce.from", text, MAILBOX_REMEDY)).unwrap_or(from),
-            header_octets_max: self.bound("bounce.header_octets_max", raw.bounce.header_octets_max, 1_024, 16 << 20),
+            header_octets_max: self.bound(
+                "bounce.header_octets_max",
+                raw.bounce.header_octets_max,
+                1_024,
+                16 << 20,
+            ),
             lifetime_s: self.bound("bounce.lifetime_s", raw.bounce.lifetime_s, 1, 366 * 86_400),
         }
     }
@@ -51,7 +61,12 @@ impl Checker<'_> {
         let addresses: Vec<IpAddr> = self.parse_all(key, texts, "write an IP address of this machine");
         let of_four = addresses.iter().filter(|address| address.is_ipv4()).count();
         if of_four > 1 || addresses.len() - of_four > 1 {
-            self.problems.push(key, None, "there is more than one of a family", "keep one IPv4 and one IPv6 address");
+            self.problems.push(
+                key,
+                None,
+                "there is more than one of a family",
+                "keep one IPv4 and one IPv6 address",
+            );
         }
         addresses
     }
@@ -71,11 +86,15 @@ impl Checker<'_> {
 
     fn limits(&mut self, raw: &RawDelivery, drain_s: u64) -> LimitSettings {
         self.bound("delivery.deliveries_per_connection_max", raw.deliveries_per_connection_max, 1, u32::MAX);
-        let mut count = |key: &str, value: usize| self.bound(&format!("delivery.{key}"), value, 1, 10_000_000);
+        let mut count =
+            |key: &str, value: usize| self.bound(&format!("delivery.{key}"), value, 1, 10_000_000);
         LimitSettings {
             connections_max: count("site_connections_max", raw.site_connections_max),
             deliveries_per_connection_max: raw.deliveries_per_connection_max,
-            recipients_per_delivery_max: count("recipients_per_delivery_max", raw.recipients_per_delivery_max),
+            recipients_per_delivery_max: count(
+                "recipients_per_delivery_max",
+                raw.recipients_per_delivery_max,
+            ),
             ready_max: count("ready_max", raw.ready_max),
             jobs_max: count("jobs_max", raw.jobs_max),
             routing_max: count("routing_max", raw.routing_max),
@@ -108,7 +127,12 @@ impl Checker<'_> {
             let key = format!("next_hops.{name}");
             self.name(&key, name);
             if name == MX {
-                self.problems.push(&key, None, "`mx` means the mail hosts of the recipient's domain", "choose another name");
+                self.problems.push(
+                    &key,
+                    None,
+                    "`mx` means the mail hosts of the recipient's domain",
+                    "choose another name",
+                );
             }
             // A stand-in keeps one mistake from making every route to it another one.
             next_hops.insert(name.clone(), self.next_hop(&key, next_hop).unwrap_or(NextHop::Discard));
@@ -121,7 +145,12 @@ impl Checker<'_> {
             let Some(target) = self.target(&key, &route.next_hop, &next_hops) else { continue };
             if seen.contains(&route.domain) {
                 let value = Some(route.domain.clone());
-                self.problems.push(&format!("{key}.domain"), value, "an earlier route has this domain", "keep one of them");
+                self.problems.push(
+                    &format!("{key}.domain"),
+                    value,
+                    "an earlier route has this domain",
+                    "keep one of them",
+                );
             }
             seen.push(route.domain.clone());
             if route.domain == "*" {
@@ -152,12 +181,24 @@ impl Checker<'_> {
         let mut known: Vec<_> = next_hops.keys().map(String::as_str).chain([MX]).collect();
         known.sort_unstable();
         let remedy = format!("define it under [next_hops], or use one of {}", known.join(", "));
-        self.problems.push(&format!("{key}.next_hop"), Some(name.to_owned()), "there is no such next hop", remedy);
+        self.problems.push(
+            &format!("{key}.next_hop"),
+            Some(name.to_owned()),
+            "there is no such next hop",
+            remedy,
+        );
         None
     }
 
     fn next_hop(&mut self, key: &str, raw: &RawNextHop) -> Option<NextHop> {
-        let given = [raw.mx.is_some(), raw.hosts.is_some(), raw.lmtp.is_some(), raw.file.is_some(), raw.hold.is_some(), raw.discard];
+        let given = [
+            raw.mx.is_some(),
+            raw.hosts.is_some(),
+            raw.lmtp.is_some(),
+            raw.file.is_some(),
+            raw.hold.is_some(),
+            raw.discard,
+        ];
         if given.iter().filter(|given| **given).count() != 1 {
             let reason = "a next hop has exactly one of mx, hosts, lmtp, file, hold, discard";
             self.problems.push(key, None, reason, "keep one of them");
@@ -184,7 +225,12 @@ impl Checker<'_> {
 
     fn hosts(&mut self, key: &str, texts: &[String]) -> Option<NextHop> {
         if texts.is_empty() {
-            self.problems.push(key, None, "there is no host", "name one at least, such as \"mx.example.net:25\"");
+            self.problems.push(
+                key,
+                None,
+                "there is no host",
+                "name one at least, such as \"mx.example.net:25\"",
+            );
             return None;
         }
         let mut hosts = Vec::new();

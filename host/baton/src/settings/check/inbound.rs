@@ -29,16 +29,20 @@ impl Checker<'_> {
     fn listener(&mut self, name: &str, raw: &RawListener, session: &RawSession) -> Option<ListenerSettings> {
         let key = format!("listeners.{name}");
         self.name(&key, name);
-        let kinds =
-            [("relay", ListenerKind::Relay), ("submission", ListenerKind::Submission), ("lmtp", ListenerKind::Lmtp)];
+        let kinds = [
+            ("relay", ListenerKind::Relay),
+            ("submission", ListenerKind::Submission),
+            ("lmtp", ListenerKind::Lmtp),
+        ];
         let kind = self.choose(&format!("{key}.kind"), &raw.kind, &kinds);
         let address = self.parse(&format!("{key}.address"), &raw.address, ADDRESS_REMEDY);
         let bare = [("refuse", BareLineEnding::Refuse), ("repair", BareLineEnding::Repair)];
         let bare = self.choose("session.bare_line_endings", &session.bare_line_endings, &bare);
         let mut listener = ListenerSettings::new(name, address?, kind?);
-        listener.connections_max = self.bound(&format!("{key}.connections_max"), raw.connections_max, 1, 10_000_000);
+        listener.connections_max =
+            self.bound(&format!("{key}.connections_max"), raw.connections_max, 1, 10_000_000);
         listener.connections_per_address_max = raw.connections_per_address_max;
-        listener.backlog = self.bound(&format!("{key}.backlog"), raw.backlog, 1, 65_535);
+        listener.backlog = self.bound(&format!("{key}.backlog"), raw.backlog, BACKLOG_MIN, 65_535);
         listener.auth_without_tls = raw.auth_without_tls;
         listener.size_octets_max = raw.size_octets_max.unwrap_or(session.size_octets_max);
         listener.recipients_max = raw.recipients_max.unwrap_or(session.recipients_max);
@@ -68,7 +72,12 @@ impl Checker<'_> {
             if !seen.insert(listener.address) {
                 let key = format!("listeners.{}.address", listener.name);
                 let value = Some(listener.address.to_string());
-                self.problems.push(&key, value, "another listener has this address", "give each its own port");
+                self.problems.push(
+                    &key,
+                    value,
+                    "another listener has this address",
+                    "give each its own port",
+                );
             }
         }
     }
@@ -88,14 +97,23 @@ impl Checker<'_> {
         let postmaster = session.postmaster.as_deref();
         Policy {
             local_domains: domains.into_iter().collect(),
-            relay_networks: self.parse_all("session.relay_networks", &session.relay_networks, networks_remedy),
+            relay_networks: self.parse_all(
+                "session.relay_networks",
+                &session.relay_networks,
+                networks_remedy,
+            ),
             postmaster: postmaster.and_then(|text| self.parse("session.postmaster", text, MAILBOX_REMEDY)),
             lifetime_s: self.bound("delivery.lifetime_s", raw.delivery.lifetime_s, 1, LIFETIME_S_MAX),
             received_max: session.received_max,
             memory_octets_max: session.memory_octets_max,
             rejections_recorded_max: session.rejections_recorded_max,
             auth_failures_max: self.bound("session.auth_failures_max", session.auth_failures_max, 1, 1_000),
-            auth_failure_delay_ms: self.bound("session.auth_failure_delay_ms", session.auth_failure_delay_ms, 0, 60_000),
+            auth_failure_delay_ms: self.bound(
+                "session.auth_failure_delay_ms",
+                session.auth_failure_delay_ms,
+                0,
+                60_000,
+            ),
             reverse_dns: session.reverse_dns,
             too_complex: too_complex.unwrap_or(TooComplexPolicy::Accept),
             deadlines: self.deadlines(session),
@@ -120,5 +138,7 @@ impl Checker<'_> {
 
 /// What is right where a mailbox is meant.
 pub(super) const MAILBOX_REMEDY: &str = "write an address, such as \"postmaster@example.org\"";
+/// Below it, a burst of clients overflows the kernel's queue, and with SYN cookies they wait for a greeting in vain.
+const BACKLOG_MIN: u32 = 64;
 /// A year: longer is a mistake.
 const LIFETIME_S_MAX: u64 = 366 * 86_400;

@@ -14,10 +14,30 @@ use crate::settings::{read_file, tree};
 impl Checker<'_> {
     pub(super) fn engine(&mut self, raw: &RawEngine) -> EngineSettings {
         EngineSettings {
-            concurrent_calls_max: self.bound("engine.concurrent_calls_max", raw.concurrent_calls_max, 1, 100_000),
-            memory_octets_max: self.bound("engine.memory_octets_max", raw.memory_octets_max, 1 << 20, 4 << 30),
-            table_elements_max: self.bound("engine.table_elements_max", raw.table_elements_max, 100, 10_000_000),
-            component_octets_max: self.bound("engine.component_octets_max", raw.component_octets_max, 1_024, 1 << 30),
+            concurrent_calls_max: self.bound(
+                "engine.concurrent_calls_max",
+                raw.concurrent_calls_max,
+                1,
+                100_000,
+            ),
+            memory_octets_max: self.bound(
+                "engine.memory_octets_max",
+                raw.memory_octets_max,
+                1 << 20,
+                4 << 30,
+            ),
+            table_elements_max: self.bound(
+                "engine.table_elements_max",
+                raw.table_elements_max,
+                100,
+                10_000_000,
+            ),
+            component_octets_max: self.bound(
+                "engine.component_octets_max",
+                raw.component_octets_max,
+                1_024,
+                1 << 30,
+            ),
         }
     }
 
@@ -32,8 +52,11 @@ impl Checker<'_> {
             self.problems.push(&format!("{key}.source"), None, "is missing", "name the plugin's .wasm file");
         }
         let policies = [OnFailure::Tempfail, OnFailure::Open, OnFailure::Closed, OnFailure::Quarantine];
-        let on_failure =
-            self.choose(&format!("{key}.on_failure"), &plugin.on_failure, &policies.map(|policy| (policy.as_str(), policy)));
+        let on_failure = self.choose(
+            &format!("{key}.on_failure"),
+            &plugin.on_failure,
+            &policies.map(|policy| (policy.as_str(), policy)),
+        );
         PluginSettings {
             name: name.to_owned(),
             source: self.folder.join(&plugin.source),
@@ -49,7 +72,9 @@ impl Checker<'_> {
     fn plugin_name(&mut self, key: &str, name: &str) {
         let fits = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-';
         if name.is_empty() || name.len() > NAME_OCTETS_MAX || name == "shared" || !name.bytes().all(fits) {
-            let remedy = format!("use 1 to {NAME_OCTETS_MAX} lower-case letters, digits and hyphens, and not `shared`");
+            let remedy = format!(
+                "use 1 to {NAME_OCTETS_MAX} lower-case letters, digits and hyphens, and not `shared`"
+            );
             self.problems.push(key, Some(name.to_owned()), "can not be the name of a plugin", remedy);
         }
     }
@@ -65,8 +90,18 @@ impl Checker<'_> {
         Limits {
             cpu_ms: self.bound(&at("cpu_ms"), raw.cpu_ms, 1, 60_000),
             wall_ms: self.bound(&at("wall_ms"), raw.wall_ms, 1, 600_000),
-            memory_octets: self.bound(&at("memory_octets"), raw.memory_octets, 64 << 10, engine.memory_octets_max),
-            table_elements: self.bound(&at("table_elements"), raw.table_elements, 1, engine.table_elements_max),
+            memory_octets: self.bound(
+                &at("memory_octets"),
+                raw.memory_octets,
+                64 << 10,
+                engine.memory_octets_max,
+            ),
+            table_elements: self.bound(
+                &at("table_elements"),
+                raw.table_elements,
+                1,
+                engine.table_elements_max,
+            ),
             host_calls_max: raw.host_calls_max,
             host_call_octets_max: raw.host_call_octets_max,
             read_octets_max: raw.read_octets_max,
@@ -78,8 +113,13 @@ impl Checker<'_> {
     }
 
     fn grants(&mut self, key: &str, raw: &RawGrants, all: &Raw) -> Grants {
-        let edits = [("headers", EditGrant::Headers), ("recipients", EditGrant::Recipients), ("sender", EditGrant::Sender)];
-        let read = |(index, name): (usize, &String)| self.choose(&format!("{key}.edit[{index}]"), name, &edits);
+        let edits = [
+            ("headers", EditGrant::Headers),
+            ("recipients", EditGrant::Recipients),
+            ("sender", EditGrant::Sender),
+        ];
+        let read =
+            |(index, name): (usize, &String)| self.choose(&format!("{key}.edit[{index}]"), name, &edits);
         let edit = raw.edit.iter().enumerate().filter_map(read).collect();
         for (index, target) in raw.route.iter().enumerate() {
             let named = all.next_hops.0.iter().any(|(name, _)| name == target);
@@ -107,7 +147,12 @@ impl Checker<'_> {
             }
             Err(reason) => {
                 let remedy = "name a TOML file that can be read";
-                self.problems.push(&format!("{key}.config_file"), Some(path.display().to_string()), reason, remedy);
+                self.problems.push(
+                    &format!("{key}.config_file"),
+                    Some(path.display().to_string()),
+                    reason,
+                    remedy,
+                );
                 own
             }
         }
@@ -136,7 +181,8 @@ impl Checker<'_> {
                 self.problems.push(&key, Some(name.clone()), "stands here twice", "keep one of them");
             }
         }
-        let asked = |plugin: &&PluginSettings| plugin.hooks.as_ref().is_some_and(|hooks| hooks.contains(&hook));
+        let asked =
+            |plugin: &&PluginSettings| plugin.hooks.as_ref().is_some_and(|hooks| hooks.contains(&hook));
         for plugin in plugins.iter().filter(asked).filter(|plugin| !names.contains(&plugin.name)) {
             let remedy = format!("add it, or take \"{hook}\" out of plugins.{}.hooks", plugin.name);
             let reason = format!("plugin `{}` is to be asked here but is not in the order", plugin.name);
@@ -146,7 +192,8 @@ impl Checker<'_> {
 }
 
 fn read_config(path: &Path) -> Result<Value, String> {
-    let text = read_file(path).map_err(|problems| problems.iter().map(|problem| problem.reason.clone()).collect::<String>())?;
+    let text = read_file(path)
+        .map_err(|problems| problems.iter().map(|problem| problem.reason.clone()).collect::<String>())?;
     tree::parse(&text).map(|node| node.to_json()).map_err(|problems| problems.to_string().trim().to_owned())
 }
 

@@ -1,0 +1,144 @@
+//! The plugin as it stands after init: its memory becomes part of the component, so that a fresh instance starts with
+//! its settings parsed and its tables built.
+//!
+//! Where that is not possible the plugin works all the same, and reads its settings at each call.
+
+use std::sync::Arc;
+
+use sha2::Digest as _;
+use wasmtime::Store;
+use wasmtime::component::{ComponentNamedList, Instance, Lift, WasmList};
+use wasmtime_wizer::{ComponentInstanceState, Wizer};
+
+use super::{LoadError, initialise, link};
+use crate::PluginSettings;
+use crate::engine::{Digest, Engine};
+use crate::plugin::Terms;
+use crate::run::describe;
+use crate::state::State;
+
+/// What came of the attempt.
+pub(super) enum Snapshot {
+    /// The component with its memory as init left it.
+    Taken(Vec<u8>),
+    /// Why there is none. Not an error: the component as it is in its file takes its place.
+    NotPossible(String),
+}
+
+/// What the component of a snapshot is remembered by: the file, and all that init could read.
+pub(super) fn key(digest: &Digest, config_json: &str) -> Digest {
+    let parts: [&[u8]; 3] = [b"snapshot", digest, config_json.as_bytes()];
+    sha2::Sha256::digest(parts.concat()).into()
+}
+
+/// Runs init in an instrumented copy of the component, and reads what it left in memory.
+///
+/// The tool that takes the snapshot panics on components beyond its bounds, so it runs in a task of its own.
+pub(super) async fn take(
+    engine: &Engine,
+    settings: &PluginSettings,
+    terms: &Arc<Terms>,
+    wasm: &Arc<Vec<u8>>,
+) -> Result<Snapshot, Vec<LoadError>> {
+    let (engine, settings, terms, wasm) =
+        (engine.clone(), settings.clone(), Arc::clone(terms), Arc::clone(wasm));
+    let task = tokio::spawn(async move { attempt(&engine, &settings, &terms, &wasm).await });
+    task.await.unwrap_or_else(|_| Ok(Snapshot::NotPossible("its form is not supported".to_owned())))
+}
+
+async fn attempt(
+    engine: &Engine,
+    settings: &PluginSettings,
+    terms: &Arc<Terms>,
+    wasm: &[u8],
+) -> Result<Snapshot, Vec<LoadError>> {
+    let not_possible = |error: wasmtime::Error| Ok(Snapshot::NotPossible(describe(&error)));
+    let wizer = Wizer::new();
+    let (context, instrumented) = match wizer.instrument_component(wasm) {
+        Ok(instrumented) => instrumented,
+        Err(error) => return not_possible(error),
+    };
+    let digest: Digest = sha2::Sha256::digest(&instrumented).into();
+    let component = match super::compile(engine, digest, Arc::new(instrumented)).await {
+        Ok(component) => component,
+        Err(error) => return not_possible(error),
+    };
+    let linked = link(engine, settings, &component)?;
+    let (mut store, instance) = initialise(engine, settings, terms, &linked).await?;
+    if !store.data().table.is_empty() {
+        return Ok(Snapshot::NotPossible("init left handles open (a bucket, or standard output)".to_owned()));
+    }
+    store.set_hostcall_fuel(usize::MAX);
+    let mut memory = Memory { store: &mut store, instance, trouble: None };
+    let taken = wizer.snapshot_component(&context, &mut memory).await;
+    match (taken, memory.trouble) {
+        (Ok(taken), None) => Ok(Snapshot::Taken(taken)),
+        (Err(error), _) | (_, Some(error)) => not_possible(error),
+    }
+}
+
+/// Reads memories and globals of the instrumented instance.
+struct Memory<'a> {
+    store: &'a mut Store<State>,
+    instance: Instance,
+    /// The first failure; what was read after it is not used.
+    trouble: Option<wasmtime::Error>,
+}
+
+impl Memory<'_> {
+    async fn read<R: Send + Sync + 'static>(&mut self, instance: &str, function: &str) -> Option<R>
+    where
+        (R,): ComponentNamedList + Lift,
+    {
+        let read = call(&mut *self.store, self.instance, instance, function).await;
+        read.map_err(|error| self.trouble.get_or_insert(error)).ok()
+    }
+}
+
+async fn call<R: Send + Sync + 'static>(
+    store: &mut Store<State>,
+    within: Instance,
+    instance: &str,
+    function: &str,
+) -> wasmtime::Result<R>
+where
+    (R,): ComponentNamedList + Lift,
+{
+    let missing = || wasmtime::Error::msg("the instrumented component lacks an accessor");
+    let (_, instance) = within.get_export(&mut *store, None, instance).ok_or_else(missing)?;
+    let (_, function) = within.get_export(&mut *store, Some(&instance), function).ok_or_else(missing)?;
+    let function = within.get_typed_func::<(), (R,)>(&mut *store, function)?;
+    let (result,) = function.call_async(store, ()).await?;
+    Ok(result)
+}
+
+impl ComponentInstanceState for Memory<'_> {
+    async fn call_func_ret_list_u8(
+        &mut self,
+        instance: &str,
+        func: &str,
+        contents: impl FnOnce(&[u8]) + Send,
+    ) {
+        let list: Option<WasmList<u8>> = self.read(instance, func).await;
+        match &list {
+            Some(list) => contents(list.as_le_slice(&*self.store)),
+            None => contents(&[]),
+        }
+    }
+
+    async fn call_func_ret_s32(&mut self, instance: &str, func: &str) -> i32 {
+        self.read(instance, func).await.unwrap_or_default()
+    }
+
+    async fn call_func_ret_s64(&mut self, instance: &str, func: &str) -> i64 {
+        self.read(instance, func).await.unwrap_or_default()
+    }
+
+    async fn call_func_ret_f32(&mut self, instance: &str, func: &str) -> u32 {
+        self.read(instance, func).await.map(f32::to_bits).unwrap_or_default()
+    }
+
+    async fn call_func_ret_f64(&mut self, instance: &str, func: &str) -> u64 {
+        self.read(instance, func).await.map(f64::to_bits).unwrap_or_default()
+    }
+}

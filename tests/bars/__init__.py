@@ -1,0 +1,1 @@
+"""The long trials; see run.py."""
