@@ -37,9 +37,13 @@ class Process:
         return data[-octets:].decode("utf-8", "replace")
 
     def kill(self):
-        """SIGKILL: nothing is said and nothing is flushed."""
+        """SIGKILL to the child and what it started: nothing is said and nothing is flushed."""
         if self.child and self.child.poll() is None:
-            self.child.send_signal(signal.SIGKILL)
+            for pid in self.tree():
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
             self.child.wait()
 
     def stop(self, seconds=60):

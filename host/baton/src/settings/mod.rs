@@ -19,9 +19,9 @@ const FILE_OCTETS_MAX: u64 = 16 << 20;
 
 /// Reads and checks a settings file; without one, everything is at its default and paths start at the current folder.
 pub(crate) fn load(path: Option<&Path>) -> Result<Checked, Problems> {
-    let Some(path) = path else { return check::check(&Raw::default(), Path::new(".")) };
+    let Some(path) = path else { return check::check(&Raw::default(), Path::new("")) };
     let text = read_file(path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(""));
     load_text(&text, folder)
 }
 
