@@ -85,12 +85,6 @@ class Trial:
                 return True
         return False
 
-    def lost(self, seconds):
-        until = time.monotonic() + seconds
-        while not self.acknowledged <= set(self.sink.counts()) and time.monotonic() < until:
-            time.sleep(0.2)
-        return self.acknowledged - set(self.sink.counts())
-
 
 def on_disk(port, disk):
     return Relay(settings(port), folder=disk.path)
@@ -124,7 +118,7 @@ def run(kind, options, make=on_disk):
             time.sleep(0.2)
         seen["recovery_s"] = time.monotonic() - began
         seen["alive"] = relay.exit_code() is None
-        seen["lost"] = trial.lost(20)
+        seen["lost"] = sink.missing(trial.acknowledged, 20)
         seen["refusals"] = trial.refusals
         seen["acknowledged"] = len(trial.acknowledged)
         return seen

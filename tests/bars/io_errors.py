@@ -50,8 +50,7 @@ def failing_sync(verdict):
         relay.wrapper = []
         sink.judge = None
         relay.start()
-        sink.wait_for(len(acknowledged), 30)
-        lost = acknowledged - set(sink.counts())
+        lost = sink.missing(acknowledged, 30)
         verdict.hold("acknowledged and lost", len(lost), not lost, "0")
     finally:
         relay.close()

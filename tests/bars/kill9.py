@@ -139,11 +139,8 @@ def run(kills, pause, drain_s):
     relay = Relay(quick(sink.port))
     try:
         load, restarts = asyncio.run(trial(relay, sink, kills, pause))
-        until = time.monotonic() + drain_s
-        while not load.acknowledged <= set(sink.counts()) and time.monotonic() < until:
-            time.sleep(0.2)
+        lost = sink.missing(load.acknowledged, drain_s)
         arrived = sink.counts()
-        lost = load.acknowledged - set(arrived)
         extra = sum(count - 1 for count in arrived.values())
         verdict.note(f"sent {load.sent}, acknowledged {len(load.acknowledged)}, unknown {len(load.unknown)}, arrived {len(arrived)}, errors {dict(load.errors.most_common(5))}")
         verdict.hold("acknowledged and lost", len(lost), not lost, "0")

@@ -3,6 +3,7 @@ import asyncio
 import collections
 import socket
 import threading
+import time
 
 
 class Sink:
@@ -110,6 +111,13 @@ class Sink:
         """True when a message for this recipient arrives in time."""
         with self.changed:
             return self.changed.wait_for(lambda: any(recipient in recipients for _, recipients, _ in self.messages), seconds)
+
+    def missing(self, trials, seconds):
+        """Those of the trials that did not arrive in time."""
+        until = time.monotonic() + seconds
+        while not trials <= set(self.counts()) and time.monotonic() < until:
+            time.sleep(0.1)
+        return trials - set(self.counts())
 
     def counts(self, field=b"X-Trial-Id"):
         """How often each trial id arrived."""

@@ -25,6 +25,7 @@ impl Settings {
             .set("delivery.retry_factor", 1.5)
             .set("delivery.retry_max_s", 1.0)
             .set("delivery.retry_jitter", 0.0)
+            .set("delivery.host_failure_ms", 300)
             .set("delivery.allow_loopback", true)
             .set("dns.timeout_ms", 1000)
             .set("dns.attempts", 1)
