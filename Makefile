@@ -13,7 +13,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test relay plugins guests demo test bars bench bench-relay bench-bank lint
+.PHONY: help setup setup-test setup-bars relay plugins guests demo test bars bench bench-relay bench-bank lint
 
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton/target
 PLUGIN_DIR := $(CARGO_TARGET_DIR)/wasm32-wasip2/plugin
@@ -31,6 +31,9 @@ setup:
 
 setup-test:
 	@.ci/setup test
+
+setup-bars:
+	@.ci/setup bars
 
 # The whole workspace is named although one program is built: so its dependencies get the features that the
 # tests need too, and neither command compiles them again after the other.
@@ -53,7 +56,7 @@ test: setup-test relay guests
 	@echo "==> running the tests"
 	cargo nextest run --workspace
 
-bars: setup-test relay guests
+bars: setup-bars relay guests
 	cargo build --workspace --bin bare-parser
 	tests/bars/run.py all
 

@@ -80,6 +80,11 @@ impl Client {
         Ok(())
     }
 
+    /// Lets a write fail that nobody takes for so many seconds.
+    pub fn give_up_writing_after(&mut self, seconds: u64) -> Result<()> {
+        Ok(self.stream.set_write_timeout(Some(Duration::from_secs(seconds)))?)
+    }
+
     /// Reads one reply, however many lines it has.
     pub fn reply(&mut self) -> Result<Answer> {
         let mut lines = Vec::new();

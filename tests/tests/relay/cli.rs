@@ -107,6 +107,19 @@ fn a_reload_takes_the_new_settings_and_keeps_the_session_alive() -> Result<()> {
 }
 
 #[test]
+fn sighup_is_a_reload() -> Result<()> {
+    let settings = || Settings::new().set("session.relay_networks", Vec::<String>::new());
+    let relay = Relay::start(settings())?;
+    relay.write_settings(settings().set("local_domains", vec!["dest.example"]))?;
+    relay.signal(rustix::process::Signal::HUP)?;
+    baton_tests::wait::until("the new settings", || {
+        let mut client = relay.client()?;
+        client.expect("MAIL FROM:<a@sender.example>", 250)?;
+        Ok((client.command("RCPT TO:<b@dest.example>")?.code == 250).then_some(()))
+    })
+}
+
+#[test]
 fn a_bad_file_changes_nothing() -> Result<()> {
     let sink = Sink::start()?;
     let settings = || Settings::new().all_to(sink.address());

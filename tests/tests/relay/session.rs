@@ -315,6 +315,52 @@ fn too_many_received_fields_are_a_loop() -> Result<()> {
 }
 
 #[test]
+fn content_before_its_354_is_no_command() -> Result<()> {
+    let (relay, sink) = with_sink(Settings::new())?;
+    let mut client = relay.client()?;
+    let inner = "MAIL FROM:<inner@sender.example>\r\nRCPT TO:<b@dest.example>\r\n.\r\n";
+    let outer = "MAIL FROM:<a@sender.example>\r\nRCPT TO:<b@dest.example>\r\nDATA\r\nSubject: early\r\n\r\n";
+    client.write([outer, inner].concat().as_bytes())?;
+    let codes: Vec<_> = (0..4).map_while(|_| client.reply().ok().map(|answer| answer.code)).collect();
+    wait::quiet();
+    let messages = sink.messages();
+    assert!(messages.iter().all(|message| message.sender == "a@sender.example"), "{codes:?}");
+    assert!(messages.len() <= 1, "{codes:?}");
+    // Taken as content of the one message, or refused: never read as commands.
+    assert!(messages.iter().all(|message| message.text().contains("MAIL FROM:<inner@")), "{codes:?}");
+    Ok(())
+}
+
+#[test]
+fn content_of_all_sessions_together_is_bounded() -> Result<()> {
+    let (relay, sink) = with_sink(Settings::new().set("session.memory_octets_max", 1 << 20))?;
+    let answer =
+        relay.client()?.send("a@sender.example", &["b@dest.example"], &message::large("much", 4 << 20))?;
+    assert_eq!(answer.code, 452, "{answer}");
+    relay.send("a@sender.example", &["b@dest.example"], &message::plain("little"))?;
+    sink.wait_for(1)?;
+    Ok(())
+}
+
+#[test]
+fn a_client_that_never_reads_holds_up_nobody() -> Result<()> {
+    let (relay, sink) =
+        with_sink(Settings::new().set("session.junk_commands_max", 1_000_000).set("session.write_s", 2))?;
+    let mut deaf = relay.client()?;
+    let lines = "NOOP a line that is answered each time\r\n".repeat(1_000);
+    // Writing ends when the relay neither reads nor keeps the connection: both sides' buffers are full.
+    deaf.give_up_writing_after(1)?;
+    while deaf.write(lines.as_bytes()).is_ok() {}
+    relay.send("a@sender.example", &["b@dest.example"], &message::plain("meanwhile"))?;
+    sink.wait_for(1)?;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", relay.pid()?))?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+    let resident: u64 = resident.trim().trim_end_matches(" kB").parse()?;
+    assert!(resident < 300 << 10, "{resident} KiB");
+    Ok(())
+}
+
+#[test]
 fn hostile_headers_and_parts_pass_unparsed_or_are_refused() -> Result<()> {
     let (relay, sink) = with_sink(Settings::new())?;
     let nested =

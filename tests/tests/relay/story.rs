@@ -1,12 +1,17 @@
 //! The third promise: what became of a message, who decided it, and what comes next.
 
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::Ordering;
 
 use anyhow::Result;
+use baton_tests::client::Client;
 use baton_tests::message;
 use baton_tests::relay::Relay;
 use baton_tests::settings::Settings;
 use baton_tests::sink::{Behaviour, Say, Sink, Step};
+use baton_tests::wait;
 
 use crate::queue::switched;
 
@@ -85,6 +90,51 @@ fn an_unknown_id_is_told_as_such() -> Result<()> {
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_no_mail() -> Result<()> {
+    const MESSAGES: usize = 1_500;
+    let sink = Sink::start()?;
+    let relay = Relay::prepare(Settings::new().all_to(sink.address()).set("log.buffer_lines_max", 100))?;
+    let ports = relay.folder().join("ports-unread");
+    // The pipe holds 64 KiB; what is logged about so many messages is more.
+    let mut serve = relay.command(&["serve"]);
+    let mut child = serve
+        .arg("--ports-file")
+        .arg(&ports)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let passed = send_all(&ports, MESSAGES).and_then(|()| sink.wait_for(MESSAGES));
+    let metrics = relay.metrics();
+    child.kill()?;
+    child.wait()?;
+    assert_eq!(passed?.len(), MESSAGES);
+    let metrics = metrics?;
+    let dropped = metrics
+        .lines()
+        .find(|line| line.contains("log") && line.contains("dropped") && !line.starts_with('#'));
+    assert!(dropped.is_some_and(|line| !line.ends_with(" 0")), "{dropped:?}");
+    Ok(())
+}
+
+fn send_all(ports: &Path, count: usize) -> Result<()> {
+    let address = wait::until("the relay to listen", || {
+        let text = fs::read_to_string(ports).unwrap_or_default();
+        Ok(text.trim().rsplit_once(' ').and_then(|(_, address)| address.parse().ok()))
+    })?;
+    let mut client = Client::greeted(address)?;
+    for number in 0..count {
+        if number % 500 == 499 {
+            client = Client::greeted(address)?;
+        }
+        let answer =
+            client.send("a@sender.example", &["b@dest.example"], &message::plain(&number.to_string()))?;
+        anyhow::ensure!(answer.code == 250, "{answer}");
     }
     Ok(())
 }
