@@ -1,8 +1,9 @@
 //! What the compiler and clippy do not see of the house rules: file length, who may use whom, names, leftovers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -139,6 +140,36 @@ fn every_crate_says_its_invariants() -> Result<()> {
         }
         assert!(text.contains("Invariant:"), "{} says no invariant", shown(&root));
     }
+    Ok(())
+}
+
+#[test]
+fn tests_ask_for_no_feature_that_the_relay_does_without() -> Result<()> {
+    // `make demo` builds without the dependencies that only tests have, `make test` with them. Where these change a
+    // feature of a common dependency, all that rests on it is compiled twice: RocksDB alone costs a quarter of an hour.
+    let features = |edges: &str| -> Result<BTreeSet<String>> {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args([
+            "tree",
+            "--workspace",
+            "--offline",
+            "--prefix",
+            "none",
+            "--format",
+            "{p} {f}",
+            "--edges",
+            edges,
+        ]);
+        let output = cargo.current_dir(repository()).output()?;
+        anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(|line| line.trim_end_matches(" (*)").to_owned())
+            .collect())
+    };
+    let (without, with) = (features("normal,build")?, features("normal,build,dev")?);
+    let differences: Vec<_> = without.symmetric_difference(&with).collect();
+    assert!(differences.is_empty(), "{differences:#?}");
     Ok(())
 }
 
