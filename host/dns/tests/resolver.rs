@@ -44,7 +44,7 @@ async fn start(zone: &str) -> (DnsServer, Resolver) {
 }
 
 fn domain(name: &str) -> Domain {
-    name.parse().unwrap()
+    name.parse().expect("the test names a domain")
 }
 
 fn hosts(list: &[(u16, &str)]) -> MailHosts {

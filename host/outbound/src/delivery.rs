@@ -39,7 +39,7 @@ pub(crate) async fn deliver(
         Ok(body) => {
             let delivery = Delivery { shared, settings: &settings, site, batch: &batch, body };
             match &site.target {
-                Target::File(path) => delivery.into_folder(path, &recipients).await,
+                Target::File(path) => delivery.deliver_to_folder(path, &recipients).await,
                 Target::Smtp(_) | Target::Lmtp(_) => delivery.over_link(link, &recipients).await,
             }
         }
@@ -167,7 +167,7 @@ impl Delivery<'_> {
     }
 
     /// Into a Maildir folder: one file for all recipients of the batch, all or nothing.
-    async fn into_folder(&self, path: &Path, recipients: &Recipients) -> Vec<Outcome> {
+    async fn deliver_to_folder(&self, path: &Path, recipients: &Recipients) -> Vec<Outcome> {
         let Some(job) = self.batch.first() else { return Vec::new() };
         let envelope = Arc::clone(&job.claim.envelope);
         let (folder, body) = (path.to_path_buf(), self.body.clone());

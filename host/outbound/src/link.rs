@@ -183,6 +183,10 @@ impl Link {
         let permanent = reply.code() == 521 || (reply.is_permanent() && phase == Phase::Ehlo);
         let mut status = self.status(phase, reply);
         crate::classify::classify(&mut status);
+        if !permanent {
+            // What is tried again is not a permanent failure (RFC 3463 3.1), whatever class the host named.
+            status.enhanced.0 = 4;
+        }
         Refusal { status, permanent }
     }
 

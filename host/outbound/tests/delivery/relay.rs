@@ -137,7 +137,7 @@ impl Relay {
             loop {
                 let story = self.store.story(id).await.unwrap_or_default();
                 let found: Vec<What> =
-                    story.into_iter().map(|event: Event| event.what).filter(|what| wanted(what)).collect();
+                    story.into_iter().map(|event: Event| event.what).filter(&wanted).collect();
                 if found.len() >= count {
                     return found;
                 }
