@@ -127,7 +127,11 @@ fn every_kind_of_refusal_is_understood() -> Result<()> {
             relay_to(Behaviour::script(script).offering(&["PIPELINING", "ENHANCEDSTATUSCODES"]))?;
         let id = relay.send("", &["b@dest.example"], &message::plain("refused"))?;
         let event = relay.wait_for_event(&id, expected).with_context(|| format!("{step:?} {line}"))?;
-        let enhanced = line.split(' ').nth(1).unwrap_or_default();
+        let mut enhanced = line.split(' ').nth(1).unwrap_or_default().to_owned();
+        if expected == "deferred" {
+            // What is tried again has class 4, whatever the host said (RFC 3463 3.1).
+            enhanced.replace_range(..1, "4");
+        }
         assert_eq!(code_of(&event), enhanced, "{step:?} {line}: {event}");
         let words = line.splitn(3, ' ').nth(2).unwrap_or_default();
         assert!(event.to_string().contains(words), "{step:?} {line}: {event}");

@@ -7,7 +7,10 @@ use super::*;
 use crate::JobState;
 
 fn fixture(format: u32) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/format-{format}"))
+    PathBuf::from(
+        std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the crate's folder when it runs tests"),
+    )
+    .join(format!("tests/fixtures/format-{format}"))
 }
 
 #[test]
