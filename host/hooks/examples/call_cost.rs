@@ -3,21 +3,18 @@
 //! Prints microseconds per call, from before the chain to after it, each with an instance of its own.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use baton_hooks::host::{Capabilities, DnsAnswer, DnsBackend, DnsError, KvBackend, KvError, Page, Taken};
-use baton_hooks::metrics::Metrics;
+use baton_hooks::host::Capabilities;
+use baton_hooks::worlds::World;
 use baton_hooks::{
     AttemptFacts, Call, Credential, Engine, EngineSettings, Generation, Grants, Hook, Limits, MessageContent,
     OnFailure, PluginSettings, SessionFacts, SessionNotes,
 };
 use baton_mail::body::Content;
 use baton_mail::{Envelope, Mailbox, MessageId, Origin, ReversePath, SessionId, SystemClock, UnixMs};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 const CALLS: usize = 20_000;
@@ -34,12 +31,7 @@ async fn measure() -> anyhow::Result<()> {
         arguments.get(1).and_then(|name| Hook::from_name(name)).context("the second argument is a hook")?;
     let config = serde_json::from_str(arguments.get(2).map_or("{}", String::as_str))?;
     let calls = arguments.get(3).map_or(Ok(CALLS), |text| text.parse())?;
-    let capabilities = Capabilities {
-        kv: Arc::new(Nothing),
-        dns: Arc::new(Nothing),
-        clock: Arc::new(SystemClock),
-        metrics: Arc::new(Metrics::default()),
-    };
+    let capabilities = Capabilities { clock: Arc::new(SystemClock), ..World::default().capabilities() };
     let plugin = PluginSettings {
         name: "measured".to_owned(),
         source: source.into(),
@@ -114,82 +106,5 @@ async fn ask(generation: &Generation, hook: Hook, call: &mut Call, rcpt: &Mailbo
         Hook::Data => format!("{:?}", generation.data(call).await.answer),
         Hook::Route => format!("{:?}", generation.route(call, rcpt).await.answer),
         Hook::Bounce => format!("{:?}", generation.bounce(call, rcpt).await.answer),
-    }
-}
-
-/// Empty buckets and an empty DNS: what is measured is the way to them.
-struct Nothing;
-
-impl KvBackend for Nothing {
-    fn get<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, KvError>> {
-        async { Ok(None) }.boxed()
-    }
-    fn set<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: Vec<u8>,
-        _: Option<u64>,
-    ) -> BoxFuture<'a, Result<(), KvError>> {
-        async { Ok(()) }.boxed()
-    }
-    fn set_if_absent<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: Vec<u8>,
-        _: Option<u64>,
-    ) -> BoxFuture<'a, Result<bool, KvError>> {
-        async { Ok(true) }.boxed()
-    }
-    fn compare_and_set<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: Option<Vec<u8>>,
-        _: Option<Vec<u8>>,
-        _: Option<u64>,
-    ) -> BoxFuture<'a, Result<bool, KvError>> {
-        async { Ok(true) }.boxed()
-    }
-    fn delete<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<(), KvError>> {
-        async { Ok(()) }.boxed()
-    }
-    fn increment<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        delta: i64,
-        _: Option<u64>,
-    ) -> BoxFuture<'a, Result<i64, KvError>> {
-        async move { Ok(delta) }.boxed()
-    }
-    fn take<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: u32,
-        burst: u32,
-        _: u64,
-    ) -> BoxFuture<'a, Result<Taken, KvError>> {
-        async move { Ok(Taken { allowed: true, remaining: burst, retry_after_ms: 0 }) }.boxed()
-    }
-    fn scan<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: Option<String>,
-        _: u32,
-    ) -> BoxFuture<'a, Result<Page, KvError>> {
-        async { Ok(Page::default()) }.boxed()
-    }
-}
-
-impl DnsBackend for Nothing {
-    fn lookup<'a>(&'a self, _: &'a str, _: u16) -> BoxFuture<'a, Result<DnsAnswer, DnsError>> {
-        async { Ok(DnsAnswer { rcode: 3, ..DnsAnswer::default() }) }.boxed()
-    }
-    fn reverse_name(&self, _: IpAddr) -> BoxFuture<'_, Option<String>> {
-        async { None }.boxed()
     }
 }

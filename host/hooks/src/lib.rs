@@ -35,6 +35,7 @@ mod settings;
 mod state;
 mod ticker;
 mod wasi;
+pub mod worlds;
 
 pub use answer::{AuthAnswer, BounceAnswer, ConnectAnswer, DataAnswer, RcptAnswer, RouteAnswer, Verdict};
 pub use ask::Credential;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use baton_dns::Resolver;
 use baton_hooks::host::Capabilities;
+use baton_hooks::worlds::World;
 use baton_hooks::{Engine, Generation};
 use baton_mail::SystemClock;
 use serde_json::json;
@@ -14,7 +15,7 @@ use crate::cli::CheckOptions;
 use crate::settings::check::Checked;
 use crate::settings::problem::Problems;
 use crate::settings::{self, reference};
-use crate::wiring::{NoKv, PluginDns};
+use crate::wiring::PluginDns;
 
 pub(crate) async fn run(options: CheckOptions) -> anyhow::Result<()> {
     if options.reference {
@@ -51,13 +52,12 @@ fn fail_as_json(problems: &Problems) -> anyhow::Result<()> {
 }
 
 /// Loads the plugins as `serve` does, but for the store, which a running relay may hold.
-async fn load(checked: &Checked) -> anyhow::Result<Generation> {
+pub(crate) async fn load(checked: &Checked) -> anyhow::Result<Generation> {
     let engine = Engine::new(&checked.engine)?;
     let capabilities = Capabilities {
-        kv: Arc::new(NoKv),
         dns: Arc::new(PluginDns(Resolver::new(&checked.dns)?)),
         clock: Arc::new(SystemClock),
-        metrics: Arc::new(baton_hooks::metrics::Metrics::default()),
+        ..World::default().capabilities()
     };
     let loaded = Generation::load(&engine, 1, &checked.plugins, &checked.order, &capabilities).await;
     loaded.map_err(|errors| {

@@ -1,9 +1,9 @@
-//! Key-value buckets for plugins: the store's, or none while settings are only checked.
+//! Key-value buckets for plugins: the store's.
 
 use baton_hooks::host::{KvBackend, KvError, Page, Taken};
 use baton_store::Kv;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, ready};
+use futures_util::future::BoxFuture;
 
 /// The store's buckets as plugins see them.
 pub(crate) struct PluginKv(pub(crate) Kv);
@@ -104,84 +104,4 @@ fn to_plugin<T>(result: Result<T, baton_store::KvError>) -> Result<T, KvError> {
         baton_store::KvError::TooLarge => KvError::TooLarge,
         other => KvError::Unavailable(other.to_string()),
     })
-}
-
-/// No buckets: `baton check` leaves the store to the relay that may be running on it.
-pub(crate) struct NoKv;
-
-/// The answer to everything.
-fn none<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, KvError>> {
-    ready(Err(KvError::Unavailable("settings are being checked".to_owned()))).boxed()
-}
-
-impl KvBackend for NoKv {
-    fn get<'a>(&'a self, _bucket: &'a str, _key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, KvError>> {
-        none()
-    }
-
-    fn set<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: Vec<u8>,
-        _: Option<u64>,
-    ) -> BoxFuture<'a, Result<(), KvError>> {
-        none()
-    }
-
-    fn set_if_absent<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: Vec<u8>,
-        _: Option<u64>,
-    ) -> BoxFuture<'a, Result<bool, KvError>> {
-        none()
-    }
-
-    fn compare_and_set<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: Option<Vec<u8>>,
-        _: Option<Vec<u8>>,
-        _: Option<u64>,
-    ) -> BoxFuture<'a, Result<bool, KvError>> {
-        none()
-    }
-
-    fn delete<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<(), KvError>> {
-        none()
-    }
-
-    fn increment<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: i64,
-        _: Option<u64>,
-    ) -> BoxFuture<'a, Result<i64, KvError>> {
-        none()
-    }
-
-    fn take<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: u32,
-        _: u32,
-        _: u64,
-    ) -> BoxFuture<'a, Result<Taken, KvError>> {
-        none()
-    }
-
-    fn scan<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: Option<String>,
-        _: u32,
-    ) -> BoxFuture<'a, Result<Page, KvError>> {
-        none()
-    }
 }

@@ -4,4 +4,4 @@ mod dns;
 mod kv;
 
 pub(crate) use dns::PluginDns;
-pub(crate) use kv::{NoKv, PluginKv};
+pub(crate) use kv::PluginKv;

@@ -1,13 +1,12 @@
 //! An engine, the zoo's settings, and services that live in memory.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_hooks::host::{Capabilities, DnsAnswer, DnsBackend, DnsError, KvBackend, KvError, Page, Taken};
-use baton_hooks::metrics::Metrics;
+use baton_hooks::host::Capabilities;
+use baton_hooks::worlds::World;
 use baton_hooks::{
     AttemptFacts, Call, Credential, EditGrant, Engine, EngineSettings, FailureFacts, Generation, Grants,
     Hook, Limits, MessageContent, OnFailure, PluginSettings, SessionFacts, SessionNotes,
@@ -17,9 +16,6 @@ use baton_mail::clock::ManualClock;
 use baton_mail::{
     Envelope, FailureClass, Mailbox, MessageId, Origin, Phase, ReversePath, SessionId, SystemClock, UnixMs,
 };
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
 
 pub(crate) const MESSAGE: &str = "Received: from a\r\nSubject: =?utf-8?q?caf=C3=A9?=\r\nTo: Ann <ann@us.example>\r\nX-Old: 1\r\n\r\na needle\r\n";
 
@@ -51,12 +47,11 @@ impl Host {
     }
 
     pub(crate) fn with(settings: &EngineSettings) -> Host {
-        let capabilities = Capabilities {
-            kv: Arc::new(MemoryKv::default()),
-            dns: Arc::new(ScriptedDns),
-            clock: Arc::new(SystemClock),
-            metrics: Arc::new(Metrics::default()),
-        };
+        let world = World::default();
+        world.dns.put("1.2.0.192.list.example", 1, vec!["127.0.0.2".to_owned()]);
+        world.dns.put("1.2.0.192.in-addr.arpa", 12, vec!["host-192.0.2.1.example".to_owned()]);
+        world.dns.put("host-192.0.2.1.example", 1, vec!["192.0.2.1".to_owned()]);
+        let capabilities = Capabilities { clock: Arc::new(SystemClock), ..world.capabilities() };
         Host { engine: Engine::new(settings).unwrap(), capabilities }
     }
 
@@ -205,124 +200,4 @@ pub(crate) fn image(call: &Call) -> String {
         call.quarantine,
         call.notes
     )
-}
-
-/// Buckets in memory; time to live is not kept, as no test waits for it.
-#[derive(Default)]
-struct MemoryKv(Mutex<HashMap<(String, String), Vec<u8>>>);
-
-fn key_of(bucket: &str, key: &str) -> (String, String) {
-    (bucket.to_owned(), key.to_owned())
-}
-
-impl KvBackend for MemoryKv {
-    fn get<'a>(&'a self, bucket: &'a str, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, KvError>> {
-        async move { Ok(self.0.lock().get(&key_of(bucket, key)).cloned()) }.boxed()
-    }
-
-    fn set<'a>(
-        &'a self,
-        bucket: &'a str,
-        key: &'a str,
-        value: Vec<u8>,
-        _ttl_ms: Option<u64>,
-    ) -> BoxFuture<'a, Result<(), KvError>> {
-        self.0.lock().insert(key_of(bucket, key), value);
-        async { Ok(()) }.boxed()
-    }
-
-    fn set_if_absent<'a>(
-        &'a self,
-        bucket: &'a str,
-        key: &'a str,
-        value: Vec<u8>,
-        _ttl_ms: Option<u64>,
-    ) -> BoxFuture<'a, Result<bool, KvError>> {
-        let mut map = self.0.lock();
-        let is_absent = !map.contains_key(&key_of(bucket, key));
-        map.entry(key_of(bucket, key)).or_insert(value);
-        async move { Ok(is_absent) }.boxed()
-    }
-
-    fn compare_and_set<'a>(
-        &'a self,
-        bucket: &'a str,
-        key: &'a str,
-        expected: Option<Vec<u8>>,
-        value: Option<Vec<u8>>,
-        _ttl_ms: Option<u64>,
-    ) -> BoxFuture<'a, Result<bool, KvError>> {
-        let mut map = self.0.lock();
-        let fits = map.get(&key_of(bucket, key)) == expected.as_ref();
-        match value {
-            Some(value) if fits => drop(map.insert(key_of(bucket, key), value)),
-            None if fits => drop(map.remove(&key_of(bucket, key))),
-            _ => {}
-        }
-        async move { Ok(fits) }.boxed()
-    }
-
-    fn delete<'a>(&'a self, bucket: &'a str, key: &'a str) -> BoxFuture<'a, Result<(), KvError>> {
-        self.0.lock().remove(&key_of(bucket, key));
-        async { Ok(()) }.boxed()
-    }
-
-    fn increment<'a>(
-        &'a self,
-        bucket: &'a str,
-        key: &'a str,
-        delta: i64,
-        _ttl_ms: Option<u64>,
-    ) -> BoxFuture<'a, Result<i64, KvError>> {
-        let mut map = self.0.lock();
-        let value = map.entry(key_of(bucket, key)).or_default();
-        let sum = value.as_slice().try_into().map_or(0, i64::from_be_bytes) + delta;
-        *value = sum.to_be_bytes().to_vec();
-        async move { Ok(sum) }.boxed()
-    }
-
-    fn take<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: u32,
-        burst: u32,
-        _: u64,
-    ) -> BoxFuture<'a, Result<Taken, KvError>> {
-        async move { Ok(Taken { allowed: true, remaining: burst, retry_after_ms: 0 }) }.boxed()
-    }
-
-    fn scan<'a>(
-        &'a self,
-        bucket: &'a str,
-        prefix: &'a str,
-        _: Option<String>,
-        limit: u32,
-    ) -> BoxFuture<'a, Result<Page, KvError>> {
-        let map = self.0.lock();
-        let keys = map
-            .keys()
-            .filter(|(of, key)| of == bucket && key.starts_with(prefix))
-            .map(|(_, key)| key.clone());
-        let mut keys: Vec<String> = keys.collect();
-        keys.sort();
-        keys.truncate(limit as usize);
-        async move { Ok(Page { keys, cursor: None }) }.boxed()
-    }
-}
-
-/// 192.0.2.1 is listed on `list.example`; nothing else exists.
-struct ScriptedDns;
-
-impl DnsBackend for ScriptedDns {
-    fn lookup<'a>(&'a self, name: &'a str, rr_type: u16) -> BoxFuture<'a, Result<DnsAnswer, DnsError>> {
-        let is_listed = name == "1.2.0.192.list.example" && rr_type == 1;
-        let records = if is_listed { vec!["127.0.0.2".to_owned()] } else { Vec::new() };
-        let rcode = if is_listed { 0 } else { 3 };
-        async move { Ok(DnsAnswer { rcode, authenticated: false, ttl_s: 60, records }) }.boxed()
-    }
-
-    fn reverse_name(&self, address: IpAddr) -> BoxFuture<'_, Option<String>> {
-        async move { Some(format!("host-{address}.example")) }.boxed()
-    }
 }

@@ -1,16 +1,10 @@
-//! A plugin host whose services give no answer: these tests are about what the relay makes of verdicts.
+//! A plugin host whose services know nothing: these tests are about what the relay makes of verdicts.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use baton_hooks::{
-    Capabilities, DnsAnswer, DnsBackend, DnsError, EditGrant, Engine, EngineSettings, Generation, Grants,
-    KvBackend, KvError, Limits, OnFailure, Page, PluginSettings, Taken,
-};
-use baton_mail::SystemClock;
-use futures_util::future::{BoxFuture, FutureExt, ready};
+use baton_hooks::worlds::World;
+use baton_hooks::{EditGrant, Engine, EngineSettings, Generation, Grants, Limits, OnFailure, PluginSettings};
 
 /// The zoo, a component that does at each hook what its config names; with all grants, or with none.
 pub(super) async fn zoo(config: serde_json::Value, granted: bool) -> Generation {
@@ -31,12 +25,7 @@ pub(super) async fn zoo(config: serde_json::Value, granted: bool) -> Generation 
     };
     let engine =
         Engine::new(&EngineSettings { concurrent_calls_max: 16, ..EngineSettings::default() }).unwrap();
-    let capabilities = Capabilities {
-        kv: Arc::new(Silent),
-        dns: Arc::new(Silent),
-        clock: Arc::new(SystemClock),
-        metrics: Arc::default(),
-    };
+    let capabilities = World::default().capabilities();
     match Generation::load(&engine, 1, &[plugin], &HashMap::new(), &capabilities).await {
         Ok(generation) => generation,
         Err(errors) => panic!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
@@ -54,92 +43,4 @@ fn zoo_path() -> PathBuf {
     let remedy = "build it: cargo build --profile plugin --target wasm32-wasip2 -p baton-plugin-zoo";
     assert!(path.exists(), "{} is missing; {remedy}", path.display());
     path
-}
-
-struct Silent;
-
-fn no_store<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, KvError>> {
-    ready(Err(KvError::Unavailable("no store in this test".to_owned()))).boxed()
-}
-
-impl KvBackend for Silent {
-    fn get<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, KvError>> {
-        no_store()
-    }
-
-    fn set<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: Vec<u8>,
-        _: Option<u64>,
-    ) -> BoxFuture<'a, Result<(), KvError>> {
-        no_store()
-    }
-
-    fn set_if_absent<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: Vec<u8>,
-        _: Option<u64>,
-    ) -> BoxFuture<'a, Result<bool, KvError>> {
-        no_store()
-    }
-
-    fn compare_and_set<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: Option<Vec<u8>>,
-        _: Option<Vec<u8>>,
-        _: Option<u64>,
-    ) -> BoxFuture<'a, Result<bool, KvError>> {
-        no_store()
-    }
-
-    fn delete<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<(), KvError>> {
-        no_store()
-    }
-
-    fn increment<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: i64,
-        _: Option<u64>,
-    ) -> BoxFuture<'a, Result<i64, KvError>> {
-        no_store()
-    }
-
-    fn take<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: u32,
-        _: u32,
-        _: u64,
-    ) -> BoxFuture<'a, Result<Taken, KvError>> {
-        no_store()
-    }
-
-    fn scan<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: Option<String>,
-        _: u32,
-    ) -> BoxFuture<'a, Result<Page, KvError>> {
-        no_store()
-    }
-}
-
-impl DnsBackend for Silent {
-    fn lookup<'a>(&'a self, _: &'a str, _: u16) -> BoxFuture<'a, Result<DnsAnswer, DnsError>> {
-        ready(Err(DnsError::Timeout)).boxed()
-    }
-
-    fn reverse_name(&self, _: IpAddr) -> BoxFuture<'_, Option<String>> {
-        ready(None).boxed()
-    }
 }
