@@ -1,9 +1,13 @@
 //! What can be typed: the commands and their options.
 
+pub(crate) mod plugin;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+use plugin::PluginOptions;
 
 /// Baton, a programmable SMTP relay.
 #[derive(Debug, Parser)]
@@ -27,6 +31,8 @@ pub(crate) enum Command {
     Explain(ExplainOptions),
     /// List the plugins of the running relay and the order in which each hook asks them
     Plugins(Target),
+    /// Write, check, test and measure plugins
+    Plugin(PluginOptions),
     /// Show a relay at work: real mail through all six hooks, checked at the end
     Demo(DemoOptions),
     /// Run an SMTP server that stores or counts what it gets, for tests and measurements

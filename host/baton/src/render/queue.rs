@@ -127,11 +127,16 @@ pub(crate) fn plugins(view: &PluginsView) -> String {
             plugin.grants.join(", "),
         ]);
     }
+    format!("generation {}\n{}\n\n{}", view.generation, rows.trim_fmt(), order(&view.order))
+}
+
+/// Who is asked at which hook.
+pub(crate) fn order(order: &[(String, Vec<String>)]) -> String {
     let mut orders = table(&["hook", "asks in this order"]);
-    for (hook, names) in view.order.iter().filter(|(_, names)| !names.is_empty()) {
+    for (hook, names) in order.iter().filter(|(_, names)| !names.is_empty()) {
         orders.add_row(vec![hook.clone(), names.join(", ")]);
     }
-    format!("generation {}\n{}\n\n{}\n", view.generation, rows.trim_fmt(), orders.trim_fmt())
+    if orders.is_empty() { "No plugin is asked at any hook.\n".to_owned() } else { orders.trim_fmt() + "\n" }
 }
 
 #[cfg(test)]
