@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 use crate::EngineSettings;
 use crate::bindings::EveryHook;
@@ -47,6 +47,17 @@ struct Inner {
     compiled: Mutex<HashMap<Digest, Component>>,
     settings: EngineSettings,
     is_pooling: bool,
+    purpose: Purpose,
+}
+
+/// What an engine is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// Mail.
+    Relay,
+    /// Self-test cases: instructions are counted, which costs two to three times the speed, and no snapshots are taken,
+    /// as each case has settings of its own.
+    Cases,
 }
 
 /// SHA-256: of a component's file, or of all that a compiled component was made from.
@@ -67,12 +78,21 @@ impl Engine {
     /// Sets up compiler and pool. The pool reserves address space (no memory): about 4 GiB for each concurrent call.
     /// Where that is refused, for example by `ulimit -v`, instances are made on demand, which costs about 30 µs a call.
     pub fn new(settings: &EngineSettings) -> Result<Engine, EngineError> {
+        Engine::with(settings, Purpose::Relay)
+    }
+
+    /// An engine for the cases of authors, beside no relay: it counts the instructions of plugins.
+    pub fn for_cases(settings: &EngineSettings) -> Result<Engine, EngineError> {
+        Engine::with(settings, Purpose::Cases)
+    }
+
+    fn with(settings: &EngineSettings, purpose: Purpose) -> Result<Engine, EngineError> {
         let unsupported = |error: wasmtime::Error| EngineError::Unsupported(format!("{error:#}"));
-        let (wasmtime, is_pooling) = match wasmtime::Engine::new(&config(Some(pool(settings)))) {
+        let (wasmtime, is_pooling) = match wasmtime::Engine::new(&config(purpose, Some(pool(settings)))) {
             Ok(engine) => (engine, true),
             Err(error) => {
                 tracing::warn!(target: "hooks", error = %format!("{error:#}"), "no instance pool: instances are made on demand");
-                (wasmtime::Engine::new(&config(None)).map_err(unsupported)?, false)
+                (wasmtime::Engine::new(&config(purpose, None)).map_err(unsupported)?, false)
             }
         };
         let mut linker = Linker::new(&wasmtime);
@@ -86,12 +106,25 @@ impl Engine {
             compiled: Mutex::default(),
             settings: *settings,
             is_pooling,
+            purpose,
         })))
     }
 
     /// True when instances come out of the pool.
     pub fn is_pooling(&self) -> bool {
         self.0.is_pooling
+    }
+
+    /// True when plugins start from a snapshot taken after init.
+    pub(crate) fn takes_snapshots(&self) -> bool {
+        self.0.purpose == Purpose::Relay
+    }
+
+    /// Lets a store count instructions, where this engine counts them.
+    pub(crate) fn fill_fuel(&self, store: &mut Store<State>) {
+        if self.0.purpose == Purpose::Cases {
+            store.set_fuel(u64::MAX).expect("an engine for cases counts instructions");
+        }
     }
 
     /// The settings it was made with.
@@ -149,8 +182,9 @@ impl Engine {
     }
 }
 
-fn config(pool: Option<PoolingAllocationConfig>) -> Config {
+fn config(purpose: Purpose, pool: Option<PoolingAllocationConfig>) -> Config {
     let mut config = Config::new();
+    config.consume_fuel(purpose == Purpose::Cases);
     config.epoch_interruption(true);
     config.concurrency_support(false);
     config.max_wasm_stack(WASM_STACK_OCTETS);

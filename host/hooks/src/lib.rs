@@ -20,6 +20,7 @@ mod answer;
 mod ask;
 mod bindings;
 mod call;
+pub mod cases;
 mod edits;
 mod engine;
 mod generation;
@@ -35,6 +36,7 @@ mod settings;
 mod state;
 mod ticker;
 mod wasi;
+mod witness;
 pub mod worlds;
 
 pub use answer::{AuthAnswer, BounceAnswer, ConnectAnswer, DataAnswer, RcptAnswer, RouteAnswer, Verdict};
@@ -49,3 +51,4 @@ pub use host::{Capabilities, DnsAnswer, DnsBackend, DnsError, KvBackend, KvError
 pub use load::LoadError;
 pub use policy::{Blame, FailureKind, RETRY_AFTER_MS};
 pub use settings::{EditGrant, EngineSettings, Grants, Limits, OnFailure, PluginSettings};
+pub use witness::Cost;

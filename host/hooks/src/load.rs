@@ -111,7 +111,7 @@ async fn load_plugin(
         log_gate: LogGate::default(),
         meters: capabilities.metrics.meters(&settings.name),
     });
-    let key = snapshot::key(&digest, &terms.config_json);
+    let key = if engine.takes_snapshots() { snapshot::key(&digest, &terms.config_json) } else { digest };
     let linked = make(engine, settings, &terms, &wasm, key).await?;
     let plugin = Plugin {
         terms,
@@ -132,6 +132,9 @@ async fn make(
     wasm: &Arc<Vec<u8>>,
     key: Digest,
 ) -> Result<Linked, Vec<LoadError>> {
+    if !engine.takes_snapshots() {
+        return make_plainly(engine, settings, terms, wasm, key).await;
+    }
     if let Some(component) = engine.compiled(&key) {
         return link(engine, settings, &component);
     }
@@ -142,11 +145,23 @@ async fn make(
         },
         Snapshot::NotPossible(reason) => reason,
     };
+    let linked = make_plainly(engine, settings, terms, wasm, key).await?;
+    tracing::warn!(target: "hooks", plugin = %terms.label, reason, "no snapshot after init: the plugin reads its settings at each call");
+    Ok(linked)
+}
+
+/// The component as it is in its file; init has accepted the settings.
+async fn make_plainly(
+    engine: &Engine,
+    settings: &PluginSettings,
+    terms: &Arc<Terms>,
+    wasm: &Arc<Vec<u8>>,
+    key: Digest,
+) -> Result<Linked, Vec<LoadError>> {
     let compiled = compile(engine, key, Arc::clone(wasm)).await;
     let component = compiled.map_err(|error| vec![LoadError::compile(settings, describe(&error))])?;
     let linked = link(engine, settings, &component)?;
     initialise(engine, settings, terms, &linked).await?;
-    tracing::warn!(target: "hooks", plugin = %terms.label, reason, "no snapshot after init: the plugin reads its settings at each call");
     Ok(linked)
 }
 

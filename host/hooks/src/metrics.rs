@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::Hook;
 use crate::policy::FailureKind;
+use crate::witness::{Cost, Witness};
 
 pub(crate) use guests::{GuestMetrics, Sample};
 
@@ -30,6 +31,7 @@ pub struct Metrics {
     refused_edits: Family<PluginLabels, Counter>,
     dropped_lines: Family<PluginLabels, Counter>,
     pub(crate) guests: Arc<GuestMetrics>,
+    witness: Option<Arc<Witness>>,
 }
 
 impl Default for Metrics {
@@ -42,11 +44,22 @@ impl Default for Metrics {
             refused_edits: Family::default(),
             dropped_lines: Family::default(),
             guests: Arc::default(),
+            witness: None,
         }
     }
 }
 
 impl Metrics {
+    /// Metrics that remember each call by itself, until somebody asks.
+    pub(crate) fn watched() -> Metrics {
+        Metrics { witness: Some(Arc::default()), ..Metrics::default() }
+    }
+
+    /// What calls used and wrote since this was asked last.
+    pub(crate) fn testimony(&self) -> (Vec<Cost>, Vec<String>) {
+        self.witness.as_ref().map(|witness| witness.take()).unwrap_or_default()
+    }
+
     /// Makes them visible.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("baton_hooks_calls", "Calls of plugins", self.calls.clone());
@@ -78,6 +91,7 @@ impl Metrics {
             memory_peak_octets: self.memory_peak_octets.get_or_create(&labels).clone(),
             refused_edits: self.refused_edits.get_or_create(&labels).clone(),
             dropped_lines: self.dropped_lines.get_or_create(&labels).clone(),
+            witness: self.witness.clone(),
         }
     }
 
@@ -98,6 +112,7 @@ pub(crate) struct Meters {
     memory_peak_octets: Gauge<i64>,
     refused_edits: Counter,
     dropped_lines: Counter,
+    pub(crate) witness: Option<Arc<Witness>>,
 }
 
 /// The meters of one plugin at one hook.

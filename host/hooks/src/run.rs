@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::plugin::Plugin;
 use crate::policy::{Failure, FailureKind};
 use crate::state::{State, Stop, wall};
+use crate::witness::Cost;
 
 /// What came out of a call.
 pub(crate) struct Outcome<A> {
@@ -30,9 +31,16 @@ pub(crate) async fn run<Q: Ask>(
     call: &mut Call,
 ) -> Outcome<Q::Answer> {
     let started = Instant::now();
-    let (result, edits) = attempt(engine, plugin, question, call, started).await;
+    let (result, edits, used) = attempt(engine, plugin, question, call, started).await;
     let took = started.elapsed();
     plugin.terms.meters.of(Q::HOOK).observe(took, result.as_ref().err().map(|failure| failure.kind));
+    if let Some(witness) = &plugin.terms.meters.witness {
+        witness.add_cost(Cost {
+            micros: u32::try_from(took.as_micros()).unwrap_or(u32::MAX),
+            failure: result.as_ref().err().cloned(),
+            ..used
+        });
+    }
     Outcome { result, edits, micros: u32::try_from(took.as_micros()).unwrap_or(u32::MAX) }
 }
 
@@ -42,28 +50,31 @@ async fn attempt<Q: Ask>(
     question: &Q,
     call: &mut Call,
     started: Instant,
-) -> (Result<Q::Answer, Failure>, Vec<String>) {
+) -> (Result<Q::Answer, Failure>, Vec<String>, Cost) {
     let limits = &plugin.terms.limits;
     let Some(_slot) = engine.slot(wall(limits)).await else {
-        return (Err(Failure::new(FailureKind::Busy, "all slots were taken")), Vec::new());
+        return (Err(Failure::new(FailureKind::Busy, "all slots were taken")), Vec::new(), Cost::of(Q::HOOK));
     };
     let _running = engine.ticker().enter();
     let state = State::new(plugin.terms.clone(), Some(Q::HOOK), call.take(), started);
     let mut store = state.into_store(engine);
     let deadline = store.data().budget.deadline;
     let answered = tokio::time::timeout_at(deadline, ask(plugin, question, &mut store)).await;
+    let fuel = store.get_fuel().ok().map(|left| u64::MAX - left);
     let mut state = store.into_data();
+    let used = Cost { fuel, ..state.cost(Q::HOOK) };
     *call = state.call;
     plugin.terms.meters.observe_memory(state.memory.peak_octets());
     match answered {
         Ok(Ok(answer)) => {
             let edits = std::mem::take(&mut state.staged).apply(call, answer.refuses());
-            (Ok(answer), edits)
+            (Ok(answer), edits, used)
         }
-        Ok(Err(error)) => (Err(classify(&error, state.memory.refused)), Vec::new()),
+        Ok(Err(error)) => (Err(classify(&error, state.memory.refused)), Vec::new(), used),
         Err(_elapsed) => (
             Err(Failure::new(FailureKind::WallTime, format!("no answer within {} ms", limits.wall_ms))),
             Vec::new(),
+            used,
         ),
     }
 }

@@ -12,6 +12,7 @@ use crate::edits::Staged;
 use crate::engine::Engine;
 use crate::plugin::Terms;
 use crate::ticker::TICK;
+use crate::witness::Cost;
 use crate::{Call, Hook, Limits};
 
 /// The data of a store. It lives for one call.
@@ -75,7 +76,19 @@ impl State {
         store.epoch_deadline_callback(count_tick);
         store.set_hostcall_fuel(octets);
         store.set_max_component_handles(handles);
+        engine.fill_fuel(&mut store);
         store
+    }
+
+    /// What the call used so far.
+    pub(crate) fn cost(&self, hook: Hook) -> Cost {
+        let limits = &self.terms.limits;
+        Cost {
+            host_calls: limits.host_calls_max.saturating_sub(self.budget.host_calls),
+            read_octets: limits.read_octets_max.saturating_sub(self.budget.read_octets),
+            memory_octets: self.memory.peak_octets(),
+            ..Cost::of(hook)
+        }
     }
 
     /// Counts one call of a host function.

@@ -29,6 +29,9 @@ pub struct World {
 }
 
 impl World {
+    /// When worlds begin unless they say otherwise: 2026-01-01T00:00:00Z.
+    pub const BEGIN: UnixMs = UnixMs(1_767_225_600_000);
+
     /// An empty world at that moment.
     pub fn new(now: UnixMs) -> World {
         let clock = Arc::new(ManualClock::new(now));
@@ -38,6 +41,11 @@ impl World {
             metrics: Arc::default(),
             clock,
         }
+    }
+
+    /// An empty world in which each call is remembered until somebody asks.
+    pub(crate) fn watched(now: UnixMs) -> World {
+        World { metrics: Arc::new(Metrics::watched()), ..World::new(now) }
     }
 
     /// Its services, as plugins are given them.
@@ -51,9 +59,8 @@ impl World {
     }
 }
 
-/// The moment at which worlds begin unless they say otherwise: 2026-01-01T00:00:00Z.
 impl Default for World {
     fn default() -> World {
-        World::new(UnixMs(1_767_225_600_000))
+        World::new(World::BEGIN)
     }
 }

@@ -35,6 +35,9 @@ pub(crate) fn emit_line(
     let line_octets_max = terms.limits.log_line_octets_max;
     let text = escape(text, line_octets_max);
     let fields = render_fields(fields, line_octets_max.saturating_sub(text.len()));
+    if let Some(witness) = &terms.meters.witness {
+        witness.add_line(format!("{text} {fields}").trim_end().to_owned());
+    }
     macro_rules! write_at {
         ($level:ident) => {
             tracing::$level!(target: "hooks::plugin", plugin = %terms.label, %session, %message, fields, dropped, "{text}")

@@ -64,6 +64,11 @@ impl GuestMetrics {
             *recorded.dropped.entry(plugin.to_owned()).or_default() += 1;
         }
     }
+
+    /// The names of a plugin's metrics, in order.
+    pub(crate) fn names(&self, plugin: &str) -> Vec<String> {
+        self.0.lock().plugins.get(plugin).map(|series| series.keys().cloned().collect()).unwrap_or_default()
+    }
 }
 
 impl Recorded {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends by a panic")]
 
 mod capabilities;
+mod cases;
 mod chains;
 mod edits;
 mod loading;
