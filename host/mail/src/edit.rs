@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::header::HeaderName;
-use crate::{FailureClass, Mailbox, ReversePath, UnixMs};
+use crate::{FailureClass, Mailbox, ReversePath, UnixMs, lines};
 
 /// One change to the transaction in progress. Every text in it was checked when it was made.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,8 +30,47 @@ pub enum MessageEdit {
     /// Removes all fields of that name.
     Remove(HeaderName),
     /// Replaces all that follows the header.
-    Body(Bytes),
+    Body(NewBody),
 }
+
+/// What takes the place of a body: whole lines that end with CRLF, and nothing that stands alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewBody(Bytes);
+
+impl NewBody {
+    /// Joins `pieces`. A lone CR or LF becomes a line end, and the last line is ended.
+    pub fn new<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> NewBody {
+        let mut joined = EMPTY_LINE.to_vec();
+        pieces.into_iter().for_each(|piece| joined.extend_from_slice(piece));
+        if joined.len() > EMPTY_LINE.len() && !joined.ends_with(b"\r\n") {
+            joined.extend_from_slice(b"\r\n");
+        }
+        if !lines::has_stray(&joined) {
+            return NewBody(joined.into());
+        }
+        let mut repaired = Vec::with_capacity(joined.len() + 64);
+        lines::repair_into(&joined, &mut repaired);
+        NewBody(repaired.into())
+    }
+
+    /// Octets, the empty line before it not counted.
+    pub fn len(&self) -> usize {
+        self.0.len().saturating_sub(EMPTY_LINE.len())
+    }
+
+    /// True when nothing follows the header.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The empty line and the lines: what stands behind the header.
+    pub(crate) fn rest(&self) -> Bytes {
+        self.0.clone()
+    }
+}
+
+/// What separates header and body (RFC 5322 2.1).
+const EMPTY_LINE: &[u8] = b"\r\n";
 
 /// A change to the envelope.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +85,8 @@ pub enum EnvelopeEdit {
     Redirect(u32, Vec<Mailbox>),
     /// The stream.
     Stream(String),
+    /// The priority, -9 to 9.
+    Priority(i8),
     /// Hold the message for an operator.
     Quarantine(String),
     /// A tag.
@@ -86,7 +127,7 @@ impl Edit {
                 MessageEdit::Insert(index, name, _) => format!("header+{name}@{index}"),
                 MessageEdit::Set(name, _) => format!("header={name}"),
                 MessageEdit::Remove(name) => format!("header-{name}"),
-                MessageEdit::Body(body) => format!("body={} octets", body.len()),
+                MessageEdit::Body(body) => format!("body replaced, {} octets", body.len()),
             },
             Edit::Envelope(edit) => match edit {
                 EnvelopeEdit::Sender(sender) => format!("sender=<{sender}>"),
@@ -94,6 +135,7 @@ impl Edit {
                 EnvelopeEdit::RemoveRecipient(index) => format!("rcpt-#{index}"),
                 EnvelopeEdit::Redirect(index, to) => format!("rcpt#{index}={}", join(to)),
                 EnvelopeEdit::Stream(stream) => format!("stream={stream}"),
+                EnvelopeEdit::Priority(priority) => format!("priority={priority}"),
                 EnvelopeEdit::Quarantine(reason) => format!("quarantine: {reason}"),
                 EnvelopeEdit::Tag(name, value) => format!("tag {name}={value}"),
                 EnvelopeEdit::Score(symbol, points) => format!("score {symbol}{points:+}"),
@@ -116,4 +158,21 @@ impl Edit {
 
 fn join(mailboxes: &[Mailbox]) -> String {
     mailboxes.iter().map(Mailbox::to_string).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rest(pieces: &[&[u8]]) -> Vec<u8> {
+        NewBody::new(pieces.iter().copied()).rest().to_vec()
+    }
+
+    #[test]
+    fn a_new_body_has_whole_lines_however_it_was_cut() {
+        assert_eq!(rest(&[b"a\r", b"\nb"]), b"\r\na\r\nb\r\n");
+        assert_eq!(rest(&[b"a\nb\rc\r\n"]), b"\r\na\r\nb\r\nc\r\n");
+        assert_eq!(rest(&[]), b"\r\n");
+        assert_eq!(NewBody::new([&b"abc"[..]]).len(), 5);
+    }
 }

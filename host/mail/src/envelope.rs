@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Mailbox, MessageId, ReversePath, SessionId, UnixMs};
 
@@ -40,6 +40,18 @@ pub struct Envelope {
     pub notes: Vec<(String, Vec<u8>)>,
     /// Why it waits for an operator, when it does (quarantine).
     pub hold: Option<String>,
+    /// What is higher goes first: -9 to 9 (RFC 6710); 0 unless a plugin said otherwise. The last field, because
+    /// records of earlier versions end before it.
+    #[serde(default, deserialize_with = "priority_or_zero")]
+    pub priority: i8,
+}
+
+/// The highest priority, and the lowest below zero (RFC 6710 2).
+pub const PRIORITY_MAX: i8 = 9;
+
+/// The priority; 0 where the record ends before it.
+fn priority_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i8, D::Error> {
+    Ok(i8::deserialize(deserializer).unwrap_or(0))
 }
 
 impl Envelope {
@@ -67,6 +79,7 @@ impl Envelope {
             scores: Vec::new(),
             notes: Vec::new(),
             hold: None,
+            priority: 0,
         }
     }
 

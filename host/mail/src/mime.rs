@@ -1,13 +1,23 @@
-//! The shape of a message (RFC 2045, RFC 2046): how deep, how many parts, how wide its lines are.
+//! The structure of a message (RFC 2045, RFC 2046): how deep, how many parts, how wide its lines are, and where each
+//! leaf of the tree stands.
 //!
 //! One pass over the lines; no recursion and no memory that grows with the message: a stack of open boundaries,
-//! bounded by the depth limit, and one buffer for the Content-Type at hand.
+//! bounded by the depth limit, one buffer for the field at hand, and a few numbers for each leaf, bounded by the
+//! limit of parts. Bounds and leaves come from the same pass, so there is no second reader that could disagree.
 
 mod content_type;
+mod leaf;
+mod links;
+mod transfer;
+mod tree;
 
 use crate::body::Content;
 use crate::header::{HeaderLimits, TooComplex};
 use content_type::{Kind, TypeField};
+
+pub use leaf::Part;
+pub use links::LINKS_MAX;
+pub use tree::{Tree, read_tree};
 
 /// How complex a message may be before it is not parsed at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,34 +61,57 @@ pub struct Shape {
 /// In doubt it counts more rather than less: a parser that reads the structure differently finds no deeper nesting
 /// of what RFC 2046 calls a part.
 pub fn check_shape(content: &Content, limits: &MimeLimits) -> Result<Shape, TooComplex> {
-    let eight_bit = !(content.header.is_ascii() && content.rest.is_ascii());
-    let mut walk = Walk::new(limits);
-    walk.shape.eight_bit = eight_bit;
-    for half in [&content.header, &content.rest] {
-        let mut rest: &[u8] = half;
-        while !rest.is_empty() {
-            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
-            let (line, tail) = rest.split_at(end);
-            walk.line(line)?;
-            rest = tail;
-        }
-    }
-    walk.end_header()?;
+    let mut walk = Walk::new(limits, ());
+    walk.shape.eight_bit = !(content.header.is_ascii() && content.rest.is_ascii());
+    walk.run(content)?;
     Ok(walk.shape)
 }
 
+/// What is told while the pass goes on. Offsets count from the start of [`Content::rest`]; the message's own header,
+/// which stands before it, ends at 0.
+trait Watch {
+    /// The header of a part begins.
+    fn part_begins(&mut self, at: usize);
+    /// The header of a leaf ended; its body begins. `open` is what encloses it.
+    fn body_begins(&mut self, at: usize, open: &[Container]);
+    /// The body of the leaf at hand, if there is one, ends: before the boundary line that begins there, or with the
+    /// message.
+    fn body_ends(&mut self, at: usize, by_boundary: bool);
+}
+
+/// For who wants the shape only.
+impl Watch for () {
+    fn part_begins(&mut self, _: usize) {}
+    fn body_begins(&mut self, _: usize, _: &[Container]) {}
+    fn body_ends(&mut self, _: usize, _: bool) {}
+}
+
 /// The pass: where it is and what is open.
-struct Walk<'a> {
+struct Walk<'a, W> {
     limits: &'a MimeLimits,
     shape: Shape,
     open: Vec<Container>,
     header: Option<PartHeader>,
+    watch: W,
+    /// Where the line at hand begins and ends.
+    line_start: usize,
+    line_end: usize,
 }
 
 /// A multipart or an enclosed message that has not ended.
 enum Container {
-    Multipart { boundary: Box<[u8]>, is_digest: bool },
+    Multipart { boundary: Box<[u8]>, subtype: Box<str> },
     Message,
+}
+
+impl Container {
+    /// The subtype, in lower case.
+    fn subtype(&self) -> &str {
+        match self {
+            Container::Multipart { subtype, .. } => subtype,
+            Container::Message => "rfc822",
+        }
+    }
 }
 
 /// The header of the part at hand, as far as it was read.
@@ -88,12 +121,38 @@ struct PartHeader {
     fields: usize,
     field: TypeField,
     kind: Option<Kind>,
+    /// The body is in base64 or quoted-printable.
+    is_encoded: bool,
 }
 
-impl<'a> Walk<'a> {
-    fn new(limits: &'a MimeLimits) -> Walk<'a> {
+impl<'a, W: Watch> Walk<'a, W> {
+    fn new(limits: &'a MimeLimits, watch: W) -> Walk<'a, W> {
         let shape = Shape { parts: 1, ..Shape::default() };
-        Walk { limits, shape, open: Vec::new(), header: Some(PartHeader::default()) }
+        let header = Some(PartHeader::default());
+        Walk { limits, shape, open: Vec::new(), header, watch, line_start: 0, line_end: 0 }
+    }
+
+    fn run(&mut self, content: &Content) -> Result<(), TooComplex> {
+        self.lines(&content.header, false)?;
+        self.lines(&content.rest, true)?;
+        self.end_header(self.line_end)?;
+        self.watch.body_ends(content.rest.len(), false);
+        Ok(())
+    }
+
+    fn lines(&mut self, half: &[u8], counts: bool) -> Result<(), TooComplex> {
+        let mut rest = half;
+        while !rest.is_empty() {
+            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+            let (line, tail) = rest.split_at(end);
+            if counts {
+                self.line_start = self.line_end;
+                self.line_end += end;
+            }
+            self.line(line)?;
+            rest = tail;
+        }
+        Ok(())
     }
 
     fn line(&mut self, line: &[u8]) -> Result<(), TooComplex> {
@@ -107,7 +166,7 @@ impl<'a> Walk<'a> {
         }
         match &mut self.header {
             None => Ok(()),
-            Some(_) if text.is_empty() => self.end_header(),
+            Some(_) if text.is_empty() => self.end_header(self.line_end),
             Some(header) => header.line(line, self.limits),
         }
     }
@@ -123,40 +182,48 @@ impl<'a> Walk<'a> {
     }
 
     fn end_part(&mut self, level: usize, is_last: bool) -> Result<(), TooComplex> {
-        self.end_header()?;
+        self.end_header(self.line_start)?;
+        self.watch.body_ends(self.line_start, true);
         self.open.truncate(if is_last { level } else { level + 1 });
         self.header = None;
-        if is_last { Ok(()) } else { self.begin_part() }
+        if is_last { Ok(()) } else { self.begin_part(self.line_end) }
     }
 
-    fn begin_part(&mut self) -> Result<(), TooComplex> {
+    fn begin_part(&mut self, at: usize) -> Result<(), TooComplex> {
         self.shape.parts += 1;
         if self.shape.parts > self.limits.parts_max {
             return Err(TooComplex { what: "MIME parts", limit: self.limits.parts_max });
         }
         self.header = Some(PartHeader::default());
+        self.watch.part_begins(at);
         Ok(())
     }
 
-    /// Opens what the header at hand announces; does nothing outside of a header.
-    fn end_header(&mut self) -> Result<(), TooComplex> {
+    /// Opens what the header at hand announces, whose body begins at `at`; does nothing outside of a header.
+    fn end_header(&mut self, at: usize) -> Result<(), TooComplex> {
         let Some(mut header) = self.header.take() else { return Ok(()) };
         header.end_field(self.limits)?;
-        let in_digest = matches!(self.open.last(), Some(Container::Multipart { is_digest: true, .. }));
-        match header.kind {
-            Some(Kind::Multipart { boundary, is_digest }) => {
-                self.open(Container::Multipart { boundary, is_digest })
+        let in_digest = self.open.last().is_some_and(|container| container.subtype() == "digest");
+        let is_message = match header.kind {
+            Some(Kind::Multipart { boundary, subtype }) => {
+                return self.open(Container::Multipart { boundary, subtype });
             }
-            Some(Kind::Message) => self.open_message(),
+            Some(Kind::Message) => true,
             // In a digest, a part is a message unless it says otherwise (RFC 2046 5.1.5).
-            None if in_digest => self.open_message(),
-            Some(Kind::Other) | None => Ok(()),
+            None => in_digest,
+            Some(Kind::Other) => false,
+        };
+        // A message may not be encoded (RFC 2046 5.2.1); one that is can not be looked into line by line.
+        if is_message && !header.is_encoded {
+            return self.open_message(at);
         }
+        self.watch.body_begins(at, &self.open);
+        Ok(())
     }
 
-    fn open_message(&mut self) -> Result<(), TooComplex> {
+    fn open_message(&mut self, at: usize) -> Result<(), TooComplex> {
         self.open(Container::Message)?;
-        self.begin_part()
+        self.begin_part(at)
     }
 
     fn open(&mut self, container: Container) -> Result<(), TooComplex> {
@@ -191,6 +258,7 @@ impl PartHeader {
     fn end_field(&mut self, limits: &MimeLimits) -> Result<(), TooComplex> {
         let field = std::mem::take(&mut self.field);
         field.check_parameters(limits.parameter_sections_max)?;
+        self.is_encoded |= field.is_encoding();
         let Some(kind) = field.kind()? else { return Ok(()) };
         // Two types for one part: readers disagree about which one holds, so the structure is not known.
         if self.kind.replace(kind).is_some() {

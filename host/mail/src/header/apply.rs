@@ -6,18 +6,16 @@ use super::index::{Lines, field_name_len};
 use super::{HeaderName, encode_field};
 use crate::body::Content;
 use crate::edit::MessageEdit;
-use crate::lines;
 
 /// Applies `edits` in order. Returns the content unchanged, without a copy, when there are none.
 ///
-/// A field that is added or set is encoded by [`encode_field`]. A replaced body gets CRLF line ends and a line end
-/// at its end.
+/// A field that is added or set is encoded by [`encode_field`]. Of several new bodies the last one counts.
 pub fn apply(content: Content, edits: &[MessageEdit], utf8_allowed: bool) -> Content {
     let mut rest = content.rest.clone();
     let mut fields: Option<Fields> = None;
     for edit in edits {
         if let MessageEdit::Body(body) = edit {
-            rest = replacement(body);
+            rest = body.rest();
             continue;
         }
         fields.get_or_insert_with(|| Fields::new(&content.header)).edit(edit, utf8_allowed);
@@ -28,17 +26,6 @@ pub fn apply(content: Content, edits: &[MessageEdit], utf8_allowed: bool) -> Con
         None => content.header,
     };
     Content { header, rest }
-}
-
-/// The empty line and the new body.
-fn replacement(body: &Bytes) -> Bytes {
-    let mut rest = Vec::with_capacity(body.len() + 4);
-    rest.extend_from_slice(b"\r\n");
-    lines::repair_into(body, &mut rest);
-    if !rest.ends_with(b"\r\n") {
-        rest.extend_from_slice(b"\r\n");
-    }
-    rest.into()
 }
 
 /// A header block whose last line is ended.
@@ -123,7 +110,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::edit::NewBody;
     use crate::header::{HeaderIndex, HeaderLimits, LINE_OCTETS_MAX, check_value};
+    use crate::lines;
 
     const MESSAGE: &[u8] =
         b"From: a@x\r\nReceived: one\r\n\ttwo\r\nX-Old:  kept \r\nreceived: three\r\n\r\nbody\r\n";
@@ -176,12 +165,16 @@ mod tests {
     }
 
     #[test]
-    fn a_new_body_has_proper_line_ends() {
+    fn the_last_new_body_follows_the_edited_header() {
+        let body = |text: &'static str| MessageEdit::Body(NewBody::new([text.as_bytes()]));
         assert_eq!(
-            edited(b"A: 1\r\n", &[MessageEdit::Body(Bytes::from_static(b"x\ny\rz"))]),
-            "A: 1\r\n\r\nx\r\ny\r\nz\r\n"
+            edited(
+                b"A: 1\r\n\r\nold\r\n",
+                &[body("no"), MessageEdit::Add(name("B"), "2".into()), body("x\r\ny")]
+            ),
+            "A: 1\r\nB: 2\r\n\r\nx\r\ny\r\n"
         );
-        assert_eq!(edited(b"A: 1", &[MessageEdit::Body(Bytes::new())]), "A: 1\r\n\r\n");
+        assert_eq!(edited(b"A: 1", &[body("")]), "A: 1\r\n\r\n");
     }
 
     #[test]
@@ -210,7 +203,7 @@ mod tests {
             1 => MessageEdit::Insert(index, name, value),
             2 => MessageEdit::Set(name, value),
             3 => MessageEdit::Remove(name),
-            _ => MessageEdit::Body(Bytes::from(value)),
+            _ => MessageEdit::Body(NewBody::new([value.as_bytes()])),
         })
     }
 

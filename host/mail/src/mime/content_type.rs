@@ -1,36 +1,42 @@
-//! The fields that describe a part: Content-Type (RFC 2045 5) and Content-Disposition (RFC 2183).
+//! The fields that describe a part: Content-Type (RFC 2045 5), Content-Transfer-Encoding (RFC 2045 6) and
+//! Content-Disposition (RFC 2183).
 
 use crate::header::TooComplex;
+use crate::text::sanitize_octets;
 
 /// Octets of a Content-Type that are read.
 const FIELD_OCTETS_MAX: usize = 16 * 1024;
+/// Octets of a multipart's subtype that are kept.
+const SUBTYPE_OCTETS_MAX: usize = 64;
 /// Octets of a boundary; RFC 2046 5.1.1 allows 70.
 const BOUNDARY_OCTETS_MAX: usize = 200;
 
 /// What a part is, as far as its structure goes.
 pub(super) enum Kind {
     /// Parts between boundaries.
-    Multipart { boundary: Box<[u8]>, is_digest: bool },
+    Multipart { boundary: Box<[u8]>, subtype: Box<str> },
     /// A whole message.
     Message,
     /// A leaf.
     Other,
 }
 
-/// A field that is being collected. Other fields than the two are not collected.
+/// A field that is being collected. Other fields than the three are not collected.
 #[derive(Default)]
 pub(super) enum TypeField {
     #[default]
     None,
     Type(Vec<u8>),
+    Encoding(Vec<u8>),
     Disposition(Vec<u8>),
 }
 
 impl TypeField {
-    /// Begins to collect the field that `line` starts, when it is one of the two.
+    /// Begins to collect the field that `line` starts, when it is one of the three.
     pub(super) fn start(line: &[u8]) -> TypeField {
         match Name::of(line) {
             Some(Name::Type) => TypeField::Type(Vec::new()),
+            Some(Name::Encoding) => TypeField::Encoding(Vec::new()),
             Some(Name::Disposition) => TypeField::Disposition(Vec::new()),
             None => TypeField::None,
         }
@@ -44,7 +50,10 @@ impl TypeField {
 
     /// Adds a line that continues the field.
     pub(super) fn add(&mut self, line: &[u8]) -> Result<(), TooComplex> {
-        let (TypeField::Type(value) | TypeField::Disposition(value)) = self else { return Ok(()) };
+        let (TypeField::Type(value) | TypeField::Encoding(value) | TypeField::Disposition(value)) = self
+        else {
+            return Ok(());
+        };
         if value.len() + line.len() > FIELD_OCTETS_MAX {
             return Err(TooComplex { what: "octets in a Content-Type", limit: FIELD_OCTETS_MAX });
         }
@@ -59,6 +68,14 @@ impl TypeField {
         if sections > limit { Err(TooComplex { what: "parameter sections", limit }) } else { Ok(()) }
     }
 
+    /// True when this field says that the body is encoded, so that its lines are not those of its content.
+    pub(super) fn is_encoding(&self) -> bool {
+        let TypeField::Encoding(value) = self else { return false };
+        let clean = without_comments(value);
+        let name = clean.trim_ascii();
+        name.eq_ignore_ascii_case(b"base64") || name.eq_ignore_ascii_case(b"quoted-printable")
+    }
+
     /// What the part is; none when this field does not say.
     pub(super) fn kind(&self) -> Result<Option<Kind>, TooComplex> {
         let TypeField::Type(value) = self else { return Ok(None) };
@@ -70,9 +87,9 @@ impl TypeField {
         let media: Vec<u8> =
             media.iter().filter(|octet| !octet.is_ascii_whitespace()).map(u8::to_ascii_lowercase).collect();
         if let Some(subtype) = media.strip_prefix(b"multipart/") {
-            let is_digest = subtype == b"digest";
+            let subtype = sanitize_octets(subtype, SUBTYPE_OCTETS_MAX).into_boxed_str();
             return Ok(Some(
-                boundary(parameters)?.map_or(Kind::Other, |boundary| Kind::Multipart { boundary, is_digest }),
+                boundary(parameters)?.map_or(Kind::Other, |boundary| Kind::Multipart { boundary, subtype }),
             ));
         }
         let is_message = matches!(media.as_slice(), b"message/rfc822" | b"message/global" | b"message/news");
@@ -80,9 +97,10 @@ impl TypeField {
     }
 }
 
-/// The two fields that matter.
+/// The three fields that matter.
 enum Name {
     Type,
+    Encoding,
     Disposition,
 }
 
@@ -91,6 +109,8 @@ impl Name {
         let name = line.get(..memchr::memchr(b':', line)?)?.trim_ascii_end();
         if name.eq_ignore_ascii_case(b"content-type") {
             Some(Name::Type)
+        } else if name.eq_ignore_ascii_case(b"content-transfer-encoding") {
+            Some(Name::Encoding)
         } else if name.eq_ignore_ascii_case(b"content-disposition") {
             Some(Name::Disposition)
         } else {
