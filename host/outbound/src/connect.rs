@@ -2,39 +2,55 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use baton_dns::Resolver;
 use baton_mail::status::Remote;
 use baton_mail::{EnhancedCode, FailureClass, Outcome, Phase, Status};
 use rand::seq::SliceRandom;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
 
+use crate::hosts::HostFailures;
 use crate::link::{Link, Refusal};
 use crate::log;
 use crate::loops::{check_address, is_own_listener};
+use crate::metrics::Metrics;
 use crate::next_hop::{HostPort, LmtpTarget};
 use crate::settings::OutboundSettings;
-use crate::shared::Shared;
 use crate::site::{Candidate, Target};
+
+/// What it takes to find hosts and to connect to them.
+pub(crate) struct Reach {
+    pub(crate) resolver: Resolver,
+    pub(crate) failures: HostFailures,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Reach {
+    pub(crate) fn new(resolver: Resolver, metrics: Arc<Metrics>) -> Reach {
+        Reach { resolver, failures: HostFailures::new(), metrics }
+    }
+}
 
 /// Opens a connection to the site, ready for a transaction.
 ///
 /// # Errors
 /// The outcome for every recipient: transient when any host may answer later.
 pub(crate) async fn connect(
-    shared: &Shared,
+    reach: &Reach,
     settings: &OutboundSettings,
     target: &Target,
 ) -> Result<Link, Outcome> {
     match target {
         Target::Smtp(candidates) => {
-            let mut search = Search { shared, settings, lmtp: false, tried: 0, failure: None };
+            let mut search = Search { reach, settings, lmtp: false, tried: 0, failure: None };
             search.run(shuffled(candidates)).await
         }
         Target::Lmtp(LmtpTarget::Tcp(host)) => {
             let candidate = Candidate { rank: 0, host: host.clone(), trusted: true };
-            let mut search = Search { shared, settings, lmtp: true, tried: 0, failure: None };
+            let mut search = Search { reach, settings, lmtp: true, tried: 0, failure: None };
             search.run(vec![candidate]).await
         }
         Target::Lmtp(LmtpTarget::Unix(path)) => {
@@ -43,7 +59,7 @@ pub(crate) async fn connect(
                 timeout(Duration::from_millis(settings.timeouts.connect_ms), UnixStream::connect(path)).await;
             let opened = flatten(opening).map_err(|error| unreachable_host(&remote, &error));
             let stream = opened.map_err(Outcome::Deferred)?;
-            let greeted = Link::open(Box::new(stream), remote, shared, settings, true).await;
+            let greeted = Link::open(Box::new(stream), remote, &reach.metrics, settings, true).await;
             greeted.map_err(|refusal| outcome(refusal.status, refusal.permanent))
         }
         Target::File(_) => {
@@ -63,7 +79,7 @@ fn shuffled(candidates: &[Candidate]) -> Vec<Candidate> {
 
 /// One search for a host that answers.
 struct Search<'a> {
-    shared: &'a Shared,
+    reach: &'a Reach,
     settings: &'a OutboundSettings,
     lmtp: bool,
     tried: usize,
@@ -99,7 +115,7 @@ impl Search<'_> {
                 self.note(looped(why).at(remote), true);
                 return Err(Then::Stop);
             }
-            if let Some(known) = self.shared.failures.reason(target) {
+            if let Some(known) = self.reach.failures.reason(target) {
                 self.note(known, false);
                 continue;
             }
@@ -121,7 +137,7 @@ impl Search<'_> {
             return vec![address];
         }
         let remote = Remote { host: host.host.clone(), address: None };
-        match self.shared.resolver.addresses(&host.host).await {
+        match self.reach.resolver.addresses(&host.host).await {
             Ok(addresses) if addresses.is_empty() => {
                 let text = "the mail host has no address";
                 let status = Status::ours(Phase::Dns, FailureClass::BadDomain, EnhancedCode(5, 4, 4), text);
@@ -148,18 +164,19 @@ impl Search<'_> {
             return Err(Refusal { status: looped("this is the relay itself").at(remote), permanent: true });
         }
         let host = remote.host.clone();
-        let link = Link::open(Box::new(stream), remote, self.shared, self.settings, self.lmtp).await?;
-        self.shared.failures.forget(target);
+        let link =
+            Link::open(Box::new(stream), remote, &self.reach.metrics, self.settings, self.lmtp).await?;
+        self.reach.failures.forget(target);
         log::connected(&host, Some(target));
         Ok(link)
     }
 
     fn note_refusal(&mut self, target: SocketAddr, refusal: Refusal) {
         let Refusal { status, permanent } = refusal;
-        self.shared.metrics.connections_failed.inc();
+        self.reach.metrics.connections_failed.inc();
         log::not_connected(status.remote.as_ref().map_or("", |remote| remote.host.as_str()), &status);
         if !permanent {
-            self.shared.failures.note(target, status.clone(), self.settings.limits.host_failure_ms);
+            self.reach.failures.note(target, status.clone(), self.settings.limits.host_failure_ms);
         }
         self.note(status, permanent);
     }

@@ -124,7 +124,7 @@ impl Delivery<'_> {
             let was_kept = link.is_some();
             let mut open = match link.take() {
                 Some(open) => open,
-                None => match connect(self.shared, self.settings, &self.site.target).await {
+                None => match connect(&self.shared.reach, self.settings, &self.site.target).await {
                     Ok(open) => {
                         self.shared.metrics.connections.inc();
                         open

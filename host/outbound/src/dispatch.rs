@@ -129,7 +129,7 @@ impl Shared {
                     let shared = Arc::clone(self);
                     self.spawn(async move {
                         let settings = shared.settings.load_full();
-                        let resolved = shared.sites.resolve(&route, &shared.resolver, &settings).await;
+                        let resolved = shared.sites.resolve(&route, &shared.reach.resolver, &settings).await;
                         shared.arrive(job, resolved);
                     });
                 }

@@ -50,6 +50,7 @@ mod settings;
 mod settle;
 mod shared;
 mod site;
+mod verify;
 mod worker;
 
 pub use next_hop::{HostPort, InvalidNextHop, LmtpTarget, NextHop};
@@ -58,3 +59,4 @@ pub use routes::{DomainPattern, RouteTable, RouteTarget, UnknownNextHop};
 pub use settings::{
     DsnSettings, LimitSettings, LoopSettings, OutboundSettings, RetrySettings, TimeoutSettings,
 };
+pub use verify::{RecipientAnswer, Unasked, Verifier};

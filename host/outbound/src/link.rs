@@ -12,8 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
+use crate::metrics::Metrics;
 use crate::settings::OutboundSettings;
-use crate::shared::Shared;
 
 mod wire;
 
@@ -65,7 +65,7 @@ impl Link {
     pub(crate) async fn open(
         stream: Box<dyn Stream>,
         remote: Remote,
-        shared: &Shared,
+        metrics: &Metrics,
         settings: &OutboundSettings,
         lmtp: bool,
     ) -> Result<Link, Refusal> {
@@ -81,7 +81,7 @@ impl Link {
             lmtp,
             deliveries: 0,
             remote,
-            _open: OpenGauge::new(&shared.metrics.connections_open),
+            _open: OpenGauge::new(&metrics.connections_open),
         };
         match link.drive(settings).await {
             Ok(ClientStep::Ready) => Ok(link),
@@ -114,6 +114,32 @@ impl Link {
             Ok(_) => Sent::Nothing(self.broken(&Broken::Closed(ClientPhase::Mail))),
             Err(broken) => self.interrupted(&broken, count),
         }
+    }
+
+    /// Asks whether the peer takes mail for the only recipient of `question`. Answers its reply to RCPT, or to MAIL
+    /// when it refused that.
+    pub(crate) async fn ask(
+        &mut self,
+        question: Transaction,
+        settings: &OutboundSettings,
+    ) -> Result<Reply, Status> {
+        self.client.ask(question).map_err(|_| self.broken(&Broken::Closed(ClientPhase::Idle)))?;
+        let result = match self.drive(settings).await {
+            Ok(ClientStep::Finished(result)) => result.recipients.into_iter().next(),
+            Ok(ClientStep::Closing(reply)) => return Err(self.status(Phase::Mail, &reply)),
+            Ok(_) => None,
+            Err(broken) => return Err(self.broken(&broken)),
+        };
+        match result {
+            Some(RecipientResult::Accepted(reply) | RecipientResult::Refused { reply, .. }) => Ok(reply),
+            Some(incapable) => Err(self.outcome(&incapable).status().clone()),
+            None => Err(self.broken(&Broken::Closed(ClientPhase::Rcpt))),
+        }
+    }
+
+    /// The host at the other end.
+    pub(crate) fn host(&self) -> &str {
+        &self.remote.host
     }
 
     /// Waits for the answer to a RSET that is under way, then hands the transaction to the machine.

@@ -47,6 +47,15 @@ pub struct Metrics {
     pub overflowed: Counter,
     /// Reports queued.
     pub reports: Counter,
+    /// Questions about recipients, by what came of them.
+    pub questions: Family<Question, Counter>,
+}
+
+/// What came of a question: `yes`, `no`, `later`, `remembered` or `unanswered`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Question {
+    /// The word.
+    pub answer: &'static str,
 }
 
 impl Default for Metrics {
@@ -62,6 +71,7 @@ impl Default for Metrics {
             jobs: Gauge::default(),
             overflowed: Counter::default(),
             reports: Counter::default(),
+            questions: Family::default(),
         }
     }
 }
@@ -80,6 +90,7 @@ impl Metrics {
         registry.register("jobs", "Jobs claimed from the queue", self.jobs.clone());
         registry.register("overflowed", "Jobs handed back by a full ready queue", self.overflowed.clone());
         registry.register("reports", "Delivery reports queued", self.reports.clone());
+        registry.register("questions", "Questions about recipients", self.questions.clone());
     }
 
     /// Counts one recipient's result.

@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::connect::Reach;
 use crate::gate::Gate;
-use crate::hosts::HostFailures;
 use crate::job::Job;
 use crate::log;
 use crate::metrics::Metrics;
@@ -54,11 +54,10 @@ impl Outbound {
             settings,
             store: deps.store,
             hooks: deps.hooks,
-            resolver: deps.resolver,
             clock: deps.clock,
+            reach: Reach::new(deps.resolver, deps.metrics.clone()),
             metrics: deps.metrics,
             sites: Sites::new(),
-            failures: HostFailures::new(),
             gate: Arc::new(Gate::default()),
             routing: Semaphore::new(routing_max),
             tasks: TaskTracker::new(),

@@ -94,6 +94,10 @@ pub struct LimitSettings {
     /// A handed-back job comes back as soon as its site can be expected to have room, and after this time at the
     /// latest, in milliseconds. Default 10,000.
     pub overflow_ms: u64,
+    /// Questions about recipients (`verify`) at once. Default 64.
+    pub verify_max: usize,
+    /// How long the answer about a recipient is remembered, in milliseconds. Default 60,000.
+    pub verify_cache_ms: u64,
     /// How long running deliveries may take at the stop, in milliseconds. Default 20,000.
     pub drain_ms: u64,
 }
@@ -112,6 +116,8 @@ impl Default for LimitSettings {
             host_failure_ms: 30_000,
             site_cache_ms: 30_000,
             overflow_ms: 10_000,
+            verify_max: 64,
+            verify_cache_ms: 60_000,
             drain_ms: 20_000,
         }
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use baton_dns::Resolver;
 use baton_hooks::Generation;
 use baton_mail::event::Event;
 use baton_mail::{Body, Clock};
@@ -13,8 +12,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::connect::Reach;
 use crate::gate::Gate;
-use crate::hosts::HostFailures;
 use crate::job::Job;
 use crate::log;
 use crate::metrics::Metrics;
@@ -27,11 +26,10 @@ pub(crate) struct Shared {
     pub(crate) settings: Arc<ArcSwap<OutboundSettings>>,
     pub(crate) store: Store,
     pub(crate) hooks: Arc<ArcSwap<Generation>>,
-    pub(crate) resolver: Resolver,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) sites: Sites,
-    pub(crate) failures: HostFailures,
+    pub(crate) reach: Reach,
     pub(crate) gate: Arc<Gate>,
     /// Bounds routing decisions at once.
     pub(crate) routing: Semaphore,

@@ -150,7 +150,8 @@ impl Sites {
     }
 }
 
-async fn find_target(
+/// Finds out how the next hop of a route is reached.
+pub(crate) async fn find_target(
     route: &Route,
     resolver: &Resolver,
     settings: &OutboundSettings,

@@ -291,6 +291,22 @@ impl Client {
         Ok(())
     }
 
+    /// Asks whether the peer would take mail of this transaction's sender for its recipients: MAIL, RCPT, RSET. The body
+    /// is not looked at. In the result, [`RecipientResult::Accepted`] is the answer to RCPT.
+    pub fn ask(&mut self, question: Transaction) -> Result<(), NotReady> {
+        if !matches!(self.state, State::Ready { .. }) {
+            return Err(NotReady);
+        }
+        if let Some(result) = question.check_capabilities(&self.capabilities) {
+            self.state = State::Finished { result, then: Box::new(State::Ready { told: false }) };
+            return Ok(());
+        }
+        let delivery =
+            Delivery::begin_question(question, &self.settings, &self.capabilities, &mut self.commands);
+        self.state = State::Delivering(delivery);
+        Ok(())
+    }
+
     /// What the client waits for.
     pub fn phase(&self) -> ClientPhase {
         match &self.state {

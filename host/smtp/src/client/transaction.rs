@@ -25,6 +25,8 @@ pub(super) struct Delivery {
     await_: Await,
     body: Option<Body>,
     lmtp: bool,
+    /// Only asks whether the recipients would be accepted: nothing follows RCPT but RSET.
+    is_question: bool,
 }
 
 /// How the octets are sent.
@@ -88,14 +90,44 @@ impl Delivery {
             await_: Await::Mail,
             body: Some(transaction.body),
             lmtp: settings.lmtp,
+            is_question: false,
         };
-        if pipelined {
-            for recipient in &delivery.recipients {
+        delivery.write_rcpts(commands);
+        let wire = if eager { delivery.write_data(commands) } else { None };
+        (delivery, wire)
+    }
+
+    /// Writes the first commands of a question: it ends before any content.
+    pub(super) fn begin_question(
+        question: Transaction,
+        settings: &ClientSettings,
+        capabilities: &Capabilities,
+        commands: &mut Vec<u8>,
+    ) -> Delivery {
+        let pipelined = settings.pipelining && capabilities.pipelining;
+        write_mail(&question, capabilities, commands);
+        let delivery = Delivery {
+            results: vec![None; question.recipients.len()],
+            accepted: Vec::new(),
+            recipients: question.recipients,
+            mail_refusal: None,
+            plan: Plan { pipelined, chunked: false, eager: false },
+            await_: Await::Mail,
+            body: None,
+            lmtp: settings.lmtp,
+            is_question: true,
+        };
+        delivery.write_rcpts(commands);
+        delivery
+    }
+
+    /// With PIPELINING, all RCPT commands follow MAIL at once (RFC 2920 3.1).
+    fn write_rcpts(&self, commands: &mut Vec<u8>) {
+        if self.plan.pipelined {
+            for recipient in &self.recipients {
                 write_rcpt(recipient, commands);
             }
         }
-        let wire = if eager { delivery.write_data(commands) } else { None };
-        (delivery, wire)
     }
 
     /// DATA, or BDAT together with the body.
@@ -166,6 +198,7 @@ impl Delivery {
                 let reply = refusal.clone();
                 self.set(index, RecipientResult::Refused { phase: Phase::Mail, reply });
             }
+            (None, true) if self.is_question => self.set(index, RecipientResult::Accepted(reply)),
             (None, true) => self.accepted.push(index),
             (None, false) => self.set(index, RecipientResult::Refused { phase: Phase::Rcpt, reply }),
         }

@@ -1,0 +1,129 @@
+//! Questions to next hops: would you take mail for this recipient? Routed as a delivery would be, without one.
+//!
+//! Invariant: nothing is sent but MAIL FROM:<>, RCPT TO and RSET, so no mail comes of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use baton_dns::Resolver;
+use baton_mail::{Body, Mailbox, Reply, ReversePath};
+use baton_smtp::client::Transaction;
+use quick_cache::sync::Cache;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::connect::{Reach, connect};
+use crate::link::Link;
+use crate::metrics::{Metrics, Question};
+use crate::settings::OutboundSettings;
+use crate::site::{Route, Target, find_target};
+
+/// Recipients whose answer is remembered.
+const ANSWERS_MAX: usize = 10_000;
+
+/// What a next hop said about a recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecipientAnswer {
+    /// The host that was asked.
+    pub host: String,
+    /// Its reply to RCPT TO, or to MAIL FROM when it refused that.
+    pub reply: Reply,
+}
+
+/// The next hop could not be asked; why, in words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unasked(pub String);
+
+/// Asks next hops, a bounded number at once, and remembers final answers for a short time.
+pub struct Verifier {
+    settings: Arc<ArcSwap<OutboundSettings>>,
+    reach: Reach,
+    questions: Semaphore,
+    answers: Cache<Mailbox, (Instant, RecipientAnswer)>,
+}
+
+impl Verifier {
+    /// A verifier by the settings of delivery. How many questions there may be at once is read here; all else with
+    /// each question.
+    pub fn new(
+        settings: Arc<ArcSwap<OutboundSettings>>,
+        resolver: Resolver,
+        metrics: Arc<Metrics>,
+    ) -> Verifier {
+        let questions_max = settings.load().limits.verify_max.max(1);
+        Verifier {
+            settings,
+            reach: Reach::new(resolver, metrics),
+            questions: Semaphore::new(questions_max),
+            answers: Cache::new(ANSWERS_MAX),
+        }
+    }
+
+    /// Asks about one recipient. Each step has the deadline of delivery; the caller may give up earlier.
+    ///
+    /// # Errors
+    /// There was nobody to ask, or no reply.
+    pub async fn ask(&self, recipient: &Mailbox) -> Result<RecipientAnswer, Unasked> {
+        let count = |answer| self.reach.metrics.questions.get_or_create(&Question { answer }).inc();
+        if let Some(answer) = self.remembered(recipient) {
+            count("remembered");
+            return Ok(answer);
+        }
+        let asked = self.ask_next_hop(recipient).await;
+        count(match &asked {
+            Ok(answer) if answer.reply.is_positive() => "yes",
+            Ok(answer) if answer.reply.is_permanent() => "no",
+            Ok(_) => "later",
+            Err(_) => "unanswered",
+        });
+        asked
+    }
+
+    fn remembered(&self, recipient: &Mailbox) -> Option<RecipientAnswer> {
+        let (until, answer) = self.answers.get(recipient)?;
+        (Instant::now() < until).then_some(answer)
+    }
+
+    async fn ask_next_hop(&self, recipient: &Mailbox) -> Result<RecipientAnswer, Unasked> {
+        let _permit = self.questions.acquire().await.map_err(|error| Unasked(error.to_string()))?;
+        let settings = self.settings.load_full();
+        let route = Route::of_settings(settings.routes.find(recipient.domain()));
+        let found = find_target(&route, &self.reach.resolver, &settings).await;
+        let target = found.map_err(|outcome| Unasked(outcome.status().to_string()))?;
+        if matches!(target, Target::File(_)) {
+            return Err(Unasked(format!("{} is not a host that can be asked", route.next_hop)));
+        }
+        let connected = connect(&self.reach, &settings, &target).await;
+        let mut link = connected.map_err(|outcome| Unasked(outcome.status().to_string()))?;
+        let asked = link.ask(question(recipient), &settings).await;
+        let host = link.host().to_owned();
+        // The goodbye takes its time; the answer does not wait for it.
+        tokio::spawn(Link::leave(Some(link)));
+        let answer = RecipientAnswer { host, reply: asked.map_err(|status| Unasked(status.to_string()))? };
+        self.remember(recipient, &answer, settings.limits.verify_cache_ms);
+        Ok(answer)
+    }
+
+    /// A transient refusal, as of a greylist, says nothing about the next question.
+    fn remember(&self, recipient: &Mailbox, answer: &RecipientAnswer, lasts_ms: u64) {
+        let is_final = answer.reply.is_positive() || answer.reply.is_permanent();
+        if is_final && lasts_ms > 0 {
+            let until = Instant::now() + Duration::from_millis(lasts_ms);
+            self.answers.insert(recipient.clone(), (until, answer.clone()));
+        }
+    }
+}
+
+/// With the null sender no host has a reason to look at who asks.
+fn question(recipient: &Mailbox) -> Transaction {
+    Transaction {
+        sender: ReversePath::Null,
+        recipients: vec![recipient.clone()],
+        body: Body::default(),
+        eight_bit: false,
+        smtputf8: recipient.needs_smtputf8(),
+        size: 0,
+    }
+}
