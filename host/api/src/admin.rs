@@ -139,6 +139,7 @@ async fn plugins(State(deps): State<AdminDeps>) -> Json<PluginsView> {
 fn grants_in_words(grants: &Grants) -> Vec<String> {
     let edit = |edit: &EditGrant| match edit {
         EditGrant::Headers => "edit headers".to_owned(),
+        EditGrant::Body => "edit body".to_owned(),
         EditGrant::Recipients => "edit recipients".to_owned(),
         EditGrant::Sender => "edit sender".to_owned(),
     };
@@ -147,6 +148,9 @@ fn grants_in_words(grants: &Grants) -> Vec<String> {
     words.extend(grants.route.iter().map(|target| format!("route {target}")));
     words.extend(grants.kv.iter().map(|bucket| format!("kv {bucket}")));
     words.extend(grants.dns.then(|| "dns".to_owned()));
+    words.extend(grants.http.iter().map(|url| format!("http {url}")));
+    words.extend(grants.verify.then(|| "verify".to_owned()));
+    words.extend(grants.secrets.iter().map(|name| format!("secret {name}")));
     words
 }
 

@@ -11,7 +11,7 @@ use baton_hooks::host::Capabilities;
 use baton_hooks::{Engine, Generation};
 use baton_inbound::{Inbound, InboundDeps, Policy};
 use baton_mail::{Clock, SystemClock};
-use baton_outbound::{Outbound, OutboundDeps, OutboundSettings};
+use baton_outbound::{Outbound, OutboundDeps, OutboundSettings, Verifier};
 use baton_store::Store;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, UnixListener};
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::events;
 use crate::logs::Log;
 use crate::settings::check::Checked;
-use crate::wiring::{PluginDns, PluginKv};
+use crate::wiring::{PluginDns, PluginHttp, PluginKv, PluginVerify};
 
 /// Wishes to reload that may wait.
 const RELOADS_MAX: usize = 4;
@@ -76,9 +76,15 @@ impl Relay {
             Engine::new(&checked.engine).context("the plugin engine can not be made; see [engine]")?;
         let hooks_metrics = Arc::new(baton_hooks::metrics::Metrics::default());
         hooks_metrics.register(&mut registry);
+        let metrics = Arc::new(baton_outbound::metrics::Metrics::default());
+        metrics.register(&mut registry);
+        let settings = Arc::new(ArcSwap::from_pointee(checked.outbound.clone()));
+        let verifier = Verifier::new(settings.clone(), resolver.clone(), metrics.clone());
         let capabilities = Capabilities {
             kv: Arc::new(PluginKv(store.kv())),
             dns: Arc::new(PluginDns(resolver.clone())),
+            http: Arc::new(PluginHttp::new(checked.http.clone(), resolver.clone())?),
+            verify: Arc::new(PluginVerify(verifier)),
             clock: clock.clone(),
             metrics: hooks_metrics,
         };
@@ -87,11 +93,9 @@ impl Relay {
         let policy = Arc::new(ArcSwap::from_pointee(checked.policy.clone()));
         let inbound =
             bind_inbound(checked, &store, &hooks, &resolver, &clock, &policy, &mut registry).await?;
-        let mut settings = checked.outbound.clone();
-        settings.loops.own_addresses = inbound.addresses().into_iter().map(|(_, address)| address).collect();
-        let settings = Arc::new(ArcSwap::from_pointee(settings));
-        let metrics = Arc::new(baton_outbound::metrics::Metrics::default());
-        metrics.register(&mut registry);
+        let mut outbound = checked.outbound.clone();
+        outbound.loops.own_addresses = inbound.addresses().into_iter().map(|(_, address)| address).collect();
+        settings.store(Arc::new(outbound));
         let deps = OutboundDeps {
             store: store.clone(),
             hooks: hooks.clone(),

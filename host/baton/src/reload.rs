@@ -27,6 +27,7 @@ const RESTART_KEYS: &[&str] = &[
     "dns",
     "listeners",
     "engine",
+    "http",
     "api",
     "log.format",
     "log.buffer_lines_max",
@@ -41,6 +42,7 @@ const RESTART_KEYS: &[&str] = &[
     "session.chunks_max",
     "session.bare_line_endings",
     "delivery.routing_max",
+    "delivery.verify_max",
 ];
 
 /// Swaps settings of a running relay.

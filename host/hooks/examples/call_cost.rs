@@ -40,6 +40,7 @@ async fn measure() -> anyhow::Result<()> {
         limits: Limits::default(),
         grants: Grants { relay: true, route: vec!["*".to_owned()], dns: true, ..Grants::default() },
         config,
+        secrets: Default::default(),
     };
     let engine = Engine::new(&EngineSettings::default())?;
     let generation = Generation::load(&engine, 1, &[plugin], &HashMap::new(), &capabilities)

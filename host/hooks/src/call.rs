@@ -7,11 +7,14 @@ use std::sync::{Arc, OnceLock};
 use baton_mail::body::Content;
 use baton_mail::edit::RouteEdit;
 use baton_mail::header::{HeaderIndex, HeaderLimits, TooComplex};
+use baton_mail::mime::{MimeLimits, Tree, read_tree};
 use baton_mail::{
     Envelope, FailureClass, MessageId, Origin, Phase, Reply, ReversePath, SessionId, Status, UnixMs,
 };
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
+
+use crate::off_thread::off_thread;
 
 /// Octets of notes (keys and values) that one session, or one message, carries at most.
 pub const NOTES_OCTETS_MAX: usize = 64 << 10;
@@ -113,6 +116,7 @@ fn empty_envelope() -> Envelope {
         scores: Vec::new(),
         notes: Vec::new(),
         hold: None,
+        priority: 0,
     }
 }
 
@@ -210,17 +214,18 @@ fn octets_of(notes: &HashMap<String, Vec<u8>>) -> usize {
     notes.iter().map(|(key, value)| key.len() + value.len()).sum()
 }
 
-/// A message, with its header read at most once however many plugins ask.
+/// A message, with its header and its parts read at most once however many plugins ask.
 #[derive(Debug)]
 pub struct MessageContent {
     content: Content,
     index: OnceLock<Result<HeaderIndex, TooComplex>>,
+    tree: OnceCell<Arc<Tree>>,
 }
 
 impl MessageContent {
     /// A message that no plugin asked about yet.
     pub fn new(content: Content) -> MessageContent {
-        MessageContent { content, index: OnceLock::new() }
+        MessageContent { content, index: OnceLock::new(), tree: OnceCell::new() }
     }
 
     /// The octets.
@@ -233,9 +238,30 @@ impl MessageContent {
         self.content
     }
 
+    /// The message after a change. Its parts are known still when the change does not touch them.
+    pub(crate) fn changed(
+        self,
+        change: impl FnOnce(Content) -> Content,
+        changes_parts: bool,
+    ) -> MessageContent {
+        let tree = if changes_parts { OnceCell::new() } else { self.tree };
+        MessageContent { content: change(self.content), index: OnceLock::new(), tree }
+    }
+
     /// The header, or why it was not read.
     pub fn header(&self) -> &Result<HeaderIndex, TooComplex> {
         self.index.get_or_init(|| HeaderIndex::scan(&self.content.header, &HeaderLimits::default()))
+    }
+
+    /// The parts; none when the message is too complex to be read.
+    pub(crate) async fn tree(&self) -> &Arc<Tree> {
+        let read = || async {
+            let content = self.content.clone();
+            let octets = usize::try_from(content.len()).unwrap_or(usize::MAX);
+            let read = move || read_tree(&content, &MimeLimits::default()).unwrap_or_default();
+            Arc::new(off_thread(octets, read).await)
+        };
+        self.tree.get_or_init(read).await
     }
 }
 

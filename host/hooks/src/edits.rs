@@ -1,10 +1,9 @@
 //! Changes that a plugin asked for: kept aside while it runs, applied when it answered.
 
-use baton_mail::body::Content;
 use baton_mail::edit::{Edit, EnvelopeEdit, MessageEdit};
 use baton_mail::{Mailbox, Recipient, header};
 
-use crate::call::{MessageContent, NOTES_OCTETS_MAX, Parameter};
+use crate::call::{NOTES_OCTETS_MAX, Parameter};
 use crate::{Call, Hook};
 
 /// Changes of one call at most.
@@ -66,6 +65,15 @@ impl Staged {
         Ok(())
     }
 
+    /// The changes of the message so far, in order.
+    pub(crate) fn message_edits(&self) -> Vec<MessageEdit> {
+        let of_message = |edit: &Edit| match edit {
+            Edit::Message(edit) => Some(edit.clone()),
+            _ => None,
+        };
+        self.edits.iter().filter_map(of_message).collect()
+    }
+
     /// The note of the session that this call set last; the inner none stands for a removed one.
     pub(crate) fn session_note(&self, key: &str) -> Option<Option<Vec<u8>>> {
         self.session_notes.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone())
@@ -118,11 +126,36 @@ fn apply_message_edits(call: &mut Call, edits: &[MessageEdit]) {
     if edits.is_empty() {
         return;
     }
-    if let Some(message) = call.content.take() {
-        let content: Content = header::apply(message.into_content(), edits, call.envelope.smtputf8);
-        call.content = Some(MessageContent::new(content));
+    let Some(message) = call.content.take() else { return };
+    let changes_parts = edits.iter().any(describes_body);
+    let message =
+        message.changed(|content| header::apply(content, edits, call.envelope.smtputf8), changes_parts);
+    // The next hop must know 8BITMIME for octets beyond ASCII, wherever they are (RFC 6152).
+    let content = message.content();
+    if edits.iter().any(|edit| matches!(edit, MessageEdit::Body(_))) {
+        call.envelope.eight_bit = !(content.header.is_ascii() && content.rest.is_ascii());
+    } else {
+        call.envelope.eight_bit |= !content.header.is_ascii();
+    }
+    call.content = Some(message);
+}
+
+/// True for an edit after which the parts of the message may be others.
+fn describes_body(edit: &MessageEdit) -> bool {
+    match edit {
+        MessageEdit::Body(_) => true,
+        MessageEdit::Add(name, _)
+        | MessageEdit::Insert(_, name, _)
+        | MessageEdit::Set(name, _)
+        | MessageEdit::Remove(name) => name
+            .as_str()
+            .get(..CONTENT_PREFIX.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(CONTENT_PREFIX)),
     }
 }
+
+/// Fields with such a name describe the body (RFC 2045 9).
+const CONTENT_PREFIX: &str = "content-";
 
 fn is_about_recipients(edit: &Edit) -> bool {
     use EnvelopeEdit::{AddRecipient, Redirect, RemoveRecipient};
@@ -138,6 +171,7 @@ fn apply_envelope_edit(call: &mut Call, recipients: Option<&mut Recipients>, edi
         EnvelopeEdit::AddRecipient(_) | EnvelopeEdit::RemoveRecipient(_) | EnvelopeEdit::Redirect(..) => {}
         EnvelopeEdit::Sender(sender) => envelope.sender = sender,
         EnvelopeEdit::Stream(stream) => envelope.stream = Some(stream),
+        EnvelopeEdit::Priority(priority) => envelope.priority = priority,
         EnvelopeEdit::Quarantine(reason) => {
             call.quarantine.get_or_insert(reason);
         }

@@ -1,16 +1,22 @@
 //! What the host does for plugins: one module per interface of the contract, and the services behind them.
 
+mod absent;
 mod clock;
 mod config;
+mod digest;
 mod dns;
 mod envelope;
 mod failure;
+mod http;
 pub(crate) mod kv;
 mod log;
 mod message;
 mod metrics;
+pub(crate) mod new_body;
+mod part;
 mod routing;
 mod session;
+mod verify;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,18 +26,26 @@ use futures_util::future::BoxFuture;
 
 use crate::metrics::Metrics;
 
+pub use absent::Absent;
+pub use http::{HttpBackend, HttpError, HttpRequest, HttpResponse};
 pub(crate) use log::emit_line;
+pub use verify::{VerifyAnswer, VerifyBackend, VerifyError};
 
 /// The types have no functions.
 impl crate::bindings::baton::relay::types::Host for crate::state::State {}
 
-/// The services that plugins reach through the host. The binary provides them over the store and the resolver.
+/// The services that plugins reach through the host. The binary provides them over the store, the resolver,
+/// the HTTP client and delivery.
 #[derive(Clone)]
 pub struct Capabilities {
     /// Key-value buckets.
     pub kv: Arc<dyn KvBackend>,
     /// DNS.
     pub dns: Arc<dyn DnsBackend>,
+    /// HTTP.
+    pub http: Arc<dyn HttpBackend>,
+    /// Questions to next hops.
+    pub verify: Arc<dyn VerifyBackend>,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
     /// Where calls, failures and the plugins' own metrics are counted.

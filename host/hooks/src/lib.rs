@@ -7,12 +7,14 @@
 //! seen by another call, and nothing has to be repaired after a trap.
 //!
 //! Invariant: a call ends. It is bounded in processor time, wall time, memory, tables, handles, host calls, octets read
-//! and handed over, DNS queries, log lines and metrics, and by each bound on its own.
+//! and handed over, work done for it, DNS queries, requests and questions to others, log lines and metrics, and by
+//! each bound on its own.
 //!
 //! Invariant: a change to the mail is applied when the plugin answered what it may answer, and not at all otherwise.
 //! Each text of a plugin is checked before it gets into a reply, a header, an address, a log line or a metric.
 //!
-//! Invariant: a plugin can do what its settings grant. It has no file, no socket, no environment.
+//! Invariant: a plugin can do what its settings grant. It has no file, no socket, no environment. What it asks by HTTP
+//! goes through the relay's client, by URL grants. A secret is in no snapshot, no log line and no `Debug` text.
 //!
 //! Invariant: a failing plugin is data. Which answer stands for it is decided in one table, by the operator's policy.
 
@@ -29,12 +31,15 @@ pub mod host;
 mod load;
 mod log_gate;
 pub mod metrics;
+mod off_thread;
 mod plugin;
 mod policy;
 mod run;
+mod secrets;
 mod settings;
 mod state;
 mod ticker;
+mod url;
 mod wasi;
 mod witness;
 pub mod worlds;
@@ -47,8 +52,12 @@ pub use call::{
 pub use engine::{Engine, EngineError};
 pub use generation::{Generation, PluginInfo};
 pub use hook::Hook;
-pub use host::{Capabilities, DnsAnswer, DnsBackend, DnsError, KvBackend, KvError, Page, Taken};
+pub use host::{
+    Capabilities, DnsAnswer, DnsBackend, DnsError, HttpBackend, HttpError, HttpRequest, HttpResponse,
+    KvBackend, KvError, Page, Taken, VerifyAnswer, VerifyBackend, VerifyError,
+};
 pub use load::LoadError;
 pub use policy::{Blame, FailureKind, RETRY_AFTER_MS};
-pub use settings::{EditGrant, EngineSettings, Grants, Limits, OnFailure, PluginSettings};
+pub use settings::{EditGrant, EngineSettings, Grants, Limits, OnFailure, PluginSettings, SecretSource};
+pub use url::{HttpGrant, HttpHost, HttpUrl};
 pub use witness::Cost;

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use baton_mail::text::sanitize;
 use sha2::Digest as _;
 use tokio::time::Instant;
 use wasmtime::Store;
@@ -23,8 +24,9 @@ use crate::log_gate::LogGate;
 use crate::plugin::{Exports, Plugin, Terms};
 use crate::policy::{Failure, FailureKind};
 use crate::run::{classify, describe};
+use crate::secrets::{self, Secrets};
 use crate::state::State;
-use crate::{Call, Generation, Hook, PluginSettings, SessionFacts, SessionNotes};
+use crate::{Call, Generation, Hook, HttpGrant, PluginSettings, SessionFacts, SessionNotes};
 
 pub use error::LoadError;
 use snapshot::Snapshot;
@@ -98,6 +100,8 @@ async fn load_plugin(
     capabilities: &Capabilities,
 ) -> Result<(Plugin, Digest), Vec<LoadError>> {
     check_limits(engine, settings)?;
+    let http_grants = read_http_grants(settings)?;
+    let secrets = read_secrets(settings).await?;
     let (wasm, digest) = read(engine, settings).await.map_err(|error| vec![error])?;
     let digest_text: String = digest.iter().take(4).map(|octet| format!("{octet:02x}")).collect();
     let terms = Arc::new(Terms {
@@ -107,6 +111,8 @@ async fn load_plugin(
         grants: settings.grants.clone(),
         config: settings.config.clone(),
         config_json: settings.config.to_string(),
+        secrets,
+        http_grants,
         capabilities: capabilities.clone(),
         log_gate: LogGate::default(),
         meters: capabilities.metrics.meters(&settings.name),
@@ -211,6 +217,35 @@ fn check_limits(engine: &Engine, settings: &PluginSettings) -> Result<(), Vec<Lo
     };
     let errors: Vec<LoadError> = pairs.into_iter().filter_map(over).collect();
     if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+fn read_http_grants(settings: &PluginSettings) -> Result<Vec<HttpGrant>, Vec<LoadError>> {
+    let bad = |grant: &String, reason: String| LoadError::HttpGrant {
+        plugin: settings.name.clone(),
+        grant: sanitize(grant, 200),
+        reason,
+    };
+    let (mut grants, mut errors) = (Vec::new(), Vec::new());
+    for grant in &settings.grants.http {
+        match HttpGrant::parse(grant) {
+            Ok(read) => grants.push(read),
+            Err(reason) => errors.push(bad(grant, reason)),
+        }
+    }
+    if errors.is_empty() { Ok(grants) } else { Err(errors) }
+}
+
+/// Reads the secrets on a thread that may block.
+async fn read_secrets(settings: &PluginSettings) -> Result<Secrets, Vec<LoadError>> {
+    if settings.secrets.is_empty() {
+        return Ok(Secrets::new());
+    }
+    let (sources, granted) = (settings.secrets.clone(), settings.grants.secrets.clone());
+    let reading = tokio::task::spawn_blocking(move || secrets::read(&sources, &granted)).await;
+    let read = reading.map_err(|error| vec![LoadError::Interrupted { detail: error.to_string() }])?;
+    let unreadable =
+        |(name, reason): (String, String)| LoadError::Secret { plugin: settings.name.clone(), name, reason };
+    read.map_err(|troubles| troubles.into_iter().map(unreadable).collect())
 }
 
 /// Reads the file on a thread that may block, and checks that it is a component.

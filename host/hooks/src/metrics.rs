@@ -21,6 +21,9 @@ pub(crate) use guests::{GuestMetrics, Sample};
 /// Upper bounds of the histogram of call times, in seconds: from a cheap hook to one that waits for the DNS.
 const CALL_SECONDS: [f64; 10] = [10e-6, 20e-6, 50e-6, 100e-6, 500e-6, 2e-3, 10e-3, 50e-3, 500e-3, 5.0];
 
+/// Upper bounds of the histogram of HTTP requests, in seconds.
+const REQUEST_SECONDS: [f64; 8] = [1e-3, 5e-3, 20e-3, 50e-3, 0.2, 1.0, 5.0, 30.0];
+
 /// The counters of the plugin host. Series are bounded by the plugins of the settings.
 #[derive(Debug)]
 pub struct Metrics {
@@ -30,6 +33,8 @@ pub struct Metrics {
     memory_peak_octets: Family<PluginLabels, Gauge<i64>>,
     refused_edits: Family<PluginLabels, Counter>,
     dropped_lines: Family<PluginLabels, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Family<PluginLabels, Histogram, fn() -> Histogram>,
     pub(crate) guests: Arc<GuestMetrics>,
     witness: Option<Arc<Witness>>,
 }
@@ -43,6 +48,8 @@ impl Default for Metrics {
             memory_peak_octets: Family::default(),
             refused_edits: Family::default(),
             dropped_lines: Family::default(),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS)),
             guests: Arc::default(),
             witness: None,
         }
@@ -80,6 +87,12 @@ impl Metrics {
             "Log lines over a plugin's rate",
             self.dropped_lines.clone(),
         );
+        registry.register("baton_hooks_http_requests", "HTTP requests of plugins", self.requests.clone());
+        registry.register(
+            "baton_hooks_http_request_seconds",
+            "Wall time of HTTP requests that were sent",
+            self.request_seconds.clone(),
+        );
         registry.register_collector(Box::new(Arc::clone(&self.guests)));
     }
 
@@ -92,6 +105,9 @@ impl Metrics {
             refused_edits: self.refused_edits.get_or_create(&labels).clone(),
             dropped_lines: self.dropped_lines.get_or_create(&labels).clone(),
             witness: self.witness.clone(),
+            requests: self.requests.clone(),
+            request_seconds: self.request_seconds.clone(),
+            labels,
         }
     }
 
@@ -113,6 +129,10 @@ pub(crate) struct Meters {
     refused_edits: Counter,
     dropped_lines: Counter,
     pub(crate) witness: Option<Arc<Witness>>,
+    /// Looked up at each request only: most plugins make none.
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Family<PluginLabels, Histogram, fn() -> Histogram>,
+    labels: PluginLabels,
 }
 
 /// The meters of one plugin at one hook.
@@ -146,6 +166,15 @@ impl Meters {
     pub(crate) fn count_dropped_line(&self) {
         self.dropped_lines.inc();
     }
+
+    /// An HTTP request and what came of it. One that was denied was not sent and has no time.
+    pub(crate) fn observe_request(&self, outcome: &'static str, took: Duration) {
+        let PluginLabels { plugin } = self.labels.clone();
+        self.requests.get_or_create(&RequestLabels { plugin, outcome }).inc();
+        if outcome != "denied" {
+            self.request_seconds.get_or_create(&self.labels).observe(took.as_secs_f64());
+        }
+    }
 }
 
 impl HookMeters {
@@ -162,6 +191,12 @@ impl HookMeters {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct PluginLabels {
     plugin: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct RequestLabels {
+    plugin: String,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -8,8 +8,9 @@ use crate::bindings::exports::baton::relay as exports;
 use crate::host::Capabilities;
 use crate::log_gate::LogGate;
 use crate::metrics::Meters;
+use crate::secrets::Secrets;
 use crate::state::State;
-use crate::{Grants, Hook, Limits, OnFailure};
+use crate::{Grants, Hook, HttpGrant, Limits, OnFailure};
 
 /// A plugin, ready to be called.
 pub(crate) struct Plugin {
@@ -30,6 +31,9 @@ pub(crate) struct Terms {
     pub(crate) grants: Grants,
     pub(crate) config: serde_json::Value,
     pub(crate) config_json: String,
+    pub(crate) secrets: Secrets,
+    /// The grant `http`, read.
+    pub(crate) http_grants: Vec<HttpGrant>,
     pub(crate) capabilities: Capabilities,
     pub(crate) log_gate: LogGate,
     pub(crate) meters: Meters,

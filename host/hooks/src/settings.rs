@@ -1,5 +1,6 @@
 //! What an operator sets: the engine's size, and per plugin its file, hooks, limits, grants and own config.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,17 @@ pub struct PluginSettings {
     pub grants: Grants,
     /// Its own settings, which it reads as JSON.
     pub config: serde_json::Value,
+    /// Where its secrets are, by name. Read at each load.
+    pub secrets: BTreeMap<String, SecretSource>,
+}
+
+/// Where a secret comes from. The secret itself is never part of the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// The content of a file, without the line end at its end.
+    File(PathBuf),
+    /// A variable of the relay's environment.
+    Environment(String),
 }
 
 /// What happens when a plugin fails: it traps, uses up a limit, or answers what it may not.
@@ -93,10 +105,22 @@ pub struct Limits {
     pub host_call_octets_max: usize,
     /// Octets of messages and config that the plugin reads in one call of a hook.
     pub read_octets_max: u64,
-    /// Handles (buckets, streams) that are open at once.
+    /// Handles (buckets, parts, streams) that are open at once.
     pub handles_max: usize,
+    /// Octets of messages and parts that the host decodes, searches and digests for it.
+    pub work_octets_max: u64,
+    /// Octets of all new bodies.
+    pub body_octets_max: u64,
     /// DNS queries.
     pub dns_queries_max: u32,
+    /// HTTP requests.
+    pub http_requests_max: u32,
+    /// Octets of the content of a request; a message that is posted as it is does not count.
+    pub http_request_octets_max: usize,
+    /// Octets of the content of a response.
+    pub http_response_octets_max: usize,
+    /// Questions to next hops.
+    pub verify_questions_max: u32,
     /// Log records in a second, over all calls.
     pub log_lines_per_s: u32,
     /// Octets of a log record.
@@ -114,7 +138,13 @@ impl Default for Limits {
             host_call_octets_max: 4 << 20,
             read_octets_max: 64 << 20,
             handles_max: 256,
+            work_octets_max: 256 << 20,
+            body_octets_max: 64 << 20,
             dns_queries_max: 64,
+            http_requests_max: 16,
+            http_request_octets_max: 4 << 20,
+            http_response_octets_max: 1 << 20,
+            verify_questions_max: 4,
             log_lines_per_s: 100,
             log_line_octets_max: 8 << 10,
         }
@@ -135,6 +165,12 @@ pub struct Grants {
     pub kv: Vec<String>,
     /// It may ask the DNS.
     pub dns: bool,
+    /// Which URLs it may ask, see [`crate::HttpGrant`].
+    pub http: Vec<String>,
+    /// It may ask next hops about recipients.
+    pub verify: bool,
+    /// The secrets that it gets, by name.
+    pub secrets: Vec<String>,
 }
 
 /// A part of a message that a plugin may be allowed to change.
@@ -143,6 +179,8 @@ pub struct Grants {
 pub enum EditGrant {
     /// Header fields.
     Headers,
+    /// The body.
+    Body,
     /// Recipients.
     Recipients,
     /// The return path.

@@ -34,7 +34,11 @@ pub(crate) struct Budget {
     pub(crate) ticks: u32,
     pub(crate) host_calls: u32,
     pub(crate) read_octets: u64,
+    pub(crate) work_octets: u64,
+    pub(crate) body_octets: u64,
     pub(crate) dns_queries: u32,
+    pub(crate) http_requests: u32,
+    pub(crate) verify_questions: u32,
     pub(crate) deadline: Instant,
 }
 
@@ -58,7 +62,11 @@ impl State {
             ticks: limits.cpu_ms.div_ceil(TICK.as_millis() as u32),
             host_calls: limits.host_calls_max,
             read_octets: limits.read_octets_max,
+            work_octets: limits.work_octets_max,
+            body_octets: limits.body_octets_max,
             dns_queries: limits.dns_queries_max,
+            http_requests: limits.http_requests_max,
+            verify_questions: limits.verify_questions_max,
             deadline: started + wall(limits),
         };
         let memory = MemoryBound::new(limits);

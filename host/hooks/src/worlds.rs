@@ -12,7 +12,7 @@ use baton_mail::clock::ManualClock;
 pub use dns::{DnsTable, rr_type_number};
 pub use kv::MemoryKv;
 
-use crate::host::Capabilities;
+use crate::host::{Absent, Capabilities};
 use crate::metrics::Metrics;
 
 /// One world. Clones share it.
@@ -53,6 +53,8 @@ impl World {
         Capabilities {
             kv: self.kv.clone(),
             dns: self.dns.clone(),
+            http: Arc::new(Absent),
+            verify: Arc::new(Absent),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
         }

@@ -19,6 +19,7 @@ use baton_store::StoreSettings;
 
 use super::problem::Problems;
 use super::raw::{Raw, RawDns, RawStore};
+use crate::wiring::HttpSettings;
 
 /// Settings that are fit to run with.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ pub(crate) struct Checked {
     pub(crate) policy: Policy,
     pub(crate) outbound: OutboundSettings,
     pub(crate) engine: EngineSettings,
+    pub(crate) http: HttpSettings,
     pub(crate) plugins: Vec<PluginSettings>,
     pub(crate) order: HashMap<Hook, Vec<String>>,
     pub(crate) log: LogSettings,
@@ -78,6 +80,7 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
         store: checker.store(&raw.store, &state_path),
         dns: checker.dns(&raw.dns),
         engine: checker.engine(&raw.engine),
+        http: checker.http(&raw.http),
         log: checker.log(raw),
         api: checker.api(raw, &state_path),
         raw: raw.clone(),

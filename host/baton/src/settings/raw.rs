@@ -29,6 +29,8 @@ section! {
         hooks: RawHooks = RawHooks::default(),
         /// What all plugins share.
         engine: RawEngine = RawEngine::default(),
+        /// Requests of plugins to HTTP servers.
+        http: RawHttp = RawHttp::default(),
         /// Places that mail can go to. Each has exactly one of `mx`, `hosts`, `lmtp`, `file`, `hold`, `discard`.
         next_hops: Named<RawNextHop> = Named(Vec::new()),
         /// Which domains go where: the route of exactly the domain, else of its nearest parent, else of `*`, else the mail hosts of the domain.
@@ -191,6 +193,18 @@ section! {
         limits: RawLimits = RawLimits::default(),
         /// What it may do. Nothing by default.
         grants: RawGrants = RawGrants::default(),
+        /// Its secrets, by the names it asks for. Read at the start and at each reload; no log and no interface shows them.
+        secrets: Named<RawSecret> = Named(Vec::new()),
+    }
+}
+
+section! {
+    /// One secret: exactly one of these keys.
+    RawSecret {
+        /// The file that holds it; a line end at its end does not count.
+        file: Option<PathBuf> = None,
+        /// The variable of the relay's environment that holds it.
+        env: Option<String> = None,
     }
 }
 
@@ -211,10 +225,22 @@ section! {
         host_call_octets_max: usize = 4 << 20,
         /// Octets of messages and config that it reads.
         read_octets_max: u64 = 64 << 20,
-        /// Handles (buckets, streams) that are open at once.
+        /// Octets of messages and parts that the relay decodes, searches and digests for it.
+        work_octets_max: u64 = 256 << 20,
+        /// Octets of all new bodies that it writes. Unused without the grant.
+        body_octets_max: u64 = 64 << 20,
+        /// Handles (buckets, parts, streams) that are open at once.
         handles_max: usize = 256,
         /// DNS queries.
         dns_queries_max: u32 = 64,
+        /// HTTP requests.
+        http_requests_max: u32 = 16,
+        /// Octets of the content of one HTTP request; a message that is posted as it is does not count.
+        http_request_octets_max: usize = 4 << 20,
+        /// Octets of the content of one HTTP response.
+        http_response_octets_max: usize = 1 << 20,
+        /// Questions to next hops about recipients.
+        verify_questions_max: u32 = 4,
         /// Log records in a second, over all calls.
         log_lines_per_s: u32 = 100,
         /// Octets of a log record.
@@ -225,7 +251,7 @@ section! {
 section! {
     /// What a plugin may do beyond looking and deciding.
     RawGrants {
-        /// What it may change: any of `headers`, `recipients`, `sender`.
+        /// What it may change: any of `headers`, `body`, `recipients`, `sender`.
         edit: Vec<String> = Vec::new(),
         /// Its `accept` at `rcpt` lets a client send to a foreign domain.
         relay: bool = false,
@@ -235,6 +261,10 @@ section! {
         kv: Vec<String> = Vec::new(),
         /// May look up names.
         dns: bool = false,
+        /// Which URLs it may ask: each the beginning of a URL with scheme, host, port and path, such as `https://api.example/v1/`; `https://.example.org/` is all names below; `*` is every public host. Addresses that are not public are asked only when a grant names the address (or `localhost`) itself, or by http.allowed_networks.
+        http: Vec<String> = Vec::new(),
+        /// May ask next hops whether they take mail for a recipient.
+        verify: bool = false,
     }
 }
 
@@ -267,6 +297,26 @@ section! {
         table_elements_max: usize = 20_000,
         /// The largest component that is loaded, in octets.
         component_octets_max: u64 = 32 << 20,
+    }
+}
+
+section! {
+    /// Requests of plugins to HTTP servers. Which plugin may ask what is a grant of the plugin.
+    RawHttp {
+        /// Requests of all plugins at once; more wait within their time.
+        requests_max: usize = 256,
+        /// Requests of one plugin at once; more wait within their time.
+        requests_per_plugin_max: usize = 64,
+        /// How long opening a connection may take, TLS included, in milliseconds.
+        connect_ms: u64 = 3_000,
+        /// Connections without work that are kept for further requests.
+        idle_connections_max: usize = 64,
+        /// How long a connection without work is kept, in milliseconds.
+        idle_ms: u64 = 15_000,
+        /// A PEM file of certificates that are trusted beside those of the system.
+        ca_file: Option<PathBuf> = None,
+        /// Networks that are not public but may be asked by the names of grants, such as `10.1.0.0/16`. Empty: a name that leads into a private, loopback or link-local network is refused.
+        allowed_networks: Vec<String> = Vec::new(),
     }
 }
 
@@ -333,6 +383,10 @@ section! {
         site_cache_ms: u64 = 30_000,
         /// How long a job waits that found no room in memory, in milliseconds.
         overflow_ms: u64 = 10_000,
+        /// Questions of plugins to next hops about recipients at once; more wait within their time.
+        verify_max: usize = 64,
+        /// How long the answer about a recipient is remembered, in milliseconds.
+        verify_cache_ms: u64 = 60_000,
         /// The port of mail hosts.
         smtp_port: u16 = 25,
         /// Local addresses that connections come from, at most one of each family. Empty: the system chooses.

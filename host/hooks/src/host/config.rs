@@ -1,4 +1,4 @@
-//! `config`: the plugin's own table, as JSON or by dotted path.
+//! `config`: the plugin's own table, as JSON or by dotted path, and its secrets.
 
 use serde_json::Value;
 
@@ -15,6 +15,15 @@ impl Host for State {
     fn get(&mut self, path: String) -> wasmtime::Result<Option<String>> {
         self.charge()?;
         let text = find(&self.terms.config, &path).and_then(render);
+        self.charge_read(text.as_ref().map_or(0, String::len))?;
+        Ok(text)
+    }
+
+    fn secret(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        self.charge()?;
+        // During init, what the plugin knows becomes a snapshot.
+        let secret = self.hook.and_then(|_| self.terms.secrets.get(&name));
+        let text = secret.map(|secret| secret.reveal().to_owned());
         self.charge_read(text.as_ref().map_or(0, String::len))?;
         Ok(text)
     }

@@ -1,6 +1,7 @@
 //! `envelope`: who the message is from and to, and changes of it, which are staged.
 
 use baton_mail::edit::{Edit, EnvelopeEdit};
+use baton_mail::envelope::PRIORITY_MAX;
 use baton_mail::text::sanitize;
 use baton_mail::{Domain, Mailbox, ReversePath};
 
@@ -103,6 +104,14 @@ impl State {
         check_envelope_is_open(self.hook)?;
         check_name(&name)?;
         self.staged.push(Edit::Envelope(EnvelopeEdit::Stream(name)))
+    }
+
+    fn stage_priority(&mut self, priority: i8) -> Result<(), String> {
+        check_envelope_is_open(self.hook)?;
+        if !(-PRIORITY_MAX..=PRIORITY_MAX).contains(&priority) {
+            return Err(format!("a priority is a number from -{PRIORITY_MAX} to {PRIORITY_MAX}"));
+        }
+        self.staged.push(Edit::Envelope(EnvelopeEdit::Priority(priority)))
     }
 
     fn stage_quarantine(&mut self, reason: &str) -> Result<(), String> {
@@ -216,6 +225,17 @@ impl Host for State {
     fn set_message_stream(&mut self, name: String) -> wasmtime::Result<Result<(), String>> {
         self.charge()?;
         let result = self.stage_stream(name);
+        self.counted(result)
+    }
+
+    fn priority(&mut self) -> wasmtime::Result<i8> {
+        self.charge()?;
+        Ok(self.call.envelope.priority)
+    }
+
+    fn set_priority(&mut self, priority: i8) -> wasmtime::Result<Result<(), String>> {
+        self.charge()?;
+        let result = self.stage_priority(priority);
         self.counted(result)
     }
 

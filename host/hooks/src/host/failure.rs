@@ -34,11 +34,7 @@ impl Host for State {
     }
 
     fn remote_reply(&mut self) -> wasmtime::Result<Option<Reply>> {
-        Ok(self.failure()?.and_then(|failure| failure.reply.as_ref()).map(|reply| Reply {
-            code: reply.code(),
-            enhanced: reply.enhanced().map(|enhanced| (enhanced.0, enhanced.1, enhanced.2)),
-            text: reply.text().to_owned(),
-        }))
+        Ok(self.failure()?.and_then(|failure| failure.reply.as_ref()).map(reply))
     }
 
     fn phase(&mut self) -> wasmtime::Result<String> {
@@ -53,5 +49,14 @@ impl Host for State {
         self.charge()?;
         let result = self.stage_class(&name);
         self.counted(result)
+    }
+}
+
+/// A reply as plugins see it.
+pub(super) fn reply(reply: &baton_mail::Reply) -> Reply {
+    Reply {
+        code: reply.code(),
+        enhanced: reply.enhanced().map(|enhanced| (enhanced.0, enhanced.1, enhanced.2)),
+        text: reply.text().to_owned(),
     }
 }

@@ -1,9 +1,16 @@
-//! `message`: the message stays here; the plugin gets what it asks for, and stages changes of the header.
+//! `message`: the message stays here; the plugin gets what it asks for, and stages changes.
 
 use baton_mail::edit::{Edit, MessageEdit};
 use baton_mail::header::{self, HeaderIndex, HeaderName};
+use baton_mail::mime::Part;
+use bytes::Bytes;
+use wasmtime::component::Resource;
 
-use crate::bindings::baton::relay::message::Host;
+use super::digest::Algorithm;
+use super::http::Ready;
+use super::new_body::BodyWriter;
+use crate::bindings::baton::relay::message::{Host, HttpError, Request, Response};
+use crate::off_thread::off_thread;
 use crate::state::State;
 use crate::{EditGrant, Hook, MessageContent};
 
@@ -74,6 +81,21 @@ impl State {
         Ok(count)
     }
 
+    /// A request whose content is the message with the changes of this call.
+    fn check_post(&mut self, request: Request) -> Result<Ready, HttpError> {
+        if !request.body.is_empty() {
+            return Err(HttpError::Failed(
+                "the content of this request is the message; leave its own empty".to_owned(),
+            ));
+        }
+        let Some(message) = &self.call.content else {
+            return Err(HttpError::Failed("there is no message at this hook".to_owned()));
+        };
+        let edits = self.staged.message_edits();
+        let content = header::apply(message.content().clone(), &edits, self.call.envelope.smtputf8);
+        self.check_request(request, content.into_body(Bytes::new()))
+    }
+
     fn count_fields(&self, name: &str) -> u32 {
         let index = self.call.content.as_ref().and_then(|message| message.header().as_ref().ok());
         index.map_or(0, |index| u32::try_from(index.count(name)).unwrap_or(u32::MAX))
@@ -140,6 +162,41 @@ impl Host for State {
             return Ok(None);
         }
         Ok(find(message, &needle, start))
+    }
+
+    async fn digest(&mut self, algorithm: String) -> wasmtime::Result<Result<Vec<u8>, String>> {
+        let Some(content) = self.message()?.map(|message| message.content().clone()) else {
+            return Ok(Err("there is no message at this hook".to_owned()));
+        };
+        let algorithm = match Algorithm::of(&algorithm) {
+            Ok(algorithm) => algorithm,
+            Err(error) => return Ok(Err(error)),
+        };
+        let octets = usize::try_from(content.len()).unwrap_or(usize::MAX);
+        self.charge_work(octets)?;
+        Ok(Ok(off_thread(octets, move || algorithm.digest(&[&content.header, &content.rest])).await))
+    }
+
+    async fn post_raw(&mut self, request: Request) -> wasmtime::Result<Result<Response, HttpError>> {
+        self.charge()?;
+        let ready = self.check_post(request);
+        self.send_one(ready).await
+    }
+
+    async fn part_count(&mut self) -> wasmtime::Result<u32> {
+        self.charge()?;
+        Ok(self.count_parts().await)
+    }
+
+    async fn get_part(&mut self, index: u32) -> wasmtime::Result<Option<Resource<Part>>> {
+        self.charge()?;
+        self.open_part(index).await
+    }
+
+    fn replace_body(&mut self) -> wasmtime::Result<Result<Resource<BodyWriter>, String>> {
+        self.charge()?;
+        let opened = self.begin_body()?;
+        self.counted(opened)
     }
 
     fn add_header(&mut self, name: String, value: String) -> wasmtime::Result<Result<(), String>> {

@@ -9,11 +9,12 @@ use crate::{Hook, PluginSettings, wasi};
 /// The version of the packages in `wit/`. Components of another patch version fit as long as they use nothing new.
 const VERSION: &str = "0.1.0";
 const RELAY_PACKAGE: &str = "baton:relay/";
-const IMPORTS: [&str; 12] = [
+const IMPORTS: [&str; 14] = [
     "baton:host/log",
     "baton:host/config",
     "baton:host/kv",
     "baton:host/dns",
+    "baton:host/http",
     "baton:host/metrics",
     "baton:host/clock",
     "baton:relay/types",
@@ -22,6 +23,7 @@ const IMPORTS: [&str; 12] = [
     "baton:relay/message",
     "baton:relay/routing",
     "baton:relay/failure",
+    "baton:relay/verify",
 ];
 
 /// What a component exports and the settings want.

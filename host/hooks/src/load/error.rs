@@ -43,6 +43,30 @@ pub enum LoadError {
         /// What is possible.
         max: usize,
     },
+    /// A secret can not be read.
+    #[error(
+        "plugins.{plugin}.secrets.{name}: {reason}; correct the path or the variable, or take the secret out"
+    )]
+    Secret {
+        /// The plugin.
+        plugin: String,
+        /// The secret's name.
+        name: String,
+        /// Why; never what stands there.
+        reason: String,
+    },
+    /// A grant is not one.
+    #[error(
+        "plugins.{plugin}.grants.http: \"{grant}\": {reason}; write the beginning of a URL, such as \"https://api.example/v1/\""
+    )]
+    HttpGrant {
+        /// The plugin.
+        plugin: String,
+        /// What stands there.
+        grant: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The file can not be read.
     #[error("plugins.{plugin}.source: {path}: {source}")]
     Unreadable {

@@ -1,11 +1,13 @@
 //! An engine, the zoo's settings, and services that live in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_hooks::host::Capabilities;
+use baton_hooks::host::{
+    Capabilities, HttpBackend, HttpError, HttpRequest, HttpResponse, VerifyAnswer, VerifyBackend, VerifyError,
+};
 use baton_hooks::worlds::World;
 use baton_hooks::{
     AttemptFacts, Call, Credential, EditGrant, Engine, EngineSettings, FailureFacts, Generation, Grants,
@@ -14,8 +16,11 @@ use baton_hooks::{
 use baton_mail::body::Content;
 use baton_mail::clock::ManualClock;
 use baton_mail::{
-    Envelope, FailureClass, Mailbox, MessageId, Origin, Phase, ReversePath, SessionId, SystemClock, UnixMs,
+    EnhancedCode, Envelope, FailureClass, Mailbox, MessageId, Origin, Phase, Reply, ReversePath, SessionId,
+    SystemClock, UnixMs,
 };
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 
 pub(crate) const MESSAGE: &str = "Received: from a\r\nSubject: =?utf-8?q?caf=C3=A9?=\r\nTo: Ann <ann@us.example>\r\nX-Old: 1\r\n\r\na needle\r\n";
 
@@ -51,7 +56,12 @@ impl Host {
         world.dns.put("1.2.0.192.list.example", 1, vec!["127.0.0.2".to_owned()]);
         world.dns.put("1.2.0.192.in-addr.arpa", 12, vec!["host-192.0.2.1.example".to_owned()]);
         world.dns.put("host-192.0.2.1.example", 1, vec!["192.0.2.1".to_owned()]);
-        let capabilities = Capabilities { clock: Arc::new(SystemClock), ..world.capabilities() };
+        let capabilities = Capabilities {
+            http: Arc::new(ScriptedHttp),
+            verify: Arc::new(ScriptedNextHop),
+            clock: Arc::new(SystemClock),
+            ..world.capabilities()
+        };
         Host { engine: Engine::new(settings).unwrap(), capabilities }
     }
 
@@ -113,13 +123,17 @@ pub(crate) fn zoo(config: serde_json::Value) -> PluginSettings {
         on_failure: OnFailure::Tempfail,
         limits: limits(),
         grants: Grants {
-            edit: vec![EditGrant::Headers, EditGrant::Recipients, EditGrant::Sender],
+            edit: vec![EditGrant::Headers, EditGrant::Body, EditGrant::Recipients, EditGrant::Sender],
             relay: true,
             route: vec!["*".to_owned()],
             kv: vec!["zoo".to_owned()],
             dns: true,
+            http: vec!["http://api.example/v1/".to_owned()],
+            verify: true,
+            secrets: Vec::new(),
         },
         config,
+        secrets: BTreeMap::new(),
     }
 }
 
@@ -200,4 +214,42 @@ pub(crate) fn image(call: &Call) -> String {
         call.quarantine,
         call.notes
     )
+}
+
+/// Answers with what it was asked: method, URL, fields, octets. The path `/v1/slow` has no answer.
+struct ScriptedHttp;
+
+impl HttpBackend for ScriptedHttp {
+    fn fetch<'a>(
+        &'a self,
+        plugin: &'a str,
+        request: HttpRequest,
+    ) -> BoxFuture<'a, Result<HttpResponse, HttpError>> {
+        async move {
+            if request.url.target == "/v1/slow" {
+                return std::future::pending().await;
+            }
+            let body = request.body.to_bytes();
+            let text = format!("{plugin} {} {} {:?}\n", request.method, request.url, request.headers);
+            if text.len() + body.len() > request.response_octets_max {
+                return Err(HttpError::TooLarge);
+            }
+            let headers = vec![("x-named".to_owned(), request.host_is_granted.to_string())];
+            Ok(HttpResponse { status: 200, headers, body: [text.as_bytes(), &body].concat().into() })
+        }
+        .boxed()
+    }
+}
+
+/// Knows Ann, and nobody else.
+struct ScriptedNextHop;
+
+impl VerifyBackend for ScriptedNextHop {
+    fn recipient<'a>(&'a self, rcpt: &'a Mailbox) -> BoxFuture<'a, Result<VerifyAnswer, VerifyError>> {
+        let reply = match rcpt.local() {
+            "ann" => Reply::new(250, EnhancedCode(2, 1, 5), "ok"),
+            _ => Reply::new(550, EnhancedCode(5, 1, 1), "no such user"),
+        };
+        async move { Ok(VerifyAnswer { host: "mx.example".to_owned(), reply }) }.boxed()
+    }
 }

@@ -22,6 +22,7 @@ pub(super) async fn zoo(config: serde_json::Value, granted: bool) -> Generation 
         limits: Limits { cpu_ms: 1_000, wall_ms: 20_000, ..Limits::default() },
         grants: if granted { grants } else { Grants::default() },
         config,
+        secrets: Default::default(),
     };
     let engine =
         Engine::new(&EngineSettings { concurrent_calls_max: 16, ..EngineSettings::default() }).unwrap();

@@ -15,7 +15,21 @@ mod animals;
     clippy::unwrap_used
 )]
 mod bindings {
-    wit_bindgen::generate!({ path: "../../../wit", world: "baton:relay/every-hook", generate_all });
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        inline: "package baton:zoo;
+            world animal {
+                include baton:relay/base@0.1.0;
+                export baton:relay/connect-hook@0.1.0;
+                export baton:relay/auth-hook@0.1.0;
+                export baton:relay/rcpt-hook@0.1.0;
+                export baton:relay/data-hook@0.1.0;
+                export baton:relay/route-hook@0.1.0;
+                export baton:relay/bounce-hook@0.1.0;
+            }",
+        world: "baton:zoo/animal",
+        generate_all,
+    });
 }
 
 use bindings::baton::host::config;

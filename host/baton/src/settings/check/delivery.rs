@@ -103,6 +103,8 @@ impl Checker<'_> {
             host_failure_ms: raw.host_failure_ms,
             site_cache_ms: raw.site_cache_ms,
             overflow_ms: raw.overflow_ms,
+            verify_max: count("verify_max", raw.verify_max),
+            verify_cache_ms: raw.verify_cache_ms,
             drain_ms: drain_s.saturating_mul(1_000),
         }
     }

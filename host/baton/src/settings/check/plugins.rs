@@ -1,15 +1,24 @@
 //! Plugins, their limits, grants, config and order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use baton_hooks::{EditGrant, EngineSettings, Grants, Hook, Limits, OnFailure, PluginSettings};
+use baton_hooks::{
+    EditGrant, EngineSettings, Grants, Hook, HttpGrant, Limits, OnFailure, PluginSettings, SecretSource,
+};
 use serde_json::Value;
 
 use super::Checker;
 use super::inbound::NAME_OCTETS_MAX;
-use crate::settings::raw::{Raw, RawEngine, RawGrants, RawHooks, RawLimits, RawPlugin};
+use crate::settings::field::Named;
+use crate::settings::raw::{Raw, RawEngine, RawGrants, RawHooks, RawHttp, RawLimits, RawPlugin, RawSecret};
 use crate::settings::{read_file, tree};
+use crate::wiring::HttpSettings;
+
+/// The largest body that a plugin may write, in octets.
+const BODY_OCTETS_MAX: u64 = 1 << 30;
+/// The largest response that a plugin may take, in octets.
+const RESPONSE_OCTETS_MAX: usize = 64 << 20;
 
 impl Checker<'_> {
     pub(super) fn engine(&mut self, raw: &RawEngine) -> EngineSettings {
@@ -41,6 +50,27 @@ impl Checker<'_> {
         }
     }
 
+    pub(super) fn http(&mut self, raw: &RawHttp) -> HttpSettings {
+        HttpSettings {
+            requests_max: self.bound("http.requests_max", raw.requests_max, 1, 100_000),
+            requests_per_plugin_max: self.bound(
+                "http.requests_per_plugin_max",
+                raw.requests_per_plugin_max,
+                1,
+                100_000,
+            ),
+            connect_ms: self.bound("http.connect_ms", raw.connect_ms, 1, 600_000),
+            idle_connections_max: raw.idle_connections_max,
+            idle_ms: raw.idle_ms,
+            ca_file: raw.ca_file.as_ref().map(|path| self.folder.join(path)),
+            allowed_networks: self.parse_all(
+                "http.allowed_networks",
+                &raw.allowed_networks,
+                "write a network such as \"10.1.0.0/16\"",
+            ),
+        }
+    }
+
     pub(super) fn plugins(&mut self, raw: &Raw) -> Vec<PluginSettings> {
         raw.plugins.0.iter().map(|(name, plugin)| self.plugin(raw, name, plugin)).collect()
     }
@@ -63,7 +93,12 @@ impl Checker<'_> {
             hooks: plugin.hooks.as_ref().map(|names| self.hooks(&format!("{key}.hooks"), names)),
             on_failure: on_failure.unwrap_or_default(),
             limits: self.plugin_limits(&format!("{key}.limits"), &plugin.limits, &raw.engine),
-            grants: self.grants(&format!("{key}.grants"), &plugin.grants, raw),
+            grants: Grants {
+                // Binding a secret to a plugin is granting it.
+                secrets: plugin.secrets.0.iter().map(|(name, _)| name.clone()).collect(),
+                ..self.grants(&format!("{key}.grants"), &plugin.grants, raw)
+            },
+            secrets: self.secrets(&format!("{key}.secrets"), &plugin.secrets),
             config: self.config(&key, plugin),
         }
     }
@@ -105,8 +140,19 @@ impl Checker<'_> {
             host_calls_max: raw.host_calls_max,
             host_call_octets_max: raw.host_call_octets_max,
             read_octets_max: raw.read_octets_max,
+            work_octets_max: raw.work_octets_max,
+            body_octets_max: self.bound(&at("body_octets_max"), raw.body_octets_max, 1, BODY_OCTETS_MAX),
             handles_max: raw.handles_max,
             dns_queries_max: raw.dns_queries_max,
+            http_requests_max: raw.http_requests_max,
+            http_request_octets_max: raw.http_request_octets_max,
+            http_response_octets_max: self.bound(
+                &at("http_response_octets_max"),
+                raw.http_response_octets_max,
+                1,
+                RESPONSE_OCTETS_MAX,
+            ),
+            verify_questions_max: raw.verify_questions_max,
             log_lines_per_s: raw.log_lines_per_s,
             log_line_octets_max: raw.log_line_octets_max,
         }
@@ -115,6 +161,7 @@ impl Checker<'_> {
     fn grants(&mut self, key: &str, raw: &RawGrants, all: &Raw) -> Grants {
         let edits = [
             ("headers", EditGrant::Headers),
+            ("body", EditGrant::Body),
             ("recipients", EditGrant::Recipients),
             ("sender", EditGrant::Sender),
         ];
@@ -129,7 +176,40 @@ impl Checker<'_> {
                 self.problems.push(&at, Some(target.clone()), "there is no such next hop", remedy);
             }
         }
-        Grants { edit, relay: raw.relay, route: raw.route.clone(), kv: raw.kv.clone(), dns: raw.dns }
+        for (index, grant) in raw.http.iter().enumerate() {
+            if let Err(reason) = HttpGrant::parse(grant) {
+                let remedy = "write the beginning of a URL, such as \"https://api.example/v1/\"";
+                self.problems.push(&format!("{key}.http[{index}]"), Some(grant.clone()), reason, remedy);
+            }
+        }
+        Grants {
+            edit,
+            relay: raw.relay,
+            route: raw.route.clone(),
+            kv: raw.kv.clone(),
+            dns: raw.dns,
+            http: raw.http.clone(),
+            verify: raw.verify,
+            secrets: Vec::new(),
+        }
+    }
+
+    /// Where each secret is. What stands there is read when the plugin is loaded.
+    fn secrets(&mut self, key: &str, raw: &Named<RawSecret>) -> BTreeMap<String, SecretSource> {
+        let mut secrets = BTreeMap::new();
+        for (name, secret) in &raw.0 {
+            let source = match (&secret.file, &secret.env) {
+                (Some(path), None) => SecretSource::File(self.folder.join(path)),
+                (None, Some(variable)) => SecretSource::Environment(variable.clone()),
+                _ => {
+                    let remedy = "write { file = \"PATH\" } or { env = \"VARIABLE\" }";
+                    self.problems.push(&format!("{key}.{name}"), None, "needs exactly one source", remedy);
+                    continue;
+                }
+            };
+            secrets.insert(name.clone(), source);
+        }
+        secrets
     }
 
     /// The plugin's config, over what its config file says.
