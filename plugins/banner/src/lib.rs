@@ -183,7 +183,7 @@ fn write(cx: &Context, changes: &[(Range<u64>, Vec<u8>)]) -> Result<()> {
     let message = cx.message();
     let body = message.replace_body()?;
     // Behind the header stands an empty line, which is no part of the body.
-    let mut at = message.header_size() + 2;
+    let mut at = message.header_size().saturating_add(2).min(message.size());
     for (range, content) in changes {
         body.copy(at..range.start)?;
         body.write(content)?;

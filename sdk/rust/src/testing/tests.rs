@@ -119,6 +119,20 @@ fn a_message_is_taken_apart() {
 }
 
 #[test]
+fn a_forwarded_message_is_taken_apart_too() {
+    let text = "Content-Type: multipart/mixed; boundary=b\n\n--b\n\nsee below\n--b\nContent-Type: message/rfc822\n\n\
+                Subject: inner\nContent-Type: text/plain; charset=utf-8\n\nhello\n--b--\n";
+    let host = TestHost::new().message(text);
+    let cx = host.context();
+    let inner = cx.message().parts().nth(1).unwrap();
+    assert_eq!(
+        (inner.within(), inner.text(9)),
+        (vec!["mixed".to_owned(), "rfc822".to_owned()], "hello".to_owned())
+    );
+    assert_eq!(inner.header("Subject").as_deref(), Some("inner"));
+}
+
+#[test]
 fn a_new_body_is_made_of_old_and_new_octets() {
     let host = TestHost::new().message("Subject: x\n\nold\n");
     let cx = host.context();

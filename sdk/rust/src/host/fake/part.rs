@@ -32,23 +32,29 @@ pub(crate) struct FakePart {
 pub(super) fn leaves(raw: &[u8]) -> Vec<FakePart> {
     let mut found = Vec::new();
     if let Some(message) = MessageParser::default().parse(raw) {
-        gather(&message, 0, &mut Vec::new(), &mut found);
+        gather(raw, &message, 0, &mut Vec::new(), &mut found);
     }
     found
 }
 
-fn gather(message: &Message<'_>, id: u32, within: &mut Vec<String>, found: &mut Vec<FakePart>) {
+/// Goes down into multiparts, and into messages that are not encoded.
+fn gather(raw: &[u8], message: &Message<'_>, id: u32, within: &mut Vec<String>, found: &mut Vec<FakePart>) {
     let Some(part) = message.part(id) else { return };
-    if let PartType::Multipart(children) = &part.body {
-        within.push(
-            part.content_type().and_then(|given| given.subtype()).unwrap_or("mixed").to_ascii_lowercase(),
-        );
-        for child in children {
-            gather(message, *child, within, found);
+    let subtype = part.content_type().and_then(ContentType::subtype).unwrap_or("mixed").to_ascii_lowercase();
+    match &part.body {
+        PartType::Multipart(children) => {
+            within.push(subtype);
+            for child in children {
+                gather(raw, message, *child, within, found);
+            }
+            within.pop();
         }
-        within.pop();
-    } else {
-        found.push(FakePart::read(message.raw_message(), part, within));
+        PartType::Message(inner) if part.encoding == Encoding::None => {
+            within.push(subtype);
+            gather(raw, inner, 0, within, found);
+            within.pop();
+        }
+        _ => found.push(FakePart::read(raw, part, within)),
     }
 }
 
