@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::records::{Damage, ReadError};
 use crate::schedule::{Job, Schedule};
 use crate::space::{Health, Space};
+use crate::watch::Watchers;
 
 /// The store without its threads.
 pub(crate) struct Core {
@@ -31,6 +32,7 @@ pub(crate) struct Core {
     pub(crate) space: Space,
     pub(crate) health: Health,
     pub(crate) kv: KvState,
+    pub(crate) watchers: Watchers,
     numbers: AtomicU32,
 }
 
@@ -49,6 +51,7 @@ impl Core {
             space: Space::default(),
             health: Health::default(),
             kv: KvState::new(settings.kv_octets_per_bucket_max, settings.kv_pending_octets_max),
+            watchers: Watchers::default(),
             numbers: AtomicU32::new(0),
             settings,
             clock,

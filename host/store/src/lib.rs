@@ -21,6 +21,7 @@ mod space;
 mod store;
 mod upkeep;
 mod wal_check;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -35,3 +36,4 @@ pub use metrics::Metrics;
 pub use settings::StoreSettings;
 pub use settle::Settlement;
 pub use store::Store;
+pub use watch::Watch;

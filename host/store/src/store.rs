@@ -18,6 +18,7 @@ use crate::kv::Kv;
 use crate::look::{Filter, JobView, Summary, find, recent, story, summary};
 use crate::metrics::Metrics;
 use crate::operate::operate;
+use crate::watch::Watch;
 use crate::settle::{Settlement, settle, split};
 use crate::upkeep::{self, Stop};
 use crate::{StoreSettings, commit};
@@ -86,6 +87,12 @@ impl Store {
             // Refused only when the store is closed, and then nobody asks for history.
             let _ = self.core.commit.push(Op::Record(records, room));
         }
+    }
+
+    /// Tells of all that happens from now on, when it is on disk. So many records may wait to be taken; beyond them the
+    /// oldest are dropped, and counted.
+    pub fn watch(&self, records_max: usize) -> Watch {
+        self.core.watchers.add(records_max)
     }
 
     /// Whether mail can be taken now: for MAIL, so that a client does not send for nothing. Cheap.

@@ -1,6 +1,7 @@
 //! Turns operations into one write batch. Every change of the queue's state is here; the README has the table.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use baton_mail::event::{Event, What};
 use baton_mail::{MessageId, UnixMs};
@@ -24,8 +25,17 @@ pub(super) struct Builder<'a> {
     live: HashMap<MessageId, Vec<u16>>,
     /// What the window and the figures learn when the batch is written, in order.
     pub(super) effects: Vec<Effect>,
+    /// Events of the batch, as they are written, where somebody wants to know.
+    told: Option<Vec<Arc<[u8]>>>,
     now: UnixMs,
     number: &'a dyn Fn() -> u32,
+}
+
+/// What a batch changes.
+pub(super) struct Changes {
+    pub(super) effects: Vec<Effect>,
+    /// The events of it, encoded.
+    pub(super) told: Vec<Arc<[u8]>>,
 }
 
 /// What a written batch changed.
@@ -41,13 +51,26 @@ pub(super) enum Effect {
 
 impl<'a> Builder<'a> {
     /// An empty batch.
-    pub(super) fn new(db: &'a Database, now: UnixMs, number: &'a dyn Fn() -> u32) -> Builder<'a> {
-        Builder { db, batch: WriteBatch::default(), live: HashMap::new(), effects: Vec::new(), now, number }
+    pub(super) fn new(
+        db: &'a Database,
+        now: UnixMs,
+        number: &'a dyn Fn() -> u32,
+        is_watched: bool,
+    ) -> Builder<'a> {
+        Builder {
+            db,
+            batch: WriteBatch::default(),
+            live: HashMap::new(),
+            effects: Vec::new(),
+            told: is_watched.then(Vec::new),
+            now,
+            number,
+        }
     }
 
     /// The batch and what it will have changed.
-    pub(super) fn finish(self) -> (WriteBatch, Vec<Effect>) {
-        (self.batch, self.effects)
+    pub(super) fn finish(self) -> (WriteBatch, Changes) {
+        (self.batch, Changes { effects: self.effects, told: self.told.unwrap_or_default() })
     }
 
     /// Adds an operation.
@@ -87,6 +110,9 @@ impl<'a> Builder<'a> {
     fn put_history(&mut self, records: &[HistoryRecord]) {
         for record in records {
             self.put(Family::History, &record.key, &record.value);
+            if let Some(told) = &mut self.told {
+                told.push(record.value.as_slice().into());
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::batch::{Builder, Effect};
+use super::batch::{Builder, Changes, Effect};
 use super::operation::{Action, Answer, Message, MessageJob, Op, OperateOp};
 use crate::core::Core;
 use crate::database::WriteError;
@@ -75,7 +75,7 @@ fn write_group(core: &Core, mut ops: Vec<Op>) -> Vec<Op> {
     core.health.write_ends();
     core.metrics.sync_seconds.observe(begun.elapsed().as_secs_f64());
     match outcome {
-        Ok(effects) => {
+        Ok(Changes { effects, told }) => {
             core.metrics.group_operations.observe(ops.len() as f64);
             if !effects.is_empty() || !written.is_empty() || ops.iter().any(|op| matches!(op, Op::Probe)) {
                 core.health.set_full(false);
@@ -83,6 +83,7 @@ fn write_group(core: &Core, mut ops: Vec<Op>) -> Vec<Op> {
             crash_point(&ops, "written");
             core.kv.forget_written(written);
             answer_written(core, ops, &effects);
+            core.watchers.tell(&told);
             Vec::new()
         }
         Err(error) => {
@@ -105,27 +106,27 @@ fn write_until_deadline(
     ops: &[Op],
     written: &[Written],
     begun: Instant,
-) -> Result<Vec<Effect>, WriteError> {
+) -> Result<Changes, WriteError> {
     let deadline = Duration::from_millis(core.settings.write_deadline_ms);
     let number = || core.next_number();
     loop {
-        let mut builder = Builder::new(&core.db, core.clock.now(), &number);
+        let mut builder = Builder::new(&core.db, core.clock.now(), &number, core.watchers.are_there());
         for op in ops {
             builder.add(op);
         }
         for entry in written {
             builder.put_kv(&entry.key, entry.value.as_deref());
         }
-        let (batch, effects) = builder.finish();
+        let (batch, changes) = builder.finish();
         if batch.is_empty() {
-            return Ok(effects);
+            return Ok(changes);
         }
         crash_point(ops, "built");
         core.space.note_written(batch.size_in_bytes() as u64);
         match core.db.write(batch) {
             Ok(()) => {
                 core.metrics.groups.inc();
-                return Ok(effects);
+                return Ok(changes);
             }
             Err(WriteError::Stalled) if begun.elapsed() < deadline => {
                 core.metrics.stalls.inc();
