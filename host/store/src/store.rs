@@ -18,9 +18,9 @@ use crate::kv::Kv;
 use crate::look::{Filter, JobView, Summary, find, recent, story, summary};
 use crate::metrics::Metrics;
 use crate::operate::operate;
-use crate::watch::Watch;
 use crate::settle::{Settlement, settle, split};
 use crate::upkeep::{self, Stop};
+use crate::watch::Watch;
 use crate::{StoreSettings, commit};
 
 /// How many queues a summary lists.

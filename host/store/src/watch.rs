@@ -83,7 +83,11 @@ impl Watch {
                 continue;
             }
             // They were encoded a moment ago; one that can not be read is missing in the history too, which says so.
-            return records.iter().filter_map(|record| decode_owned::<Vec<Event>>(record).ok()).flatten().collect();
+            return records
+                .iter()
+                .filter_map(|record| decode_owned::<Vec<Event>>(record).ok())
+                .flatten()
+                .collect();
         }
     }
 

@@ -3,6 +3,7 @@
 mod delivery;
 mod inbound;
 mod plugins;
+mod running;
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use baton_dns::DnsSettings;
-use baton_hooks::{EngineSettings, Hook, PluginSettings};
+use baton_hooks::{EngineSettings, Hook, PluginSettings, Thresholds};
 use baton_inbound::{InboundSettings, Policy};
 use baton_mail::Domain;
 use baton_outbound::OutboundSettings;
@@ -39,6 +40,7 @@ pub(crate) struct Checked {
     pub(crate) http: HttpSettings,
     pub(crate) plugins: Vec<PluginSettings>,
     pub(crate) order: HashMap<Hook, Vec<String>>,
+    pub(crate) thresholds: Thresholds,
     pub(crate) log: LogSettings,
     pub(crate) api: ApiSettings,
 }
@@ -81,6 +83,7 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
         dns: checker.dns(&raw.dns),
         engine: checker.engine(&raw.engine),
         http: checker.http(&raw.http),
+        thresholds: checker.thresholds(&raw.hooks.thresholds),
         log: checker.log(raw),
         api: checker.api(raw, &state_path),
         raw: raw.clone(),

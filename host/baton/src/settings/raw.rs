@@ -1,8 +1,12 @@
 //! The settings file as it stands: every key with its text, unit and default. `check.rs` makes sense of it.
 
+mod running;
+
 use std::path::PathBuf;
 
 use super::field::{Anything, Named, section};
+
+pub(crate) use running::{RawBreaker, RawNext, RawPool, RawSessionInstances, RawThresholds, RawWhen};
 
 section! {
     /// The whole file.
@@ -185,6 +189,20 @@ section! {
         hooks: Option<Vec<String>> = None,
         /// What happens to mail when the plugin fails: `tempfail` (4xx, try again), `open` (as if it were not there), `closed` (5xx) or `quarantine` (accept and hold).
         on_failure: String = "tempfail".to_owned(),
+        /// `enforce`, or `monitor`: it is asked, the history tells what it would have done, and nothing is changed by it.
+        mode: String = "enforce".to_owned(),
+        /// How long an instance of it lives: `fresh` (one call), `session` (one SMTP session) or `pool` (many calls). Only with `fresh` nothing that it keeps in memory is seen by another call.
+        instances: String = "fresh".to_owned(),
+        /// Warm instances, for `instances = "pool"`.
+        pool: RawPool = RawPool::default(),
+        /// Instances of sessions, for `instances = "session"`.
+        session: RawSessionInstances = RawSessionInstances::default(),
+        /// When it is left alone after failures.
+        breaker: RawBreaker = RawBreaker::default(),
+        /// When it is asked: a CEL expression for all its hooks, or a table with one for each hook. Read without it being started: `client in cidr("192.0.2.0/24")`, `rcpt.domain == "example.org"`, `header("subject").contains("invoice")`, `size > 1000000`. Unset: always.
+        when: RawWhen = RawWhen::Unset,
+        /// A new version that is tried beside it.
+        next: Option<RawNext> = None,
         /// A TOML file that is merged under `config`: tables that are too long for this file.
         config_file: Option<PathBuf> = None,
         /// The plugin's own settings; its README says which.
@@ -283,6 +301,8 @@ section! {
         route: Option<Vec<String>> = None,
         /// An attempt failed.
         bounce: Option<Vec<String>> = None,
+        /// What the sum of a message's scores means.
+        thresholds: RawThresholds = RawThresholds::default(),
     }
 }
 
@@ -291,6 +311,8 @@ section! {
     RawEngine {
         /// Calls that run at once; more wait within their time.
         concurrent_calls_max: u32 = 256,
+        /// Instances that rest between calls, all plugins with `instances = "pool"` or `"session"` together.
+        kept_instances_max: u32 = 256,
         /// The largest memory that any plugin's limits may allow, in octets.
         memory_octets_max: usize = 256 << 20,
         /// The most table elements that any plugin's limits may allow.
