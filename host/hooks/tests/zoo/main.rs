@@ -5,8 +5,6 @@ mod capabilities;
 mod cases;
 mod chains;
 mod edits;
-mod instances;
 mod loading;
 mod matrix;
-mod running;
 mod support;

@@ -6,9 +6,9 @@
 
 use baton_sdk::prelude::*;
 
-/// The settings. Keys of others are let pass, so that this plugin can stand beside any other one.
+/// The settings.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Ask two questions in each call; default false.
     pub host_calls: bool,

@@ -33,7 +33,6 @@ mod bindings {
 }
 
 use bindings::baton::host::config;
-use bindings::baton::relay::session;
 use bindings::baton::relay::types::{Address, Param, Reply};
 use bindings::exports::baton::relay::{
     auth_hook, bounce_hook, connect_hook, data_hook, lifecycle, rcpt_hook, route_hook,
@@ -52,11 +51,7 @@ enum Said {
     Tempfail(Reply),
 }
 
-/// What the config says for the hook; at the listener that it calls tame, the animal is.
 fn behaviour(hook: &str) -> String {
-    if config::get("tame").is_some_and(|tame| session::listener() == tame) {
-        return "next".to_owned();
-    }
     config::get(hook).unwrap_or_else(|| "next".to_owned())
 }
 
