@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use baton_hooks::{EditGrant, Generation, Grants};
+use baton_hooks::{EditGrant, Generation, Grants, Instances, NextInfo, PluginInfo};
 use baton_mail::Clock;
 use baton_store::{Store, StoreError};
 use tokio::net::UnixListener;
@@ -125,15 +125,37 @@ async fn reload(State(deps): State<AdminDeps>) -> Result<Json<ReloadReport>, Pro
 /// `GET /v1/plugins`: what is loaded and who is asked in which order.
 async fn plugins(State(deps): State<AdminDeps>) -> Json<PluginsView> {
     let generation = deps.hooks.load();
-    let plugins = generation.plugins().into_iter().map(|plugin| PluginRow {
+    let plugins = generation.plugins().into_iter().map(row);
+    let order = generation.order().into_iter().map(|(hook, names)| (hook.as_str().to_owned(), names));
+    Json(PluginsView { generation: generation.number(), plugins: plugins.collect(), order: order.collect() })
+}
+
+fn row(plugin: PluginInfo) -> PluginRow {
+    let instances = match plugin.instances {
+        Instances::Fresh => "fresh".to_owned(),
+        kept => format!("{} ({} at rest)", kept.as_str(), plugin.resting),
+    };
+    let breaker = match plugin.breaker_openings {
+        0 => plugin.breaker.as_str().to_owned(),
+        times => format!("{} (opened {times}\u{d7})", plugin.breaker.as_str()),
+    };
+    PluginRow {
         name: plugin.name,
         digest: plugin.digest,
         hooks: plugin.hooks.iter().map(|hook| hook.as_str().to_owned()).collect(),
         grants: grants_in_words(&plugin.grants),
         on_failure: plugin.on_failure.as_str().to_owned(),
-    });
-    let order = generation.order().into_iter().map(|(hook, names)| (hook.as_str().to_owned(), names));
-    Json(PluginsView { generation: generation.number(), plugins: plugins.collect(), order: order.collect() })
+        mode: plugin.mode.as_str().to_owned(),
+        instances,
+        breaker,
+        next: plugin.next.as_ref().map(next_in_words),
+    }
+}
+
+fn next_in_words(next: &NextInfo) -> String {
+    let share = (next.percent > 0).then(|| format!(" {} %", next.percent)).unwrap_or_default();
+    let tenant = next.tenant.as_ref().map(|tenant| format!(" tenant {tenant}")).unwrap_or_default();
+    format!("{} {}{share}{tenant}", next.mode.as_str(), next.digest)
 }
 
 fn grants_in_words(grants: &Grants) -> Vec<String> {

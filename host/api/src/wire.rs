@@ -131,6 +131,14 @@ pub struct PluginRow {
     pub grants: Vec<String>,
     /// What happens to mail when it fails.
     pub on_failure: String,
+    /// `enforce`, or `monitor` when its answers do not count.
+    pub mode: String,
+    /// How long its instances live, and how many rest now.
+    pub instances: String,
+    /// How its breaker stands: `closed`, `open` or `half-open`, and how often it opened.
+    pub breaker: String,
+    /// The new version that is tried beside it, in words.
+    pub next: Option<String>,
 }
 
 /// The loaded plugins and the order in which each hook asks them.

@@ -193,10 +193,12 @@ async fn load_generation(
     capabilities: &Capabilities,
 ) -> anyhow::Result<Generation> {
     let loaded = Generation::load(engine, number, &checked.plugins, &checked.order, capabilities).await;
-    loaded.map_err(|errors| {
-        let lines: Vec<_> = errors.iter().map(|error| format!("\n  {error}")).collect();
-        anyhow!("plugins can not be loaded:{}", lines.concat())
-    })
+    loaded
+        .map_err(|errors| {
+            let lines: Vec<_> = errors.iter().map(|error| format!("\n  {error}")).collect();
+            anyhow!("plugins can not be loaded:{}", lines.concat())
+        })
+        .map(|generation| generation.with_thresholds(checked.thresholds.clone()))
 }
 
 async fn bind_inbound(

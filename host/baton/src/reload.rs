@@ -81,7 +81,8 @@ impl Reloader {
             Generation::load(&self.engine, number, &checked.plugins, &checked.order, &self.capabilities)
                 .await;
         let generation = loaded
-            .map_err(|errors| errors.iter().map(|error| named(&error.to_string())).collect::<Vec<_>>())?;
+            .map_err(|errors| errors.iter().map(|error| named(&error.to_string())).collect::<Vec<_>>())?
+            .with_thresholds(checked.thresholds.clone());
         let plugins =
             generation.plugins().iter().map(|plugin| format!("{}@{}", plugin.name, plugin.digest)).collect();
         let (applied, restart_needed) = self.differences(&checked.raw);
@@ -108,10 +109,9 @@ impl Reloader {
         outbound.hostname = serving.hostname.clone();
         outbound.loops.own_addresses = serving.loops.own_addresses.clone();
         outbound.limits.drain_ms = serving.limits.drain_ms;
-        outbound.limits.lane_weights = serving.limits.lane_weights;
         self.swappable.policy.store(Arc::new(checked.policy));
         self.swappable.outbound.store(Arc::new(outbound));
-        self.swappable.hooks.store(Arc::new(generation));
+        self.swappable.hooks.swap(Arc::new(generation)).retire();
         if let Err(error) = log.set_filter(&checked.log.filter) {
             tracing::error!(target: "relay", %error, "the log filter was not changed");
         }

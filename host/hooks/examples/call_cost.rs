@@ -1,6 +1,7 @@
-//! What a hook costs: `cargo run -p baton-hooks --example call_cost -- FILE.wasm HOOK [CONFIG-JSON [CALLS]]`.
+//! What a hook costs: `call_cost FILE.wasm HOOK [CONFIG-JSON [CALLS [INSTANCES [WHEN]]]]`.
 //!
-//! Prints microseconds per call, from before the chain to after it, each with an instance of its own.
+//! Prints microseconds per call, from before the chain to after it. INSTANCES is `fresh` (each call has one of its own),
+//! `session` or `pool`; WHEN is a guard.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use anyhow::{Context, anyhow};
 use baton_hooks::host::Capabilities;
 use baton_hooks::worlds::World;
 use baton_hooks::{
-    AttemptFacts, Call, Credential, Engine, EngineSettings, Generation, Grants, Hook, Limits, MessageContent,
-    OnFailure, PluginSettings, SessionFacts, SessionNotes,
+    AttemptFacts, Call, Credential, Engine, EngineSettings, Generation, Grants, GuardSettings, Hook,
+    Instances, Limits, MessageContent, OnFailure, PluginSettings, RunSettings, SessionFacts, SessionNotes,
 };
 use baton_mail::body::Content;
 use baton_mail::{Envelope, Mailbox, MessageId, Origin, ReversePath, SessionId, SystemClock, UnixMs};
@@ -26,11 +27,20 @@ fn main() -> anyhow::Result<()> {
 
 async fn measure() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let source = arguments.first().context("usage: call_cost FILE.wasm HOOK [CONFIG-JSON [CALLS]]")?;
+    let source = arguments
+        .first()
+        .context("usage: call_cost FILE.wasm HOOK [CONFIG-JSON [CALLS [INSTANCES [WHEN]]]]")?;
     let hook =
         arguments.get(1).and_then(|name| Hook::from_name(name)).context("the second argument is a hook")?;
     let config = serde_json::from_str(arguments.get(2).map_or("{}", String::as_str))?;
     let calls = arguments.get(3).map_or(Ok(CALLS), |text| text.parse())?;
+    let instances = match arguments.get(4).map(String::as_str) {
+        None | Some("fresh") => Instances::Fresh,
+        Some("session") => Instances::Session,
+        Some("pool") => Instances::Pool,
+        Some(_) => return Err(anyhow!("the fifth argument is fresh, session or pool")),
+    };
+    let when = arguments.get(5).map(|when| GuardSettings { hook: None, when: when.clone() });
     let capabilities = Capabilities { clock: Arc::new(SystemClock), ..World::default().capabilities() };
     let plugin = PluginSettings {
         name: "measured".to_owned(),
@@ -39,6 +49,7 @@ async fn measure() -> anyhow::Result<()> {
         on_failure: OnFailure::Closed,
         limits: Limits::default(),
         grants: Grants { relay: true, route: vec!["*".to_owned()], dns: true, ..Grants::default() },
+        run: RunSettings { instances, when: when.into_iter().collect(), ..RunSettings::default() },
         config,
         secrets: Default::default(),
     };
@@ -59,7 +70,7 @@ async fn measure() -> anyhow::Result<()> {
     let at = |share: usize| {
         took.get(took.len() * share / 100).copied().unwrap_or_default().as_nanos() as f64 / 1e3
     };
-    println!("{hook}: answer {answer}; pool {}", engine.is_pooling());
+    println!("{hook}: answer {answer}; pool {}; instances {}", engine.is_pooling(), instances.as_str());
     println!(
         "{calls} calls, µs: least {:.1}  median {:.1}  p90 {:.1}  p99 {:.1}",
         at(0),

@@ -17,7 +17,7 @@ pub struct Verdict<A> {
 }
 
 /// What a chain needs to know of an answer.
-pub(crate) trait Answer: Sized + Send {
+pub(crate) trait Answer: PartialEq + Sized + Send {
     /// Nothing to say: ask the next plugin.
     const NEXT: Self;
 

@@ -3,15 +3,14 @@
 use baton_mail::reply::REPLY_LINE_OCTETS_MAX;
 use baton_mail::text::{is_unsafe, sanitize};
 use baton_mail::{EnhancedCode, Mailbox, Reply};
-use wasmtime::Store;
-use wasmtime::component::Instance;
 
 use crate::answer::Answer;
 use crate::bindings::baton::relay::types;
 use crate::bindings::exports::baton::relay as exports;
 use crate::call::Parameter;
-use crate::plugin::{Exports, found};
-use crate::state::{State, Stop};
+use crate::instance::Instance;
+use crate::plugin::{Exports, found, looked_up};
+use crate::state::Stop;
 use crate::{AuthAnswer, BounceAnswer, ConnectAnswer, DataAnswer, Hook, RcptAnswer, RouteAnswer};
 
 /// Octets of a reason (discard, quarantine, hold) that are kept.
@@ -28,8 +27,7 @@ pub(crate) trait Ask: Sync {
     fn ask(
         &self,
         exports: &Exports,
-        store: &mut Store<State>,
-        instance: &Instance,
+        instance: &mut Instance,
     ) -> impl Future<Output = wasmtime::Result<Self::Answer>> + Send;
 }
 
@@ -48,14 +46,10 @@ impl Ask for AskConnect {
     const HOOK: Hook = Hook::Connect;
     type Answer = ConnectAnswer;
 
-    async fn ask(
-        &self,
-        exports: &Exports,
-        store: &mut Store<State>,
-        instance: &Instance,
-    ) -> wasmtime::Result<ConnectAnswer> {
+    async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<ConnectAnswer> {
         use exports::connect_hook::Decision;
-        let guest = found(&exports.connect)?.load(&mut *store, instance)?;
+        let Instance { store, component, guests } = instance;
+        let guest = looked_up(&mut guests.connect, || found(&exports.connect)?.load(&mut *store, component))?;
         Ok(match guest.call_on_connect(store).await? {
             Decision::Next => ConnectAnswer::Next,
             Decision::Accept => ConnectAnswer::Accept,
@@ -75,14 +69,10 @@ impl Ask for AskAuth<'_> {
     const HOOK: Hook = Hook::Auth;
     type Answer = AuthAnswer;
 
-    async fn ask(
-        &self,
-        exports: &Exports,
-        store: &mut Store<State>,
-        instance: &Instance,
-    ) -> wasmtime::Result<AuthAnswer> {
+    async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<AuthAnswer> {
         use exports::auth_hook::Decision;
-        let guest = found(&exports.auth)?.load(&mut *store, instance)?;
+        let Instance { store, component, guests } = instance;
+        let guest = looked_up(&mut guests.auth, || found(&exports.auth)?.load(&mut *store, component))?;
         Ok(match guest.call_on_auth(store, self.mechanism, self.user, &self.credential).await? {
             Decision::Next => AuthAnswer::Next,
             Decision::Allow(account) => AuthAnswer::Allow(check_account(account)?),
@@ -104,14 +94,10 @@ impl Ask for AskRcpt {
     const HOOK: Hook = Hook::Rcpt;
     type Answer = RcptAnswer;
 
-    async fn ask(
-        &self,
-        exports: &Exports,
-        store: &mut Store<State>,
-        instance: &Instance,
-    ) -> wasmtime::Result<RcptAnswer> {
+    async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<RcptAnswer> {
         use exports::rcpt_hook::Decision;
-        let guest = found(&exports.rcpt)?.load(&mut *store, instance)?;
+        let Instance { store, component, guests } = instance;
+        let guest = looked_up(&mut guests.rcpt, || found(&exports.rcpt)?.load(&mut *store, component))?;
         Ok(match guest.call_on_rcpt(store, &self.recipient, &self.parameters).await? {
             Decision::Next => RcptAnswer::Next,
             Decision::Accept => RcptAnswer::Accept,
@@ -131,14 +117,10 @@ impl Ask for AskData {
     const HOOK: Hook = Hook::Data;
     type Answer = DataAnswer;
 
-    async fn ask(
-        &self,
-        exports: &Exports,
-        store: &mut Store<State>,
-        instance: &Instance,
-    ) -> wasmtime::Result<DataAnswer> {
+    async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<DataAnswer> {
         use exports::data_hook::Decision;
-        let guest = found(&exports.data)?.load(&mut *store, instance)?;
+        let Instance { store, component, guests } = instance;
+        let guest = looked_up(&mut guests.data, || found(&exports.data)?.load(&mut *store, component))?;
         Ok(match guest.call_on_data(store).await? {
             Decision::Next => DataAnswer::Next,
             Decision::Accept => DataAnswer::Accept,
@@ -161,14 +143,10 @@ impl Ask for AskRoute {
     const HOOK: Hook = Hook::Route;
     type Answer = RouteAnswer;
 
-    async fn ask(
-        &self,
-        exports: &Exports,
-        store: &mut Store<State>,
-        instance: &Instance,
-    ) -> wasmtime::Result<RouteAnswer> {
+    async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<RouteAnswer> {
         use exports::route_hook::Decision;
-        let guest = found(&exports.route)?.load(&mut *store, instance)?;
+        let Instance { store, component, guests } = instance;
+        let guest = looked_up(&mut guests.route, || found(&exports.route)?.load(&mut *store, component))?;
         Ok(match guest.call_on_route(store, &self.recipient).await? {
             Decision::Next => RouteAnswer::Next,
             Decision::Routed => RouteAnswer::Routed,
@@ -186,14 +164,10 @@ impl Ask for AskBounce {
     const HOOK: Hook = Hook::Bounce;
     type Answer = BounceAnswer;
 
-    async fn ask(
-        &self,
-        exports: &Exports,
-        store: &mut Store<State>,
-        instance: &Instance,
-    ) -> wasmtime::Result<BounceAnswer> {
+    async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<BounceAnswer> {
         use exports::bounce_hook::Decision;
-        let guest = found(&exports.bounce)?.load(&mut *store, instance)?;
+        let Instance { store, component, guests } = instance;
+        let guest = looked_up(&mut guests.bounce, || found(&exports.bounce)?.load(&mut *store, component))?;
         Ok(match guest.call_on_bounce(store, &self.recipient).await? {
             Decision::Next => BounceAnswer::Next,
             Decision::Notify => BounceAnswer::Notify,

@@ -24,8 +24,8 @@ pub type Parameter = (String, Option<String>);
 
 /// The state that a chain of plugins works on. The caller keeps it over the hooks of one transaction.
 ///
-/// While a hook runs, its content is with the plugin; a call that is cancelled (its future dropped) leaves an empty
-/// one behind, so a session that gives up on a hook must give up on the transaction too.
+/// While a hook runs, its content is with the plugin; a call that is cancelled (its future dropped) leaves one about
+/// nothing behind, so a session that gives up on a hook must give up on the transaction too.
 #[derive(Debug)]
 pub struct Call {
     /// The session.
@@ -81,12 +81,6 @@ impl Call {
         call.content = content.map(MessageContent::new);
         call.attempt = Some(attempt);
         call
-    }
-
-    /// Takes everything out, and leaves a call of the same session without a transaction.
-    pub(crate) fn take(&mut self) -> Call {
-        let empty = Call::new(Arc::clone(&self.session), self.notes.clone());
-        std::mem::replace(self, empty)
     }
 }
 

@@ -87,6 +87,16 @@ impl Staged {
         })
     }
 
+    /// True when nothing was asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.edits.is_empty() && self.session_notes.is_empty()
+    }
+
+    /// In short form what [`Staged::apply`] would apply.
+    pub(crate) fn summaries(&self, refused: bool) -> Vec<String> {
+        self.edits.iter().filter(|edit| !refused || is_remark(edit)).map(Edit::summary).collect()
+    }
+
     /// Applies everything and says in short form what was applied. A plugin that refused the mail changes nothing of
     /// it but notes, tags and scores, which tell later plugins why.
     pub(crate) fn apply(self, call: &mut Call, refused: bool) -> Vec<String> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -43,6 +44,8 @@ struct Inner {
     linker: Linker<State>,
     ticker: Ticker,
     slots: Semaphore,
+    /// Instances that rest, or rested and are at work again.
+    kept: AtomicU32,
     /// Components of the last load, so that a reload works only on what changed. Pruned by each load.
     compiled: Mutex<HashMap<Digest, Component>>,
     settings: EngineSettings,
@@ -101,6 +104,7 @@ impl Engine {
         Ok(Engine(Arc::new(Inner {
             ticker: Ticker::start(wasmtime.weak())?,
             slots: Semaphore::new(settings.concurrent_calls_max as usize),
+            kept: AtomicU32::new(0),
             wasmtime,
             linker,
             compiled: Mutex::default(),
@@ -152,6 +156,19 @@ impl Engine {
         }
     }
 
+    /// Room for one more instance that rests between calls; none when there are enough of them.
+    pub(crate) fn room(&self) -> Option<Room> {
+        let max = self.0.settings.kept_instances_max;
+        let more = |kept: u32| (kept < max).then_some(kept + 1);
+        self.0.kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Room(self.clone()))
+    }
+
+    /// Instances that were kept from one call for the next, over all plugins.
+    pub fn kept_instances(&self) -> u32 {
+        self.0.kept.load(Ordering::Relaxed)
+    }
+
     /// What was compiled under that key.
     pub(crate) fn compiled(&self, key: &Digest) -> Option<Component> {
         self.0.compiled.lock().get(key).cloned()
@@ -182,6 +199,15 @@ impl Engine {
     }
 }
 
+/// Room for one instance that rests between calls.
+pub(crate) struct Room(Engine);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.0.0.kept.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 fn config(purpose: Purpose, pool: Option<PoolingAllocationConfig>) -> Config {
     let mut config = Config::new();
     config.consume_fuel(purpose == Purpose::Cases);
@@ -197,7 +223,7 @@ fn config(purpose: Purpose, pool: Option<PoolingAllocationConfig>) -> Config {
 }
 
 fn pool(settings: &EngineSettings) -> PoolingAllocationConfig {
-    let calls = settings.concurrent_calls_max;
+    let calls = settings.concurrent_calls_max.saturating_add(settings.kept_instances_max);
     let keep = if PoolingAllocationConfig::is_pagemap_scan_available() {
         KEEP_OCTETS_WITH_SCAN
     } else {

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use baton_mail::Mailbox;
-use baton_mail::event::Decision;
 
 use crate::answer::Answer;
 use crate::ask::{self, Ask, AskAuth, AskBounce, AskConnect, AskData, AskRcpt, AskRoute, Credential};
 use crate::bindings::exports::baton::relay::auth_hook;
+use crate::breaker::BreakerState;
 use crate::call::Parameter;
+use crate::chain;
 use crate::engine::Engine;
+use crate::next::Next;
 use crate::plugin::Plugin;
-use crate::policy::{Failure, Fallback, fallback};
-use crate::run::{Outcome, run};
 use crate::{
-    AuthAnswer, BounceAnswer, Call, ConnectAnswer, DataAnswer, Grants, Hook, OnFailure, RcptAnswer,
-    RouteAnswer, Verdict,
+    AuthAnswer, BounceAnswer, Call, ConnectAnswer, DataAnswer, Grants, Hook, Instances, Mode, NextMode,
+    OnFailure, RcptAnswer, RouteAnswer, Thresholds, Verdict,
 };
 
 /// The plugins of one load and their order. Immutable; a reload makes the next one beside it.
@@ -25,6 +25,7 @@ pub struct Generation {
     pub(crate) engine: Option<Engine>,
     pub(crate) plugins: Vec<Arc<Plugin>>,
     pub(crate) chains: [Vec<Arc<Plugin>>; 6],
+    pub(crate) thresholds: Thresholds,
 }
 
 /// What is loaded, for people.
@@ -40,12 +41,43 @@ pub struct PluginInfo {
     pub grants: Grants,
     /// What happens when it fails.
     pub on_failure: OnFailure,
+    /// Whether its answers count.
+    pub mode: Mode,
+    /// How long its instances live.
+    pub instances: Instances,
+    /// Instances that rest now.
+    pub resting: usize,
+    /// How its breaker stands.
+    pub breaker: BreakerState,
+    /// How often the breaker opened since the load.
+    pub breaker_openings: u64,
+    /// The new version beside it.
+    pub next: Option<NextInfo>,
+}
+
+/// A new version beside a plugin, for people.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct NextInfo {
+    /// The first eight digits of its file's SHA-256.
+    pub digest: String,
+    /// What it is for.
+    pub mode: NextMode,
+    /// The share of sessions that a canary serves, in percent.
+    pub percent: u8,
+    /// The tenant that a canary serves.
+    pub tenant: Option<String>,
 }
 
 impl Generation {
     /// No plugins: every answer is `Next`.
     pub fn empty() -> Generation {
-        Generation { number: 0, engine: None, plugins: Vec::new(), chains: Default::default() }
+        Generation {
+            number: 0,
+            engine: None,
+            plugins: Vec::new(),
+            chains: Default::default(),
+            thresholds: Thresholds::default(),
+        }
     }
 
     /// The number of the load.
@@ -66,19 +98,29 @@ impl Generation {
 
     /// What is loaded, in the order of the settings.
     pub fn plugins(&self) -> Vec<PluginInfo> {
-        let info = |plugin: &Arc<Plugin>| PluginInfo {
-            name: plugin.terms.name.clone(),
-            digest: plugin.digest.clone(),
-            hooks: plugin.hooks.clone(),
-            grants: plugin.terms.grants.clone(),
-            on_failure: plugin.on_failure,
-        };
-        self.plugins.iter().map(info).collect()
+        self.plugins.iter().map(|plugin| PluginInfo::of(plugin)).collect()
+    }
+
+    /// The same plugins, with these thresholds after the data chain.
+    pub fn with_thresholds(mut self, thresholds: Thresholds) -> Generation {
+        self.thresholds = thresholds;
+        self
+    }
+
+    /// Another generation serves from now on: drops the instances that rest. Sessions that still hold on to this one
+    /// get fresh instances.
+    pub fn retire(&self) {
+        for plugin in &self.plugins {
+            plugin.running.shelf.retire();
+            if let Some(next) = &plugin.next {
+                next.plugin.running.shelf.retire();
+            }
+        }
     }
 
     /// A client connected.
     pub async fn connect(&self, call: &mut Call) -> Verdict<ConnectAnswer> {
-        Box::pin(self.drive_chain(call, |_, _| AskConnect, |_, _, _| ())).await
+        Box::pin(self.drive_chain(call, None, |_| AskConnect, |_, _, _| ())).await
     }
 
     /// A client wants to authenticate.
@@ -93,8 +135,8 @@ impl Generation {
             Credential::Password(password) => auth_hook::Credential::Password(password),
             Credential::Token(token) => auth_hook::Credential::Token(token),
         };
-        let question = |_: &Plugin, _: &Call| AskAuth { mechanism, user, credential: credential.clone() };
-        Box::pin(self.drive_chain(call, question, |_, _, _| ())).await
+        let question = |_: &Call| AskAuth { mechanism, user, credential: credential.clone() };
+        Box::pin(self.drive_chain(call, None, question, |_, _, _| ())).await
     }
 
     /// A recipient was named. The caller has put it at the end of the envelope's recipients (and its parameters into
@@ -107,7 +149,7 @@ impl Generation {
         parameters: &[Parameter],
     ) -> Verdict<RcptAnswer> {
         call.relay_granted = false;
-        let question = |_: &Plugin, call: &Call| AskRcpt {
+        let question = |call: &Call| AskRcpt {
             recipient: ask::address(
                 call.envelope.recipients.last().map_or(rcpt, |recipient| &recipient.address),
             ),
@@ -116,24 +158,26 @@ impl Generation {
         let grant = |plugin: &Plugin, call: &mut Call, answer: &RcptAnswer| {
             call.relay_granted |= plugin.terms.grants.relay && *answer == RcptAnswer::Accept;
         };
-        Box::pin(self.drive_chain(call, question, grant)).await
+        Box::pin(self.drive_chain(call, Some(rcpt), question, grant)).await
     }
 
     /// The whole message is here: [`Call::content`] holds it.
     pub async fn data(&self, call: &mut Call) -> Verdict<DataAnswer> {
-        Box::pin(self.drive_chain(call, |_, _| AskData, |_, _, _| ())).await
+        let mut verdict = Box::pin(self.drive_chain(call, None, |_| AskData, |_, _, _| ())).await;
+        self.thresholds.judge(call, &mut verdict);
+        verdict
     }
 
     /// A copy for this recipient is due. What plugins set is in [`Call::routes`].
     pub async fn route(&self, call: &mut Call, rcpt: &Mailbox) -> Verdict<RouteAnswer> {
-        let question = |_: &Plugin, _: &Call| AskRoute { recipient: ask::address(rcpt) };
-        Box::pin(self.drive_chain(call, question, |_, _, _| ())).await
+        let question = |_: &Call| AskRoute { recipient: ask::address(rcpt) };
+        Box::pin(self.drive_chain(call, Some(rcpt), question, |_, _, _| ())).await
     }
 
     /// An attempt for this recipient failed: [`Call::failure`] says how. A class that plugins set is in [`Call::class`].
     pub async fn bounce(&self, call: &mut Call, rcpt: &Mailbox) -> Verdict<BounceAnswer> {
-        let question = |_: &Plugin, _: &Call| AskBounce { recipient: ask::address(rcpt) };
-        Box::pin(self.drive_chain(call, question, |_, _, _| ())).await
+        let question = |_: &Call| AskBounce { recipient: ask::address(rcpt) };
+        Box::pin(self.drive_chain(call, Some(rcpt), question, |_, _, _| ())).await
     }
 
     fn chain(&self, hook: Hook) -> &[Arc<Plugin>] {
@@ -144,82 +188,43 @@ impl Generation {
     async fn drive_chain<Q: Ask>(
         &self,
         call: &mut Call,
-        question: impl Fn(&Plugin, &Call) -> Q,
+        rcpt: Option<&Mailbox>,
+        question: impl Fn(&Call) -> Q,
         answered: impl Fn(&Plugin, &mut Call, &Q::Answer),
     ) -> Verdict<Q::Answer> {
-        let mut decisions = Vec::new();
-        let Some(engine) = &self.engine else { return Verdict { answer: Answer::NEXT, by: None, decisions } };
-        for plugin in self.chain(Q::HOOK) {
-            let question = question(plugin, call);
-            let outcome = run(engine, plugin, &question, call).await;
-            let failed = outcome.result.is_err();
-            let (answer, decision) = decide::<Q>(plugin, call, outcome);
-            if failed || !answer.is_next() || !decision.edits.is_empty() {
-                decisions.push(decision);
-            }
-            answered(plugin, call, &answer);
-            if !answer.is_next() {
-                return Verdict { answer, by: Some(plugin.terms.name.clone()), decisions };
-            }
+        match &self.engine {
+            Some(engine) => chain::drive(engine, self.chain(Q::HOOK), call, rcpt, question, answered).await,
+            None => Verdict { answer: Answer::NEXT, by: None, decisions: Vec::new() },
         }
-        Verdict { answer: Answer::NEXT, by: None, decisions }
     }
 }
 
-/// The answer of a plugin, or what the operator wants in its place, with the record of it.
-fn decide<Q: Ask>(plugin: &Plugin, call: &mut Call, outcome: Outcome<Q::Answer>) -> (Q::Answer, Decision) {
-    let (answer, words) = match outcome.result {
-        Ok(answer) if answer.is_next() && outcome.edits.is_empty() => (answer, String::new()),
-        Ok(answer) => {
-            let words = answer.words();
-            (answer, words)
+impl PluginInfo {
+    fn of(plugin: &Plugin) -> PluginInfo {
+        let (breaker, breaker_openings) = plugin.running.breaker.state();
+        PluginInfo {
+            name: plugin.terms.name.clone(),
+            digest: plugin.digest.clone(),
+            hooks: plugin.hooks.clone(),
+            grants: plugin.terms.grants.clone(),
+            on_failure: plugin.on_failure,
+            mode: plugin.running.mode,
+            instances: plugin.running.shelf.instances(),
+            resting: plugin.running.shelf.len(),
+            breaker,
+            breaker_openings,
+            next: plugin.next.as_ref().map(NextInfo::of),
         }
-        Err(failure) => {
-            report(plugin, Q::HOOK, call, &failure);
-            let fallback = fallback(Q::HOOK, plugin.on_failure);
-            if fallback == Fallback::Quarantine {
-                call.quarantine
-                    .get_or_insert_with(|| format!("plugin {} failed ({})", plugin.terms.name, failure.kind));
-            }
-            let answer = Q::Answer::from_fallback(fallback);
-            let words = format!(
-                "failed ({}), by on-failure={}: {}",
-                failure.kind,
-                plugin.on_failure.as_str(),
-                answer.words()
-            );
-            (answer, words)
-        }
-    };
-    let decision = Decision {
-        plugin: plugin.terms.label.clone(),
-        hook: Q::HOOK.as_str().to_owned(),
-        answer: words,
-        edits: outcome.edits,
-        micros: outcome.micros,
-    };
-    (answer, decision)
+    }
 }
 
-/// Tells the operator, as far as the plugin's share of the log goes; the counters tell of every failure.
-fn report(plugin: &Plugin, hook: Hook, call: &Call, failure: &Failure) {
-    let terms = &plugin.terms;
-    let Some(dropped) = terms.log_gate.admit(terms.capabilities.clock.now(), terms.limits.log_lines_per_s)
-    else {
-        terms.meters.count_dropped_line();
-        return;
-    };
-    tracing::warn!(
-        target: "hooks",
-        plugin = %terms.label,
-        hook = hook.as_str(),
-        kind = failure.kind.as_str(),
-        blame = ?failure.kind.blame(),
-        policy = plugin.on_failure.as_str(),
-        session = %call.session.id,
-        message = %call.envelope.id,
-        dropped,
-        detail = %failure.detail,
-        "a plugin failed"
-    );
+impl NextInfo {
+    fn of(next: &Next) -> NextInfo {
+        NextInfo {
+            digest: next.plugin.digest.clone(),
+            mode: next.settings.mode,
+            percent: next.settings.percent,
+            tenant: next.settings.tenant.clone(),
+        }
+    }
 }

@@ -3,8 +3,9 @@
 //! An [`Engine`] runs them, a [`Generation`] is one loaded set of them with its chains, a [`Call`] is what they see and
 //! change. This is the only crate that knows wasmtime.
 //!
-//! Invariant: each call runs in an instance of its own that is gone afterwards. Nothing a plugin keeps in memory is
-//! seen by another call, and nothing has to be repaired after a trap.
+//! Invariant: each call runs in an instance of its own that is gone afterwards, unless the settings of the plugin say
+//! otherwise. Nothing a plugin keeps in memory is seen by another call, and nothing has to be repaired after a trap: an
+//! instance whose call failed is never used again.
 //!
 //! Invariant: a call ends. It is bounded in processor time, wall time, memory, tables, handles, host calls, octets read
 //! and handed over, work done for it, DNS queries, requests and questions to others, log lines and metrics, and by
@@ -21,23 +22,30 @@
 mod answer;
 mod ask;
 mod bindings;
+mod breaker;
 mod call;
 pub mod cases;
+mod chain;
 mod edits;
 mod engine;
 mod generation;
+mod guard;
 mod hook;
 pub mod host;
+mod instance;
 mod load;
 mod log_gate;
 pub mod metrics;
+mod next;
 mod off_thread;
 mod plugin;
 mod policy;
 mod run;
 mod secrets;
 mod settings;
+mod shelf;
 mod state;
+mod thresholds;
 mod ticker;
 mod url;
 mod wasi;
@@ -46,11 +54,12 @@ pub mod worlds;
 
 pub use answer::{AuthAnswer, BounceAnswer, ConnectAnswer, DataAnswer, RcptAnswer, RouteAnswer, Verdict};
 pub use ask::Credential;
+pub use breaker::BreakerState;
 pub use call::{
     AttemptFacts, Call, FailureFacts, MessageContent, NOTES_OCTETS_MAX, Parameter, SessionFacts, SessionNotes,
 };
 pub use engine::{Engine, EngineError};
-pub use generation::{Generation, PluginInfo};
+pub use generation::{Generation, NextInfo, PluginInfo};
 pub use hook::Hook;
 pub use host::{
     Capabilities, DnsAnswer, DnsBackend, DnsError, HttpBackend, HttpError, HttpRequest, HttpResponse,
@@ -58,6 +67,10 @@ pub use host::{
 };
 pub use load::LoadError;
 pub use policy::{Blame, FailureKind, RETRY_AFTER_MS};
-pub use settings::{EditGrant, EngineSettings, Grants, Limits, OnFailure, PluginSettings, SecretSource};
+pub use settings::{
+    BreakerSettings, EditGrant, EngineSettings, Grants, GuardSettings, Instances, Limits, Mode, NextMode,
+    NextSettings, OnFailure, PluginSettings, PoolSettings, RunSettings, SecretSource, SessionSettings,
+    Thresholds,
+};
 pub use url::{HttpGrant, HttpHost, HttpUrl};
 pub use witness::Cost;

@@ -3,6 +3,7 @@
 
 mod contract;
 mod error;
+mod next;
 mod order;
 mod snapshot;
 
@@ -21,12 +22,12 @@ use crate::bindings::exports::baton::relay::lifecycle;
 use crate::engine::{Digest, Engine};
 use crate::host::Capabilities;
 use crate::log_gate::LogGate;
-use crate::plugin::{Exports, Plugin, Terms};
+use crate::plugin::{Exports, Nobody, Plugin, Running, Terms};
 use crate::policy::{Failure, FailureKind};
 use crate::run::{classify, describe};
 use crate::secrets::{self, Secrets};
 use crate::state::State;
-use crate::{Call, Generation, Hook, HttpGrant, PluginSettings, SessionFacts, SessionNotes};
+use crate::{Generation, Hook, HttpGrant, PluginSettings, Thresholds};
 
 pub use error::LoadError;
 use snapshot::Snapshot;
@@ -54,10 +55,10 @@ impl Generation {
         let mut errors = check_names(plugins);
         let (mut loaded, mut digests) = (Vec::new(), Vec::new());
         for settings in plugins {
-            match load_plugin(engine, number, settings, capabilities).await {
-                Ok((plugin, digest)) => {
+            match load_versions(engine, number, settings, capabilities).await {
+                Ok((plugin, keys)) => {
                     loaded.push(Arc::new(plugin));
-                    digests.push(digest);
+                    digests.extend(keys);
                 }
                 Err(found) => errors.extend(found),
             }
@@ -71,7 +72,8 @@ impl Generation {
             return Err(errors);
         }
         engine.retain(&digests);
-        Ok(Generation { number, engine: Some(engine.clone()), plugins: loaded, chains })
+        let thresholds = Thresholds::default();
+        Ok(Generation { number, engine: Some(engine.clone()), plugins: loaded, chains, thresholds })
     }
 }
 
@@ -93,10 +95,26 @@ fn check_names(plugins: &[PluginSettings]) -> Vec<LoadError> {
     errors
 }
 
+/// A plugin, and the new version that stands beside it.
+async fn load_versions(
+    engine: &Engine,
+    number: u64,
+    settings: &PluginSettings,
+    capabilities: &Capabilities,
+) -> Result<(Plugin, Vec<Digest>), Vec<LoadError>> {
+    let (mut plugin, key) = load_plugin(engine, number, settings, &settings.name, capabilities).await?;
+    let Some((wanted, next, meter)) = next::settings_of(settings) else { return Ok((plugin, vec![key])) };
+    let loaded = load_plugin(engine, number, &next, &meter, capabilities).await;
+    let (next, next_key) = loaded.map_err(|errors| next::name_errors(errors, settings))?;
+    plugin.next = Some(next::beside(&plugin, next, wanted)?);
+    Ok((plugin, vec![key, next_key]))
+}
+
 async fn load_plugin(
     engine: &Engine,
     number: u64,
     settings: &PluginSettings,
+    meter: &str,
     capabilities: &Capabilities,
 ) -> Result<(Plugin, Digest), Vec<LoadError>> {
     check_limits(engine, settings)?;
@@ -115,10 +133,14 @@ async fn load_plugin(
         http_grants,
         capabilities: capabilities.clone(),
         log_gate: LogGate::default(),
-        meters: capabilities.metrics.meters(&settings.name),
+        meters: capabilities.metrics.meters(meter),
+        nobody: Nobody::new(),
     });
     let key = if engine.takes_snapshots() { snapshot::key(&digest, &terms.config_json) } else { digest };
     let linked = make(engine, settings, &terms, &wasm, key).await?;
+    let running =
+        Running::new(engine, settings, &linked.hooks.in_use, capabilities.metrics.breaker_meters(meter));
+    let running = running.map_err(|errors| LoadError::guards(settings, &errors))?;
     let plugin = Plugin {
         terms,
         hooks: linked.hooks.in_use,
@@ -126,6 +148,8 @@ async fn load_plugin(
         on_failure: settings.on_failure,
         component: linked.component,
         exports: linked.exports,
+        running,
+        next: None,
     };
     Ok((plugin, key))
 }
@@ -293,9 +317,7 @@ async fn instantiate(
     terms: &Arc<Terms>,
     linked: &Linked,
 ) -> Result<(Store<State>, Instance), Vec<LoadError>> {
-    let session = SessionFacts::of(&baton_mail::Origin::internal());
-    let call = Call::new(Arc::new(session), SessionNotes::default());
-    let mut state = State::new(Arc::clone(terms), None, call, Instant::now());
+    let mut state = State::new(Arc::clone(terms), None, terms.nobody.call(), Instant::now());
     state.budget.ticks = INIT_CPU_MS;
     let mut store = state.into_store(engine);
     let made = linked.component.instantiate_async(&mut store).await;

@@ -3,6 +3,7 @@
 mod guests;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -13,7 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::Hook;
-use crate::policy::FailureKind;
+use crate::policy::{Failure, FailureKind};
 use crate::witness::{Cost, Witness};
 
 pub(crate) use guests::{GuestMetrics, Sample};
@@ -30,7 +31,12 @@ pub struct Metrics {
     calls: Family<HookLabels, Counter>,
     failures: Family<FailureLabels, Counter>,
     call_seconds: Family<HookLabels, Histogram, fn() -> Histogram>,
-    memory_peak_octets: Family<PluginLabels, Gauge<i64>>,
+    peaks: PeakFamilies,
+    skipped: Family<HookLabels, Counter>,
+    differences: Family<HookLabels, Counter>,
+    instances: Family<InstanceLabels, Counter>,
+    breaker_open: Family<PluginLabels, Gauge>,
+    breaker_openings: Family<PluginLabels, Counter>,
     refused_edits: Family<PluginLabels, Counter>,
     dropped_lines: Family<PluginLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
@@ -45,7 +51,12 @@ impl Default for Metrics {
             calls: Family::default(),
             failures: Family::default(),
             call_seconds: Family::new_with_constructor(|| Histogram::new(CALL_SECONDS)),
-            memory_peak_octets: Family::default(),
+            peaks: PeakFamilies::default(),
+            skipped: Family::default(),
+            differences: Family::default(),
+            instances: Family::default(),
+            breaker_open: Family::default(),
+            breaker_openings: Family::default(),
             refused_edits: Family::default(),
             dropped_lines: Family::default(),
             requests: Family::default(),
@@ -72,10 +83,23 @@ impl Metrics {
         registry.register("baton_hooks_calls", "Calls of plugins", self.calls.clone());
         registry.register("baton_hooks_failures", "Failed calls of plugins", self.failures.clone());
         registry.register("baton_hooks_call_seconds", "Wall time of calls", self.call_seconds.clone());
+        self.peaks.register(registry);
+        registry.register("baton_hooks_skipped", "Calls that a guard left out", self.skipped.clone());
         registry.register(
-            "baton_hooks_memory_peak_octets",
-            "Most memory of one call",
-            self.memory_peak_octets.clone(),
+            "baton_hooks_shadow_differences",
+            "Calls at which a shadow did not do what the serving version did",
+            self.differences.clone(),
+        );
+        registry.register("baton_hooks_instances", "Instances, made and ended", self.instances.clone());
+        registry.register(
+            "baton_hooks_breaker_open",
+            "1 while a plugin is left alone after failures",
+            self.breaker_open.clone(),
+        );
+        registry.register(
+            "baton_hooks_breaker_openings",
+            "Times that a breaker opened",
+            self.breaker_openings.clone(),
         );
         registry.register(
             "baton_hooks_refused_edits",
@@ -101,7 +125,9 @@ impl Metrics {
         let labels = PluginLabels { plugin: plugin.to_owned() };
         Meters {
             hooks: Hook::ALL.map(|hook| self.hook_meters(plugin, hook)),
-            memory_peak_octets: self.memory_peak_octets.get_or_create(&labels).clone(),
+            made: self.instance_counter(plugin, "made"),
+            spoilt: self.instance_counter(plugin, "spoilt"),
+            worn_out: self.instance_counter(plugin, "worn-out"),
             refused_edits: self.refused_edits.get_or_create(&labels).clone(),
             dropped_lines: self.dropped_lines.get_or_create(&labels).clone(),
             witness: self.witness.clone(),
@@ -116,18 +142,117 @@ impl Metrics {
         HookMeters {
             calls: self.calls.get_or_create(&labels).clone(),
             seconds: self.call_seconds.get_or_create(&labels).clone(),
+            peaks: self.peaks.of(&labels),
+            skipped: self.skipped.get_or_create(&labels).clone(),
+            differences: self.differences.clone(),
             failures: self.failures.clone(),
             labels,
         }
+    }
+
+    fn instance_counter(&self, plugin: &str, what: &'static str) -> Counter {
+        self.instances.get_or_create(&InstanceLabels { plugin: plugin.to_owned(), what }).clone()
+    }
+
+    /// The meters of one plugin's breaker.
+    pub(crate) fn breaker_meters(&self, plugin: &str) -> BreakerMeters {
+        let labels = PluginLabels { plugin: plugin.to_owned() };
+        BreakerMeters {
+            open: self.breaker_open.get_or_create(&labels).clone(),
+            openings: self.breaker_openings.get_or_create(&labels).clone(),
+        }
+    }
+}
+
+/// The meters of one plugin's breaker.
+pub(crate) struct BreakerMeters {
+    pub(crate) open: Gauge,
+    pub(crate) openings: Counter,
+}
+
+/// The most that one call ever used, so that limits can be set from facts.
+#[derive(Debug, Default)]
+struct PeakFamilies {
+    memory_octets: Family<HookLabels, Gauge>,
+    host_calls: Family<HookLabels, Gauge>,
+    cpu_ms: Family<HookLabels, Gauge>,
+    wall_us: Family<HookLabels, Gauge>,
+}
+
+impl PeakFamilies {
+    fn register(&self, registry: &mut Registry) {
+        let families = [
+            ("baton_hooks_memory_peak_octets", "Most memory of one call", &self.memory_octets),
+            ("baton_hooks_host_calls_peak", "Most host functions called in one call", &self.host_calls),
+            ("baton_hooks_cpu_peak_ms", "Most processor time of one call, in whole ticks", &self.cpu_ms),
+            ("baton_hooks_wall_peak_us", "Longest call, in microseconds", &self.wall_us),
+        ];
+        for (name, help, family) in families {
+            registry.register(name, help, family.clone());
+        }
+    }
+
+    fn of(&self, labels: &HookLabels) -> Peaks {
+        Peaks {
+            memory_octets: self.memory_octets.get_or_create(labels).clone(),
+            host_calls: self.host_calls.get_or_create(labels).clone(),
+            cpu_ms: self.cpu_ms.get_or_create(labels).clone(),
+            wall_us: self.wall_us.get_or_create(labels).clone(),
+        }
+    }
+}
+
+struct Peaks {
+    memory_octets: Gauge,
+    host_calls: Gauge,
+    cpu_ms: Gauge,
+    wall_us: Gauge,
+}
+
+/// What one call used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Used {
+    pub(crate) memory_octets: usize,
+    pub(crate) host_calls: u32,
+    pub(crate) read_octets: u64,
+    pub(crate) cpu_ms: u32,
+    /// Instructions, where somebody counts them.
+    pub(crate) fuel: Option<u64>,
+}
+
+impl Used {
+    /// As a witness keeps it.
+    pub(crate) fn cost(self, hook: Hook, took: Duration, failure: Option<&Failure>) -> Cost {
+        Cost {
+            micros: u32::try_from(took.as_micros()).unwrap_or(u32::MAX),
+            host_calls: self.host_calls,
+            read_octets: self.read_octets,
+            memory_octets: self.memory_octets,
+            fuel: self.fuel,
+            failure: failure.cloned(),
+            ..Cost::of(hook)
+        }
+    }
+}
+
+/// Keeps the highest.
+fn raise(gauge: &Gauge, to: i64) {
+    if gauge.get() < to {
+        gauge.inner().fetch_max(to, Ordering::Relaxed);
     }
 }
 
 /// The meters of one plugin.
 pub(crate) struct Meters {
     hooks: [HookMeters; 6],
-    memory_peak_octets: Gauge<i64>,
     refused_edits: Counter,
     dropped_lines: Counter,
+    /// Instances that were made.
+    pub(crate) made: Counter,
+    /// Kept instances that were dropped after a failure, or because they kept handles.
+    pub(crate) spoilt: Counter,
+    /// Kept instances that were dropped for their age, their uses, their idleness or want of room.
+    pub(crate) worn_out: Counter,
     pub(crate) witness: Option<Arc<Witness>>,
     /// Looked up at each request only: most plugins make none.
     requests: Family<RequestLabels, Counter>,
@@ -139,6 +264,10 @@ pub(crate) struct Meters {
 pub(crate) struct HookMeters {
     calls: Counter,
     seconds: Histogram,
+    peaks: Peaks,
+    skipped: Counter,
+    /// Looked up for a shadow only.
+    differences: Family<HookLabels, Counter>,
     /// Looked up when something failed only.
     failures: Family<FailureLabels, Counter>,
     labels: HookLabels,
@@ -149,14 +278,6 @@ impl Meters {
     #[allow(clippy::indexing_slicing, reason = "one for each hook")]
     pub(crate) fn of(&self, hook: Hook) -> &HookMeters {
         &self.hooks[hook.index()]
-    }
-
-    /// Keeps the highest.
-    pub(crate) fn observe_memory(&self, octets: usize) {
-        let octets = i64::try_from(octets).unwrap_or(i64::MAX);
-        if octets > self.memory_peak_octets.get() {
-            self.memory_peak_octets.set(octets);
-        }
     }
 
     pub(crate) fn count_refused_edit(&self) {
@@ -178,13 +299,28 @@ impl Meters {
 }
 
 impl HookMeters {
-    pub(crate) fn observe(&self, took: Duration, failure: Option<FailureKind>) {
+    pub(crate) fn observe(&self, took: Duration, used: Used) {
         self.calls.inc();
         self.seconds.observe(took.as_secs_f64());
-        if let Some(kind) = failure {
-            let HookLabels { plugin, hook } = self.labels.clone();
-            self.failures.get_or_create(&FailureLabels { plugin, hook, kind: kind.as_str() }).inc();
-        }
+        raise(&self.peaks.memory_octets, i64::try_from(used.memory_octets).unwrap_or(i64::MAX));
+        raise(&self.peaks.host_calls, used.host_calls.into());
+        raise(&self.peaks.cpu_ms, used.cpu_ms.into());
+        raise(&self.peaks.wall_us, i64::try_from(took.as_micros()).unwrap_or(i64::MAX));
+    }
+
+    /// A guard said that the plugin is not to be asked.
+    pub(crate) fn count_skipped(&self) {
+        self.skipped.inc();
+    }
+
+    /// A shadow did something else than the version that serves.
+    pub(crate) fn count_difference(&self) {
+        self.differences.get_or_create(&self.labels).inc();
+    }
+
+    pub(crate) fn count_failure(&self, kind: FailureKind) {
+        let HookLabels { plugin, hook } = self.labels.clone();
+        self.failures.get_or_create(&FailureLabels { plugin, hook, kind: kind.as_str() }).inc();
     }
 }
 
@@ -203,6 +339,12 @@ pub(crate) struct RequestLabels {
 pub(crate) struct HookLabels {
     plugin: String,
     hook: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct InstanceLabels {
+    plugin: String,
+    what: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

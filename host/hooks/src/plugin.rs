@@ -2,15 +2,23 @@
 
 use std::sync::Arc;
 
+use baton_mail::Origin;
 use wasmtime::component::{Instance, InstancePre};
 
 use crate::bindings::exports::baton::relay as exports;
+use crate::breaker::Breaker;
+use crate::engine::Engine;
+use crate::guard::{GuardError, Guards};
 use crate::host::Capabilities;
 use crate::log_gate::LogGate;
-use crate::metrics::Meters;
+use crate::metrics::{BreakerMeters, Meters};
+use crate::next::Next;
 use crate::secrets::Secrets;
+use crate::shelf::Shelf;
 use crate::state::State;
-use crate::{Grants, Hook, HttpGrant, Limits, OnFailure};
+use crate::{
+    Call, Grants, Hook, HttpGrant, Limits, Mode, OnFailure, PluginSettings, SessionFacts, SessionNotes,
+};
 
 /// A plugin, ready to be called.
 pub(crate) struct Plugin {
@@ -20,6 +28,52 @@ pub(crate) struct Plugin {
     pub(crate) on_failure: OnFailure,
     pub(crate) component: InstancePre<State>,
     pub(crate) exports: Exports,
+    pub(crate) running: Running,
+    /// A new version that is tried.
+    pub(crate) next: Option<Next>,
+}
+
+/// How a plugin runs, with what changes while it does.
+pub(crate) struct Running {
+    pub(crate) mode: Mode,
+    pub(crate) guards: Guards,
+    pub(crate) breaker: Breaker,
+    pub(crate) shelf: Arc<Shelf>,
+}
+
+impl Running {
+    /// As the settings say, for a plugin that is asked at these hooks.
+    pub(crate) fn new(
+        engine: &Engine,
+        settings: &PluginSettings,
+        hooks: &[Hook],
+        meters: BreakerMeters,
+    ) -> Result<Running, Vec<GuardError>> {
+        Ok(Running {
+            mode: settings.run.mode,
+            guards: Guards::check_all(&settings.run.when, hooks)?,
+            breaker: Breaker::new(settings.run.breaker, meters),
+            shelf: Shelf::new(engine, &settings.run),
+        })
+    }
+}
+
+/// The session of an instance that rests: nobody's.
+pub(crate) struct Nobody {
+    session: Arc<SessionFacts>,
+    notes: SessionNotes,
+}
+
+impl Nobody {
+    pub(crate) fn new() -> Nobody {
+        let session = Arc::new(SessionFacts::of(&Origin::internal()));
+        Nobody { session, notes: SessionNotes::default() }
+    }
+
+    /// A call about nothing. Costs no allocation.
+    pub(crate) fn call(&self) -> Call {
+        Call::new(Arc::clone(&self.session), self.notes.clone())
+    }
 }
 
 /// What a plugin is called, what it may use and do, and the services that it is given. Shared by all its calls.
@@ -37,6 +91,7 @@ pub(crate) struct Terms {
     pub(crate) capabilities: Capabilities,
     pub(crate) log_gate: LogGate,
     pub(crate) meters: Meters,
+    pub(crate) nobody: Nobody,
 }
 
 /// Where the hooks stand in the component, so that no call looks anything up by name.
@@ -80,6 +135,28 @@ impl Exports {
             Hook::Route => found(&self.route)?.load(store, instance).map(drop),
             Hook::Bounce => found(&self.bounce)?.load(store, instance).map(drop),
         }
+    }
+}
+
+/// The functions of one instance, each looked up when it is first called.
+#[derive(Default)]
+pub(crate) struct Guests {
+    pub(crate) connect: Option<exports::connect_hook::Guest>,
+    pub(crate) auth: Option<exports::auth_hook::Guest>,
+    pub(crate) rcpt: Option<exports::rcpt_hook::Guest>,
+    pub(crate) data: Option<exports::data_hook::Guest>,
+    pub(crate) route: Option<exports::route_hook::Guest>,
+    pub(crate) bounce: Option<exports::bounce_hook::Guest>,
+}
+
+/// What stands at a place, looked up when nothing does.
+pub(crate) fn looked_up<G>(
+    place: &mut Option<G>,
+    look_up: impl FnOnce() -> wasmtime::Result<G>,
+) -> wasmtime::Result<&G> {
+    match place {
+        Some(guest) => Ok(guest),
+        None => Ok(place.insert(look_up()?)),
     }
 }
 

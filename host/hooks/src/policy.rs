@@ -19,6 +19,8 @@ pub enum Blame {
     Guest,
     /// The relay's: no free slot, no memory for an instance.
     Host,
+    /// The operator's: a guard that fails on this message.
+    Settings,
 }
 
 /// What went wrong in a call.
@@ -42,11 +44,15 @@ pub enum FailureKind {
     Instantiate,
     /// All slots were taken for as long as the call may last.
     Busy,
+    /// It failed too often, and was not asked: its breaker is open.
+    BreakerOpen,
+    /// The guard that says whether to ask it could not be evaluated.
+    Guard,
 }
 
 impl FailureKind {
     /// Every kind.
-    pub const ALL: [FailureKind; 9] = [
+    pub const ALL: [FailureKind; 11] = [
         FailureKind::Trap,
         FailureKind::CpuBudget,
         FailureKind::WallTime,
@@ -56,6 +62,8 @@ impl FailureKind {
         FailureKind::BadVerdict,
         FailureKind::Instantiate,
         FailureKind::Busy,
+        FailureKind::BreakerOpen,
+        FailureKind::Guard,
     ];
 
     /// The name in logs and metrics.
@@ -70,13 +78,21 @@ impl FailureKind {
             FailureKind::BadVerdict => "bad-verdict",
             FailureKind::Instantiate => "instantiate",
             FailureKind::Busy => "busy",
+            FailureKind::BreakerOpen => "breaker-open",
+            FailureKind::Guard => "guard",
         }
+    }
+
+    /// True when it tells that the plugin itself does not work, so that its breaker should know.
+    pub(crate) fn is_of_the_plugin(self) -> bool {
+        !matches!(self, FailureKind::Busy | FailureKind::BreakerOpen | FailureKind::Guard)
     }
 
     /// Whose fault it is.
     pub fn blame(self) -> Blame {
         match self {
             FailureKind::Instantiate | FailureKind::Busy => Blame::Host,
+            FailureKind::Guard => Blame::Settings,
             _ => Blame::Guest,
         }
     }

@@ -1,29 +1,49 @@
-//! One call of one plugin: a fresh instance, all bounds in force, edits applied only when it answered.
+//! One call of one plugin: admitted by its breaker, in a warm or a fresh instance, all bounds in force.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 
 use baton_mail::text::sanitize;
 use tokio::time::Instant;
-use wasmtime::{Store, Trap};
+use wasmtime::Trap;
 use wasmtime_wasi::ResourceTableError;
 
 use crate::Call;
-use crate::answer::Answer;
 use crate::ask::Ask;
+use crate::breaker::Admission;
+use crate::edits::Staged;
 use crate::engine::Engine;
+use crate::instance::{Ended, Instance};
+use crate::metrics::Used;
 use crate::plugin::Plugin;
 use crate::policy::{Failure, FailureKind};
-use crate::state::{State, Stop, wall};
-use crate::witness::Cost;
+use crate::shelf::Place;
+use crate::state::{Stop, wall};
 
-/// What came out of a call.
+/// What came out of a call. Nothing is applied yet.
 pub(crate) struct Outcome<A> {
     pub(crate) result: Result<A, Failure>,
-    /// The edits that were applied, in short form.
-    pub(crate) edits: Vec<String>,
-    /// Wall time, in microseconds.
-    pub(crate) micros: u32,
+    /// The changes that the plugin asked for; none when it failed.
+    pub(crate) staged: Staged,
+    /// Wall time.
+    pub(crate) took: Duration,
 }
 
-/// Asks one plugin. The call comes back with its edits when it answered, and as it was when it failed.
+impl<A> Outcome<A> {
+    /// The plugin was not asked.
+    pub(crate) fn failed(failure: Failure) -> Outcome<A> {
+        Outcome { result: Err(failure), staged: Staged::default(), took: Duration::ZERO }
+    }
+
+    /// Wall time in microseconds, as the decision log has it.
+    pub(crate) fn micros(&self) -> u32 {
+        u32::try_from(self.took.as_micros()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Asks one plugin. The call comes back as it was; what the plugin wants to change is in the outcome.
 pub(crate) async fn run<Q: Ask>(
     engine: &Engine,
     plugin: &Plugin,
@@ -31,17 +51,32 @@ pub(crate) async fn run<Q: Ask>(
     call: &mut Call,
 ) -> Outcome<Q::Answer> {
     let started = Instant::now();
-    let (result, edits, used) = attempt(engine, plugin, question, call, started).await;
-    let took = started.elapsed();
-    plugin.terms.meters.of(Q::HOOK).observe(took, result.as_ref().err().map(|failure| failure.kind));
+    let meters = plugin.terms.meters.of(Q::HOOK);
+    let Admission::Call(pass) = plugin.running.breaker.admit(started) else {
+        meters.count_failure(FailureKind::BreakerOpen);
+        let failure = Failure::new(FailureKind::BreakerOpen, "it failed too often and is left alone");
+        return Outcome::failed(failure);
+    };
+    let Ended { result, staged, used } = attempt(engine, plugin, question, call, started).await;
+    let now = Instant::now();
+    let took = now.saturating_duration_since(started);
+    meters.observe(took, used);
     if let Some(witness) = &plugin.terms.meters.witness {
-        witness.add_cost(Cost {
-            micros: u32::try_from(took.as_micros()).unwrap_or(u32::MAX),
-            failure: result.as_ref().err().cloned(),
-            ..used
-        });
+        witness.add_cost(used.cost(Q::HOOK, took, result.as_ref().err()));
     }
-    Outcome { result, edits, micros: u32::try_from(took.as_micros()).unwrap_or(u32::MAX) }
+    match result {
+        Ok(answer) => {
+            pass.succeed();
+            Outcome { result: Ok(answer), staged, took }
+        }
+        Err(failure) => {
+            meters.count_failure(failure.kind);
+            if failure.kind.is_of_the_plugin() && pass.fail(now) {
+                tracing::warn!(target: "hooks", plugin = %plugin.terms.label, kind = failure.kind.as_str(), "a plugin fails too often: its failure policy answers for a while");
+            }
+            Outcome { result: Err(failure), staged: Staged::default(), took }
+        }
+    }
 }
 
 async fn attempt<Q: Ask>(
@@ -50,39 +85,45 @@ async fn attempt<Q: Ask>(
     question: &Q,
     call: &mut Call,
     started: Instant,
-) -> (Result<Q::Answer, Failure>, Vec<String>, Cost) {
-    let limits = &plugin.terms.limits;
-    let Some(_slot) = engine.slot(wall(limits)).await else {
-        return (Err(Failure::new(FailureKind::Busy, "all slots were taken")), Vec::new(), Cost::of(Q::HOOK));
+) -> Ended<Q::Answer> {
+    let refused = |failure| Ended { result: Err(failure), staged: Staged::default(), used: Used::default() };
+    let Some(_slot) = engine.slot(wall(&plugin.terms.limits)).await else {
+        return refused(Failure::new(FailureKind::Busy, "all slots were taken"));
     };
     let _running = engine.ticker().enter();
-    let state = State::new(plugin.terms.clone(), Some(Q::HOOK), call.take(), started);
-    let mut store = state.into_store(engine);
-    let deadline = store.data().budget.deadline;
-    let answered = tokio::time::timeout_at(deadline, ask(plugin, question, &mut store)).await;
-    let fuel = store.get_fuel().ok().map(|left| u64::MAX - left);
-    let mut state = store.into_data();
-    let used = Cost { fuel, ..state.cost(Q::HOOK) };
-    *call = state.call;
-    plugin.terms.meters.observe_memory(state.memory.peak_octets());
-    match answered {
-        Ok(Ok(answer)) => {
-            let edits = std::mem::take(&mut state.staged).apply(call, answer.refuses());
-            (Ok(answer), edits, used)
+    let shelf = &plugin.running.shelf;
+    let place = Place { hook: Q::HOOK, session: call.session.id };
+    if let Some(mut kept) = shelf.take(place, started) {
+        let ended = kept.instance.call(plugin, question, call, started).await;
+        if ended.result.is_err() || kept.instance.holds_handles() {
+            plugin.terms.meters.spoilt.inc();
+        } else if shelf.give_back(kept, place, started).is_some() {
+            plugin.terms.meters.worn_out.inc();
         }
-        Ok(Err(error)) => (Err(classify(&error, state.memory.refused)), Vec::new(), used),
-        Err(_elapsed) => (
-            Err(Failure::new(FailureKind::WallTime, format!("no answer within {} ms", limits.wall_ms))),
-            Vec::new(),
-            used,
-        ),
+        return ended;
     }
+    let mut instance = match Instance::make(engine, plugin, started).await {
+        Ok(instance) => instance,
+        Err(failure) => return refused(failure),
+    };
+    let ended = instance.call(plugin, question, call, started).await;
+    if ended.result.is_ok()
+        && !instance.holds_handles()
+        && let Ok(kept) = shelf.adopt(instance, place, started)
+        && shelf.give_back(kept, place, started).is_some()
+    {
+        plugin.terms.meters.worn_out.inc();
+    }
+    ended
 }
 
-async fn ask<Q: Ask>(plugin: &Plugin, question: &Q, store: &mut Store<State>) -> wasmtime::Result<Q::Answer> {
-    let instance =
-        plugin.component.instantiate_async(&mut *store).await.map_err(|error| error.context(NoInstance))?;
-    question.ask(&plugin.exports, store, &instance).await
+/// Waits until the deadline at most. A timer is set only for work that is not done at the first look: most calls are.
+pub(crate) async fn within<F: Future>(deadline: Instant, work: F) -> Option<F::Output> {
+    let mut work = pin!(work);
+    if let Poll::Ready(output) = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
+        return Some(output);
+    }
+    tokio::time::timeout_at(deadline, work).await.ok()
 }
 
 /// Marks errors from before the plugin ran.

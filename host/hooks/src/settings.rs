@@ -1,5 +1,7 @@
 //! What an operator sets: the engine's size, and per plugin its file, hooks, limits, grants and own config.
 
+mod running;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -7,11 +9,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::Hook;
 
+pub use running::{
+    BreakerSettings, GuardSettings, Instances, Mode, NextMode, NextSettings, PoolSettings, RunSettings,
+    SessionSettings, Thresholds,
+};
+
 /// The size of the machine that runs plugins. One per process; a change needs a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineSettings {
     /// Calls that run at once; further ones wait within their wall time. Each has a slot of the instance pool.
     pub concurrent_calls_max: u32,
+    /// Instances that rest between calls at once, all plugins together. Each has a slot of the instance pool too.
+    pub kept_instances_max: u32,
     /// The largest memory that any plugin may be given, in octets.
     pub memory_octets_max: usize,
     /// The largest table that any plugin may be given, in elements.
@@ -24,6 +33,7 @@ impl Default for EngineSettings {
     fn default() -> EngineSettings {
         EngineSettings {
             concurrent_calls_max: 256,
+            kept_instances_max: 256,
             memory_octets_max: 256 << 20,
             table_elements_max: 20_000,
             component_octets_max: 32 << 20,
@@ -46,6 +56,8 @@ pub struct PluginSettings {
     pub limits: Limits,
     /// What it may do.
     pub grants: Grants,
+    /// How it runs.
+    pub run: RunSettings,
     /// Its own settings, which it reads as JSON.
     pub config: serde_json::Value,
     /// Where its secrets are, by name. Read at each load.

@@ -10,12 +10,12 @@ use wasmtime_wasi::WasiCtx;
 
 use crate::edits::Staged;
 use crate::engine::Engine;
+use crate::metrics::Used;
 use crate::plugin::Terms;
 use crate::ticker::TICK;
-use crate::witness::Cost;
 use crate::{Call, Hook, Limits};
 
-/// The data of a store. It lives for one call.
+/// The data of a store. It lives as long as the instance; what is about one call changes with each.
 pub(crate) struct State {
     pub(crate) terms: Arc<Terms>,
     /// None during init.
@@ -42,6 +42,22 @@ pub(crate) struct Budget {
     pub(crate) deadline: Instant,
 }
 
+impl Budget {
+    fn full(limits: &Limits, started: Instant) -> Budget {
+        Budget {
+            ticks: ticks(limits),
+            host_calls: limits.host_calls_max,
+            read_octets: limits.read_octets_max,
+            work_octets: limits.work_octets_max,
+            body_octets: limits.body_octets_max,
+            dns_queries: limits.dns_queries_max,
+            http_requests: limits.http_requests_max,
+            verify_questions: limits.verify_questions_max,
+            deadline: started + wall(limits),
+        }
+    }
+}
+
 /// Why the host ends a call.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Stop {
@@ -58,17 +74,7 @@ pub(crate) enum Stop {
 impl State {
     pub(crate) fn new(terms: Arc<Terms>, hook: Option<Hook>, call: Call, started: Instant) -> State {
         let limits = &terms.limits;
-        let budget = Budget {
-            ticks: limits.cpu_ms.div_ceil(TICK.as_millis() as u32),
-            host_calls: limits.host_calls_max,
-            read_octets: limits.read_octets_max,
-            work_octets: limits.work_octets_max,
-            body_octets: limits.body_octets_max,
-            dns_queries: limits.dns_queries_max,
-            http_requests: limits.http_requests_max,
-            verify_questions: limits.verify_questions_max,
-            deadline: started + wall(limits),
-        };
+        let budget = Budget::full(limits, started);
         let memory = MemoryBound::new(limits);
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles_max);
@@ -82,20 +88,39 @@ impl State {
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(count_tick);
+        // Holds for each host call by itself, so that nothing is left over from one call to the next.
         store.set_hostcall_fuel(octets);
         store.set_max_component_handles(handles);
         engine.fill_fuel(&mut store);
         store
     }
 
+    /// Begins a call: what it is about moves in, and every bound is as it was at first.
+    pub(crate) fn begin(&mut self, hook: Hook, call: &mut Call, started: Instant) {
+        self.hook = Some(hook);
+        std::mem::swap(&mut self.call, call);
+        self.budget = Budget::full(&self.terms.limits, started);
+        self.memory.refused = false;
+    }
+
+    /// Ends it: what it was about moves out, with the changes that were asked for.
+    pub(crate) fn end(&mut self, call: &mut Call) -> Staged {
+        self.hook = None;
+        std::mem::swap(&mut self.call, call);
+        // Its standard streams write in the name of this call.
+        self.wasi = None;
+        std::mem::take(&mut self.staged)
+    }
+
     /// What the call used so far.
-    pub(crate) fn cost(&self, hook: Hook) -> Cost {
+    pub(crate) fn used(&self) -> Used {
         let limits = &self.terms.limits;
-        Cost {
+        Used {
+            memory_octets: self.memory.peak_octets(),
             host_calls: limits.host_calls_max.saturating_sub(self.budget.host_calls),
             read_octets: limits.read_octets_max.saturating_sub(self.budget.read_octets),
-            memory_octets: self.memory.peak_octets(),
-            ..Cost::of(hook)
+            cpu_ms: ticks(limits).saturating_sub(self.budget.ticks),
+            fuel: None,
         }
     }
 
@@ -111,6 +136,10 @@ impl State {
             self.budget.read_octets.checked_sub(octets as u64).ok_or(Stop::HostCalls)?;
         Ok(())
     }
+}
+
+fn ticks(limits: &Limits) -> u32 {
+    limits.cpu_ms.div_ceil(TICK.as_millis() as u32)
 }
 
 /// The wall time of a call.

@@ -49,10 +49,7 @@ pub struct Outbound {
 impl Outbound {
     /// Delivery that has not begun. Storing new settings takes effect with the next job.
     pub fn new(settings: Arc<ArcSwap<OutboundSettings>>, deps: OutboundDeps) -> Outbound {
-        let (routing_max, weights) = {
-            let limits = settings.load().limits;
-            (limits.routing_max.max(1), limits.lane_weights)
-        };
+        let routing_max = settings.load().limits.routing_max.max(1);
         let shared = Shared {
             settings,
             store: deps.store,
@@ -60,7 +57,7 @@ impl Outbound {
             clock: deps.clock,
             reach: Reach::new(deps.resolver, deps.metrics.clone()),
             metrics: deps.metrics,
-            sites: Sites::new(weights),
+            sites: Sites::new(),
             gate: Arc::new(Gate::default()),
             routing: Semaphore::new(routing_max),
             tasks: TaskTracker::new(),
@@ -91,16 +88,12 @@ impl Outbound {
     async fn next_claims(&self) -> Vec<Claim> {
         loop {
             let room = self.shared.gate.room(self.shared.settings.load().limits.jobs_max);
-            if room.is_empty() {
+            if room == 0 {
                 self.shared.gate.wait_for_room().await;
                 continue;
             }
-            match self.shared.store.claim(room.at_most(CLAIMS_MAX)).await {
-                Ok(claims) if claims.is_empty() && room.is_open() => self.shared.store.wait_for_work().await,
-                Ok(claims) if claims.is_empty() => tokio::select! {
-                    () = self.shared.store.wait_for_work_in(room) => {}
-                    () = self.shared.gate.wait_for_room() => {}
-                },
+            match self.shared.store.claim(room.min(CLAIMS_MAX)).await {
+                Ok(claims) if claims.is_empty() => self.shared.store.wait_for_work().await,
                 Ok(claims) => return claims,
                 Err(error) => {
                     log::claim_failed(&error);

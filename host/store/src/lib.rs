@@ -17,11 +17,11 @@ mod records;
 mod schedule;
 mod settings;
 mod settle;
-mod slot;
 mod space;
 mod store;
 mod upkeep;
 mod wal_check;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -33,7 +33,7 @@ pub use format::JobKey;
 pub use kv::Kv;
 pub use look::{Filter, JobState, JobView, QueueCount, Summary};
 pub use metrics::Metrics;
-pub use schedule::LaneRoom;
 pub use settings::StoreSettings;
 pub use settle::Settlement;
 pub use store::Store;
+pub use watch::Watch;

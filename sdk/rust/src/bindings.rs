@@ -20,6 +20,19 @@ pub mod lifecycle {
     });
 }
 
+/// What happened, in batches.
+pub mod events {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "package baton:sdk-events; world events-export { export baton:relay/events-hook@0.1.0; }",
+        world: "baton:sdk-events/events-export",
+        pub_export_macro: true,
+        export_macro_name: "export",
+        default_bindings_module: "baton_sdk::rt::events",
+        generate_all,
+    });
+}
+
 macro_rules! hook {
     ($(#[$doc:meta])* $module:ident, $inline:literal, $world:literal, $bindings:literal) => {
         $(#[$doc])*

@@ -1,7 +1,8 @@
 //! The way from a hook to everything around it.
 
 use crate::host::{CurrentHost, Host, Labels};
-use crate::{Bucket, Dns, Envelope, Failure, KvError, Message, Metrics, Parameter, Routing, Session};
+use crate::http::Http;
+use crate::{Bucket, Dns, Envelope, Failure, KvError, Message, Metrics, Parameter, Routing, Session, Verify};
 
 /// How much a log line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +65,22 @@ impl Context {
     /// The relay's resolver (grant `dns`).
     pub fn dns(&self) -> Dns<'_> {
         Dns { host: &self.host }
+    }
+
+    /// The relay's HTTP client (grant `http`, a list of URL prefixes).
+    pub fn http(&self) -> Http<'_> {
+        Http { host: &self.host }
+    }
+
+    /// Questions to the next hop (grant `verify`); in `rcpt` only.
+    pub fn verify(&self) -> Verify<'_> {
+        Verify { host: &self.host }
+    }
+
+    /// A secret that the settings bind to this plugin (`[plugins.<name>.secrets]`). Keep it out of the log. There is
+    /// none at load, so that no snapshot holds one: ask for it in the hook.
+    pub fn secret(&self, name: &str) -> Option<String> {
+        self.host.secret(name)
     }
 
     /// A bucket of the relay's key-value store (grant `kv`, by name). It is the plugin's own, unless its name begins

@@ -89,6 +89,16 @@ impl Envelope<'_> {
         self.host.envelope_set_stream(name)
     }
 
+    /// Its priority, -9 to 9 (RFC 6710); 0 unless someone set it.
+    pub fn priority(&self) -> i8 {
+        self.host.envelope_priority()
+    }
+
+    /// Sets the priority, -9 to 9: what is higher leaves the queue first.
+    pub fn set_priority(&self, priority: i8) -> Result<(), Refused> {
+        self.host.envelope_set_priority(priority)
+    }
+
     /// Holds the message for an operator, whatever is decided later, unless it is refused.
     pub fn quarantine(&self, reason: &str) -> Result<(), Refused> {
         self.host.envelope_quarantine(reason)

@@ -5,12 +5,13 @@ use std::sync::OnceLock;
 
 use crate::bindings::imports::baton::host::{config, log};
 use crate::bindings::imports::baton::relay::types;
-use crate::bindings::{auth, bounce, connect, data, lifecycle, rcpt, route};
+use crate::bindings::{auth, bounce, connect, data, events, lifecycle, rcpt, route};
 use crate::host::CurrentHost;
 use crate::plugin::load;
 use crate::{
     Address, Auth, AuthDecision, Bounce, BounceDecision, Connect, ConnectDecision, Context, Credential, Data,
-    DataDecision, Parameter, Plugin, Problems, Rcpt, RcptDecision, Result, Route, RouteDecision,
+    DataDecision, Event, Events, Parameter, Plugin, Problems, Rcpt, RcptDecision, Result, Route,
+    RouteDecision,
 };
 
 /// The loaded plugin. It is part of the snapshot when `init` built it, and built at first use otherwise.
@@ -165,5 +166,17 @@ impl<P: Loaded + Bounce> bounce::exports::baton::relay::bounce_hook::Guest for E
             BounceDecision::Reroute => Decision::Reroute,
             BounceDecision::Fail => Decision::Fail,
         }
+    }
+}
+
+impl<P: Loaded + Events> events::exports::baton::relay::events_hook::Guest for Exported<P> {
+    fn on_events(batch: Vec<events::exports::baton::relay::events_hook::Event>) {
+        use events::exports::baton::relay::events_hook::Event as Given;
+        let read = |given: Given| {
+            let Given { unix_ms, kind, session_id, message_id, fields } = given;
+            Event { unix_ms, kind, session_id, message_id, fields }
+        };
+        let batch: Vec<Event> = batch.into_iter().map(read).collect();
+        Self::call(Vec::new(), |plugin, cx| plugin.on_events(cx, &batch));
     }
 }

@@ -1,7 +1,7 @@
 //! What authors of plugins for the Baton mail relay depend on, and the only thing they need besides serde.
 //!
 //! A plugin is a type with settings ([`Plugin`]) and one trait per hook that it wants to answer ([`Connect`],
-//! [`Auth`], [`Rcpt`], [`Data`], [`Route`], [`Bounce`]). Everything else a hook can see, ask or change is reached
+//! [`Auth`], [`Rcpt`], [`Data`], [`Route`], [`Bounce`], [`Events`]). Everything else a hook can see, ask or change is reached
 //! from the [`Context`] that is passed to it.
 //!
 //! Invariant: a hook which is not implemented is not exported, so the relay never calls it.
@@ -20,14 +20,17 @@ mod decision;
 mod dns;
 mod envelope;
 mod error;
+mod event;
 #[cfg(target_family = "wasm")]
 mod export;
 mod failure;
 mod host;
+pub mod http;
 mod kv;
 mod message;
 mod metrics;
 pub mod net;
+mod part;
 pub mod pattern;
 mod plugin;
 #[cfg(feature = "regex")]
@@ -38,6 +41,7 @@ mod session;
 pub mod setting;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+mod verify;
 
 pub use address::{Address, Parameter};
 pub use baton_sdk_macros::{hook, plugin};
@@ -49,22 +53,25 @@ pub use decision::{
 pub use dns::{Answer, Dns, DnsError, Query, rr_type};
 pub use envelope::Envelope;
 pub use error::{Error, Refused, Result};
+pub use event::Event;
 pub use failure::Failure;
 pub use kv::{Bucket, KvError, Page, Taken};
-pub use message::Message;
+pub use message::{Body, Digest, Message};
 pub use metrics::Metrics;
-pub use plugin::{Auth, Bounce, Connect, Data, NoConfig, Plugin, Problem, Problems, Rcpt, Route};
+pub use part::Part;
+pub use plugin::{Auth, Bounce, Connect, Data, Events, NoConfig, Plugin, Problem, Problems, Rcpt, Route};
 pub use reply::Reply;
 pub use routing::Routing;
 pub use session::Session;
+pub use verify::{Verified, Verify, VerifyError};
 
 /// What nearly every plugin imports.
 pub mod prelude {
     pub use crate::{
         Accepts as _, Address, Auth, AuthDecision, Bounce, BounceDecision, Connect, ConnectDecision, Context,
-        Credential, Data, DataDecision, Disconnects as _, Error, NoConfig, Passes as _, Plugin, Problems,
-        Rcpt, RcptDecision, Rejects as _, Reply, Result, Route, RouteDecision, Tempfails as _, accept,
-        disconnect, next, reject, tempfail,
+        Credential, Data, DataDecision, Disconnects as _, Error, Event, Events, NoConfig, Passes as _,
+        Plugin, Problems, Rcpt, RcptDecision, Rejects as _, Reply, Result, Route, RouteDecision,
+        Tempfails as _, accept, disconnect, next, reject, tempfail,
     };
     pub use serde::Deserialize;
 }
@@ -73,6 +80,6 @@ pub mod prelude {
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 pub mod rt {
-    pub use crate::bindings::{auth, bounce, connect, data, lifecycle, rcpt, route};
+    pub use crate::bindings::{auth, bounce, connect, data, events, lifecycle, rcpt, route};
     pub use crate::export::{Exported, Instance, Loaded};
 }

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Address, AuthDecision, BounceDecision, ConnectDecision, Context, Credential, DataDecision, RcptDecision,
-    Result, RouteDecision,
+    Address, AuthDecision, BounceDecision, ConnectDecision, Context, Credential, DataDecision, Event,
+    RcptDecision, Result, RouteDecision,
 };
 
 /// A plugin: built once from its settings, then asked at its hooks.
@@ -123,6 +123,12 @@ pub trait Route: Plugin {
 pub trait Bounce: Plugin {
     /// Decides what follows from [`Context::failure`].
     fn on_bounce(&self, cx: &Context, rcpt: &Address) -> Result<BounceDecision>;
+}
+
+/// Told what happened, in batches and off the mail path: nothing waits for it.
+pub trait Events: Plugin {
+    /// Takes a batch, oldest first. After an `Err`, and after a crash, the same batch comes again.
+    fn on_events(&self, cx: &Context, events: &[Event]) -> Result<()>;
 }
 
 #[cfg(test)]

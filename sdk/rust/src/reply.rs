@@ -30,6 +30,11 @@ impl Reply {
         }
     }
 
+    /// True for a 2xx reply, which only a remote host gives.
+    pub fn is_positive(&self) -> bool {
+        self.code / 100 == 2
+    }
+
     /// True for a 4xx reply.
     pub fn is_transient(&self) -> bool {
         self.code / 100 == 4

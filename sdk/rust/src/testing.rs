@@ -34,8 +34,12 @@ pub use serde_json::{Value, json};
 use crate::context::Level;
 use crate::dns::rr_type;
 use crate::host::fake::{FakeHost, SessionState, State, blocklist_name, normal_name};
+use crate::http::{HttpError, Request, Response};
 use crate::plugin::load_and_check;
-use crate::{Address, Answer, Context, DnsError, Parameter, Plugin, Problems, Query, Reply};
+use crate::reply::parse_enhanced;
+use crate::{
+    Address, Answer, Context, DnsError, Parameter, Plugin, Problems, Query, Reply, Verified, VerifyError,
+};
 
 /// A change that a hook asked for. The relay would apply it when the hook returned.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,11 +49,13 @@ pub enum Edit {
     InsertHeader(u32, String, String),
     SetHeader(String, String),
     RemoveHeader(String),
+    Body(Vec<u8>),
     Sender(Option<Address>),
     AddRecipient(Address),
     RemoveRecipient(u32),
     Redirect(u32, Vec<Address>),
     Stream(String),
+    Priority(i8),
     Quarantine(String),
     Tag(String, String),
     Score(String, f64),
@@ -111,6 +117,10 @@ impl TestHost {
             failure: Default::default(),
             buckets: BTreeMap::new(),
             dns: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            http: Vec::new(),
+            requests: Vec::new(),
+            verify: BTreeMap::new(),
             edits: Vec::new(),
             logs: Vec::new(),
             metrics: BTreeMap::new(),
@@ -220,6 +230,65 @@ impl TestHost {
         self.set(|state| state.message.body = body.as_ref().to_vec())
     }
 
+    /// The whole message, with LF or CRLF at the ends of its lines.
+    pub fn message(self, text: impl AsRef<[u8]>) -> TestHost {
+        let text = String::from_utf8_lossy(text.as_ref()).replace("\r\n", "\n").replace('\n', "\r\n");
+        let (header, body) = match text.strip_prefix("\r\n") {
+            Some(body) => ("", body),
+            None => text.split_once("\r\n\r\n").unwrap_or((text.as_str(), "")),
+        };
+        let mut headers: Vec<(String, String)> = Vec::new();
+        for line in header.split("\r\n").filter(|line| !line.is_empty()) {
+            match headers.last_mut() {
+                Some((_, value)) if line.starts_with([' ', '\t']) => {
+                    value.push_str("\r\n");
+                    value.push_str(line);
+                }
+                _ => {
+                    let (name, value) =
+                        line.split_once(':').unwrap_or_else(|| panic!("no header field: {line:?}"));
+                    headers.push((name.trim().to_owned(), value.trim().to_owned()));
+                }
+            }
+        }
+        self.set(|state| {
+            state.message.headers = headers;
+            state.message.body = body.as_bytes().to_vec();
+        })
+    }
+
+    /// The priority that an earlier plugin set.
+    pub fn priority(self, priority: i8) -> TestHost {
+        self.set(|state| state.envelope.priority = priority)
+    }
+
+    /// A secret of the plugin.
+    pub fn secret(self, name: &str, value: &str) -> TestHost {
+        self.set(|state| drop(state.secrets.insert(name.to_owned(), value.to_owned())))
+    }
+
+    /// The answer to a request. Several for the same request are given in turn, the last one for good; what is not
+    /// prepared is denied.
+    pub fn http(self, method: &str, url: &str, response: Response) -> TestHost {
+        self.set(|state| state.http.push((method.to_owned(), url.to_owned(), Ok(response))))
+    }
+
+    /// A request that fails.
+    pub fn http_failure(self, method: &str, url: &str, error: HttpError) -> TestHost {
+        self.set(|state| state.http.push((method.to_owned(), url.to_owned(), Err(error))))
+    }
+
+    /// What the next hop says about a recipient, such as `"250 2.1.5 ok"`. What is not prepared is denied.
+    pub fn verify(self, rcpt: &str, reply: &str) -> TestHost {
+        let verified = Verified { host: "next.example".to_owned(), reply: own_reply(reply) };
+        self.set(|state| drop(state.verify.insert(own_address(rcpt), Ok(verified))))
+    }
+
+    /// A question that the next hop does not answer.
+    pub fn verify_failure(self, rcpt: &str, error: VerifyError) -> TestHost {
+        self.set(|state| drop(state.verify.insert(own_address(rcpt), Err(error))))
+    }
+
     /// A message whose header the relay would not read.
     pub fn too_complex(self, why: &str) -> TestHost {
         self.set(|state| state.message.too_complex = Some(why.to_owned()))
@@ -299,6 +368,16 @@ impl TestHost {
         self.host.state().edits.clone()
     }
 
+    /// The HTTP requests, in order; those of `post_raw` with the message as body.
+    pub fn requests(&self) -> Vec<Request> {
+        self.host.state().requests.clone()
+    }
+
+    /// The raw message that the hook was given.
+    pub fn raw_message(&self) -> Vec<u8> {
+        self.host.state().message.raw()
+    }
+
     /// The log, in order.
     pub fn logs(&self) -> Vec<LogLine> {
         self.host.state().logs.clone()
@@ -312,6 +391,17 @@ impl TestHost {
 
 fn own_address(text: &str) -> Address {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A reply of any class: code, enhanced code if there is one, text.
+fn own_reply(line: &str) -> Reply {
+    let (code, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let code = code.parse().unwrap_or_else(|_| panic!("no reply: {line:?}"));
+    let (enhanced, text) = match rest.split_once(' ').map(|(first, text)| (parse_enhanced(first), text)) {
+        Some((Some(enhanced), text)) => (Some(enhanced), text),
+        _ => (None, rest),
+    };
+    Reply { code, enhanced, text: text.to_owned() }
 }
 
 fn own_parameters(parameters: &[(&str, Option<&str>)]) -> Vec<Parameter> {

@@ -117,13 +117,18 @@ pub(crate) fn plugins(view: &PluginsView) -> String {
     if view.plugins.is_empty() {
         return "No plugin is loaded.\n".to_owned();
     }
-    let mut rows = table(&["plugin", "digest", "hooks", "on failure", "grants"]);
+    let mut rows =
+        table(&["plugin", "digest", "hooks", "on failure", "mode", "instances", "breaker", "next", "grants"]);
     for plugin in &view.plugins {
         rows.add_row(vec![
             plugin.name.clone(),
             plugin.digest.clone(),
             plugin.hooks.join(" "),
             plugin.on_failure.clone(),
+            plugin.mode.clone(),
+            plugin.instances.clone(),
+            plugin.breaker.clone(),
+            plugin.next.clone().unwrap_or_else(|| "-".to_owned()),
             plugin.grants.join(", "),
         ]);
     }

@@ -3,6 +3,7 @@
 mod delivery;
 mod inbound;
 mod plugins;
+mod running;
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -11,15 +12,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use baton_dns::DnsSettings;
-use baton_hooks::{EngineSettings, Hook, PluginSettings};
+use baton_hooks::{EngineSettings, Hook, PluginSettings, Thresholds};
 use baton_inbound::{InboundSettings, Policy};
 use baton_mail::Domain;
-use baton_mail::lane::LaneWeights;
 use baton_outbound::OutboundSettings;
 use baton_store::StoreSettings;
 
 use super::problem::Problems;
-use super::raw::{Raw, RawDns, RawLanes, RawStore};
+use super::raw::{Raw, RawDns, RawStore};
 use crate::wiring::HttpSettings;
 
 /// Settings that are fit to run with.
@@ -40,6 +40,7 @@ pub(crate) struct Checked {
     pub(crate) http: HttpSettings,
     pub(crate) plugins: Vec<PluginSettings>,
     pub(crate) order: HashMap<Hook, Vec<String>>,
+    pub(crate) thresholds: Thresholds,
     pub(crate) log: LogSettings,
     pub(crate) api: ApiSettings,
 }
@@ -73,17 +74,16 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
     let state_path = folder.join(&raw.store.path);
     let inbound = checker.inbound(raw, &hostname);
     let policy = checker.policy(raw);
-    let store = checker.store(&raw.store, &state_path);
-    let mut outbound = checker.outbound(raw, &hostname, &inbound);
-    outbound.limits.lane_weights = store.lane_weights;
+    let outbound = checker.outbound(raw, &hostname, &inbound);
     let plugins = checker.plugins(raw);
     let order = checker.order(raw, &plugins);
     let checked = Checked {
         worker_threads: checker.worker_threads(raw.worker_threads),
-        store,
+        store: checker.store(&raw.store, &state_path),
         dns: checker.dns(&raw.dns),
         engine: checker.engine(&raw.engine),
         http: checker.http(&raw.http),
+        thresholds: checker.thresholds(&raw.hooks.thresholds),
         log: checker.log(raw),
         api: checker.api(raw, &state_path),
         raw: raw.clone(),
@@ -178,19 +178,9 @@ impl Checker<'_> {
             write_buffer_octets: raw.write_buffer_octets,
             block_cache_octets: raw.block_cache_octets,
             claimed_max: raw.claimed_max,
-            lane_weights: self.lanes(&raw.lanes),
             kv_octets_per_bucket_max: raw.kv_octets_per_bucket_max,
             kv_pending_octets_max: raw.kv_pending_octets_max,
             ..StoreSettings::new(state_path.join("queue"))
-        }
-    }
-
-    fn lanes(&mut self, raw: &RawLanes) -> LaneWeights {
-        let mut weight = |key: &str, value| self.bound(&format!("store.lanes.{key}"), value, 1, 1_000);
-        LaneWeights {
-            high: weight("high", raw.high),
-            normal: weight("normal", raw.normal),
-            low: weight("low", raw.low),
         }
     }
 

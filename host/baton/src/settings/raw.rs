@@ -1,8 +1,12 @@
 //! The settings file as it stands: every key with its text, unit and default. `check.rs` makes sense of it.
 
+mod running;
+
 use std::path::PathBuf;
 
 use super::field::{Anything, Named, section};
+
+pub(crate) use running::{RawBreaker, RawNext, RawPool, RawSessionInstances, RawThresholds, RawWhen};
 
 section! {
     /// The whole file.
@@ -69,28 +73,14 @@ section! {
         write_buffer_octets: usize = 64 << 20,
         /// Octets of read data kept in memory.
         block_cache_octets: usize = 32 << 20,
-        /// Jobs in delivery or waiting for a connection at once. Bounds the memory of a long queue. An eighth of it is kept for the high lane, another one for all but the low lane.
+        /// Jobs in delivery or waiting for a connection at once. Bounds the memory of a long queue.
         claimed_max: usize = 10_000,
-        /// How the lanes take turns.
-        lanes: RawLanes = RawLanes::default(),
         /// Octets that may wait for the next sync; beyond it sessions wait.
         commit_octets_max: usize = 64 << 20,
         /// Octets that one key-value bucket of the plugins may hold.
         kv_octets_per_bucket_max: u64 = 64 << 20,
         /// Octets of the key-value store that may wait for their write.
         kv_pending_octets_max: u64 = 16 << 20,
-    }
-}
-
-section! {
-    /// How the lanes take turns, in the queue and for each site's connections: of all turns, each lane that has work gets its number's share. So what is urgent overtakes, and nothing waits for ever.
-    RawLanes {
-        /// The turns of priorities 4 to 9.
-        high: u32 = 16,
-        /// The turns of priorities -3 to 3.
-        normal: u32 = 4,
-        /// The turns of priorities -9 to -4.
-        low: u32 = 1,
     }
 }
 
@@ -199,6 +189,20 @@ section! {
         hooks: Option<Vec<String>> = None,
         /// What happens to mail when the plugin fails: `tempfail` (4xx, try again), `open` (as if it were not there), `closed` (5xx) or `quarantine` (accept and hold).
         on_failure: String = "tempfail".to_owned(),
+        /// `enforce`, or `monitor`: it is asked, the history tells what it would have done, and nothing is changed by it.
+        mode: String = "enforce".to_owned(),
+        /// How long an instance of it lives: `fresh` (one call), `session` (one SMTP session) or `pool` (many calls). Only with `fresh` nothing that it keeps in memory is seen by another call.
+        instances: String = "fresh".to_owned(),
+        /// Warm instances, for `instances = "pool"`.
+        pool: RawPool = RawPool::default(),
+        /// Instances of sessions, for `instances = "session"`.
+        session: RawSessionInstances = RawSessionInstances::default(),
+        /// When it is left alone after failures.
+        breaker: RawBreaker = RawBreaker::default(),
+        /// When it is asked: a CEL expression for all its hooks, or a table with one for each hook. Read without it being started: `client in cidr("192.0.2.0/24")`, `rcpt.domain == "example.org"`, `header("subject").contains("invoice")`, `size > 1000000`. Unset: always.
+        when: RawWhen = RawWhen::Unset,
+        /// A new version that is tried beside it.
+        next: Option<RawNext> = None,
         /// A TOML file that is merged under `config`: tables that are too long for this file.
         config_file: Option<PathBuf> = None,
         /// The plugin's own settings; its README says which.
@@ -297,6 +301,8 @@ section! {
         route: Option<Vec<String>> = None,
         /// An attempt failed.
         bounce: Option<Vec<String>> = None,
+        /// What the sum of a message's scores means.
+        thresholds: RawThresholds = RawThresholds::default(),
     }
 }
 
@@ -305,6 +311,8 @@ section! {
     RawEngine {
         /// Calls that run at once; more wait within their time.
         concurrent_calls_max: u32 = 256,
+        /// Instances that rest between calls, all plugins with `instances = "pool"` or `"session"` together.
+        kept_instances_max: u32 = 256,
         /// The largest memory that any plugin's limits may allow, in octets.
         memory_octets_max: usize = 256 << 20,
         /// The most table elements that any plugin's limits may allow.
@@ -383,7 +391,7 @@ section! {
         recipients_per_delivery_max: usize = 100,
         /// Jobs that wait in memory for a connection of one site; more wait in the queue.
         ready_max: usize = 2_000,
-        /// Jobs taken from the queue and not finished, all sites together. An eighth of it is kept for the high lane, another one for all but the low lane.
+        /// Jobs taken from the queue and not finished, all sites together.
         jobs_max: usize = 10_000,
         /// Routing decisions (plugin calls, lookups of mail hosts) at once.
         routing_max: usize = 256,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use baton_mail::text::sanitize;
 
+use crate::guard::GuardError;
 use crate::policy::{Failure, FailureKind};
 use crate::{Hook, PluginSettings};
 
@@ -207,6 +208,34 @@ pub enum LoadError {
         /// What is wrong.
         message: String,
     },
+    /// A guard is not an expression that can be used at its hook.
+    #[error("plugins.{plugin}.{guard}")]
+    Guard {
+        /// The plugin.
+        plugin: String,
+        /// The key, and what is wrong.
+        guard: String,
+    },
+    /// The new version beside a plugin can not be used.
+    #[error("plugins.{plugin}.next.{rest}")]
+    Next {
+        /// The plugin.
+        plugin: String,
+        /// The rest of the key, and what is wrong.
+        rest: String,
+    },
+    /// A new version lacks a hook of the one that serves.
+    #[error(
+        "plugins.{plugin}.next.source: {path} has no {hook} hook, which the serving version has; export it, or take \"{hook}\" out of plugins.{plugin}.hooks"
+    )]
+    NextHook {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// The hook.
+        hook: Hook,
+    },
     /// Init failed.
     #[error("plugins.{plugin}: init failed ({kind}): {detail}")]
     Init {
@@ -269,6 +298,14 @@ impl LoadError {
 
     pub(super) fn hook_mismatch(settings: &PluginSettings, hook: Hook, detail: String) -> LoadError {
         LoadError::mismatch(settings, format!("the function of baton:relay/{}: {detail}", hook.interface()))
+    }
+
+    pub(super) fn guards(settings: &PluginSettings, errors: &[GuardError]) -> Vec<LoadError> {
+        let error = |error: &GuardError| LoadError::Guard {
+            plugin: settings.name.clone(),
+            guard: sanitize(&error.to_string(), 4 * WORDS_OCTETS_MAX),
+        };
+        errors.iter().map(error).collect()
     }
 
     pub(super) fn init(settings: &PluginSettings, failure: &Failure) -> LoadError {

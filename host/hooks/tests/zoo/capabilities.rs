@@ -68,7 +68,7 @@ async fn plugins_keep_metrics_of_their_own() {
     assert_eq!(host.metric("baton_plugin_zoo_hunger"), 0.5);
     assert_eq!(host.metric("baton_plugin_zoo_weight_count"), 3.0);
     assert_eq!(host.metric("baton_hooks_calls_total{plugin=\"zoo\",hook=\"data\"}"), 3.0);
-    assert!(host.metric("baton_hooks_memory_peak_octets{plugin=\"zoo\"}") >= 65_536.0);
+    assert!(host.metric("baton_hooks_memory_peak_octets{plugin=\"zoo\",hook=\"data\"}") >= 65_536.0);
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ mod capabilities;
 mod cases;
 mod chains;
 mod edits;
+mod instances;
 mod loading;
 mod matrix;
+mod running;
 mod support;

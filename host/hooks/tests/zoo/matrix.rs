@@ -1,6 +1,8 @@
 //! {what a plugin can do wrong} × {hook} × {failure policy} → the answer of the table, nothing changed, all else well.
 
-use baton_hooks::{Hook, Limits, OnFailure};
+use std::sync::Arc;
+
+use baton_hooks::{Call, Generation, Hook, Instances, Limits, OnFailure};
 
 use crate::support::{Host, ask, call_at, everywhere, image, limits, zoo};
 
@@ -40,35 +42,73 @@ fn brief(answer: &str) -> String {
     }
 }
 
-/// Every hook and policy with one behaviour that must fail, and after each failure a tame plugin on the same engine.
+/// Every hook, failure policy and instance policy with one behaviour that must fail. Before each failure the instance is
+/// warm where the policy keeps one; after it a tame plugin on the same engine is asked, and the same plugin again.
 async fn check_failure(behaviour: &str, kind: &str, limits: Limits, hooks: &[Hook]) {
     let host = Host::new();
     let tame = host.load(&[zoo(everywhere("next"))]).await;
     let mut failures = 0.0;
-    for policy in POLICIES {
-        let mut wild = zoo(everywhere(behaviour));
-        wild.name = "wild".to_owned();
-        wild.on_failure = policy;
-        wild.limits = limits;
-        let generation = host.load(&[wild]).await;
-        for hook in hooks.iter().copied() {
-            let mut call = call_at(hook);
-            let before = image(&call);
-            let answer = ask(&generation, hook, &mut call).await;
-            assert_eq!(brief(&answer), expected(hook, policy), "{behaviour} at {hook}, {policy:?}: {answer}");
-            let is_held = call.quarantine.take().is_some();
-            let holds =
-                policy == OnFailure::Quarantine && matches!(hook, Hook::Rcpt | Hook::Data | Hook::Route);
-            assert_eq!(is_held, holds, "{behaviour} at {hook}, {policy:?}");
-            assert_eq!(image(&call), before, "{behaviour} at {hook} left something behind");
-            assert_eq!(ask(&tame, hook, &mut call_at(hook)).await, "Next", "after {behaviour} at {hook}");
-            failures += 1.0;
+    for instances in [Instances::Fresh, Instances::Session, Instances::Pool] {
+        let mut spoilt = 0.0;
+        for policy in POLICIES {
+            let mut wild = zoo(everywhere(behaviour));
+            wild.config["tame"] = "relay".into();
+            wild.name = format!("wild-{}", instances.as_str());
+            wild.on_failure = policy;
+            wild.limits = limits;
+            wild.run.instances = instances;
+            let generation = host.load(&[wild]).await;
+            for hook in hooks.iter().copied() {
+                let told = format!("{behaviour} at {hook}, {policy:?}, {instances:?}");
+                assert_eq!(ask(&generation, hook, &mut call_at(hook)).await, "Next", "tame before {told}");
+                check_one_failure(&generation, hook, policy, &told).await;
+                assert_eq!(ask(&generation, hook, &mut call_at(hook)).await, "Next", "tame after {told}");
+                assert_eq!(ask(&tame, hook, &mut call_at(hook)).await, "Next", "another after {told}");
+                failures += 1.0;
+                spoilt += f64::from(u8::from(is_kept(instances, hook)));
+            }
         }
+        let line =
+            format!("baton_hooks_instances_total{{plugin=\"wild-{}\",what=\"spoilt\"}}", instances.as_str());
+        assert_eq!(host.metric(&line), spoilt, "each warm instance that failed is dropped: {behaviour}");
     }
     let counted = |hook: &Hook| {
-        host.metric(&format!("baton_hooks_failures_total{{plugin=\"wild\",hook=\"{hook}\",kind=\"{kind}\"}}"))
+        let of = |instances: Instances| {
+            let plugin = format!("wild-{}", instances.as_str());
+            host.metric(&format!(
+                "baton_hooks_failures_total{{plugin=\"{plugin}\",hook=\"{hook}\",kind=\"{kind}\"}}"
+            ))
+        };
+        of(Instances::Fresh) + of(Instances::Session) + of(Instances::Pool)
     };
     assert_eq!(hooks.iter().map(counted).sum::<f64>(), failures, "{behaviour} is counted as {kind}");
+}
+
+/// True where the tame call before left a warm instance.
+fn is_kept(instances: Instances, hook: Hook) -> bool {
+    match instances {
+        Instances::Fresh => false,
+        Instances::Session => !matches!(hook, Hook::Route | Hook::Bounce),
+        Instances::Pool => true,
+    }
+}
+
+async fn check_one_failure(generation: &Generation, hook: Hook, policy: OnFailure, told: &str) {
+    let mut call = wild_call_at(hook);
+    let before = image(&call);
+    let answer = ask(generation, hook, &mut call).await;
+    assert_eq!(brief(&answer), expected(hook, policy), "{told}: {answer}");
+    let is_held = call.quarantine.take().is_some();
+    let holds = policy == OnFailure::Quarantine && matches!(hook, Hook::Rcpt | Hook::Data | Hook::Route);
+    assert_eq!(is_held, holds, "{told}");
+    assert_eq!(image(&call), before, "{told} left something behind");
+}
+
+/// A call at a listener where the zoo is not tame.
+fn wild_call_at(hook: Hook) -> Call {
+    let mut call = call_at(hook);
+    Arc::make_mut(&mut call.session).listener = "wild".to_owned();
+    call
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use baton_hooks::host::{
 use baton_hooks::worlds::World;
 use baton_hooks::{
     AttemptFacts, Call, Credential, EditGrant, Engine, EngineSettings, FailureFacts, Generation, Grants,
-    Hook, Limits, MessageContent, OnFailure, PluginSettings, SessionFacts, SessionNotes,
+    Hook, Limits, MessageContent, OnFailure, PluginSettings, RunSettings, SessionFacts, SessionNotes,
 };
 use baton_mail::body::Content;
 use baton_mail::clock::ManualClock;
@@ -132,6 +132,7 @@ pub(crate) fn zoo(config: serde_json::Value) -> PluginSettings {
             verify: true,
             secrets: Vec::new(),
         },
+        run: RunSettings::default(),
         config,
         secrets: BTreeMap::new(),
     }

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use baton_hooks::worlds::World;
-use baton_hooks::{EditGrant, Engine, EngineSettings, Generation, Grants, Limits, OnFailure, PluginSettings};
+use baton_hooks::{
+    EditGrant, Engine, EngineSettings, Generation, Grants, Limits, OnFailure, PluginSettings, RunSettings,
+};
 
 /// The zoo, a component that does at each hook what its config names; with all grants, or with none.
 pub(super) async fn zoo(config: serde_json::Value, granted: bool) -> Generation {
@@ -21,6 +23,7 @@ pub(super) async fn zoo(config: serde_json::Value, granted: bool) -> Generation 
         // Far enough for a loaded machine.
         limits: Limits { cpu_ms: 1_000, wall_ms: 20_000, ..Limits::default() },
         grants: if granted { grants } else { Grants::default() },
+        run: RunSettings::default(),
         config,
         secrets: Default::default(),
     };

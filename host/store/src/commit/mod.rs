@@ -4,7 +4,6 @@
 mod batch;
 mod group;
 mod operation;
-mod recovery;
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -264,3 +264,38 @@ fn history_ends_after_its_days() {
         assert_eq!(bench.store.story(ids[0]).await.unwrap(), []);
     });
 }
+
+#[test]
+fn a_watch_tells_of_what_is_on_disk_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        let _ = bench.store.accept(message(&["x@b.example"], b"before")).await.unwrap();
+        let mut watch = bench.store.watch(100);
+        let id = bench.store.accept(message(&["x@b.example"], b"after")).await.unwrap().id();
+        let event = Event { message: id, at: START, what: What::Released { by: "me".to_owned() } };
+        bench.store.record(vec![event.clone()]).await;
+        let mut told = Vec::new();
+        while told.len() < 2 {
+            told.extend(watch.next().await);
+        }
+        assert!(told[0].message == id && matches!(told[0].what, What::Accepted { .. }), "{told:?}");
+        assert_eq!((&told[1], told.len(), watch.missed()), (&event, 2, 0));
+    });
+}
+
+#[test]
+fn a_watch_that_nobody_reads_loses_the_oldest_and_holds_up_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        let mut watch = bench.store.watch(3);
+        let mut ids = Vec::new();
+        for _ in 0..10 {
+            ids.push(bench.store.accept(message(&["x@b.example"], b"many")).await.unwrap().id());
+        }
+        bench.store.story(ids[9]).await.unwrap();
+        let told: Vec<_> = watch.next().await.into_iter().map(|event| event.message).collect();
+        assert_eq!((told, watch.missed()), (ids[7..].to_vec(), 7));
+    });
+}

@@ -2,6 +2,8 @@
 //!
 //! Invariant: in a native build the macros add no code but the `Plugin` implementation of a plain struct.
 
+mod manifest;
+
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
 use quote::{format_ident, quote};
@@ -11,6 +13,9 @@ use syn::{Error, Fields, Item, ItemImpl, ItemStruct, Result, Type, parse_macro_i
 ///
 /// On a struct with the one field `config` (or on a unit struct) it also writes `impl Plugin`; on an `impl Plugin for`
 /// block it leaves that to you.
+///
+/// A `plugin.toml` beside the package's `Cargo.toml` becomes part of the component, with its schema and its cases: what
+/// the plugin asks for and how to test it travel with it.
 #[proc_macro_attribute]
 pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as Item);
@@ -21,7 +26,7 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
     })
 }
 
-/// Exports a hook: put it on `impl Connect for ...`, `Auth`, `Rcpt`, `Data`, `Route` or `Bounce`.
+/// Exports a hook: put it on `impl Connect for ...`, `Auth`, `Rcpt`, `Data`, `Route`, `Bounce` or `Events`.
 #[proc_macro_attribute]
 pub fn hook(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as ItemImpl);
@@ -52,7 +57,7 @@ fn expand_plugin_struct(item: &ItemStruct) -> Result<Tokens> {
         Fields::Unnamed(_) => return Err(shape_error(item)),
     };
     let argument = if matches!(item.fields, Fields::Unit) { quote!(_config) } else { quote!(config) };
-    let exported = export_plugin(&quote!(#name));
+    let exported = export_plugin(&quote!(#name))?;
     Ok(quote! {
         #item
 
@@ -82,13 +87,16 @@ fn expand_plugin_impl(item: &ItemImpl) -> Result<Tokens> {
         ));
     }
     let name = plain_type(item)?;
-    let exported = export_plugin(&quote!(#name));
+    let exported = export_plugin(&quote!(#name))?;
     Ok(quote!(#item #exported))
 }
 
-/// The place where the loaded plugin lives, and the export of `lifecycle`.
-fn export_plugin(name: &Tokens) -> Tokens {
-    quote! {
+/// The place where the loaded plugin lives, the export of `lifecycle`, and what the plugin says about itself.
+fn export_plugin(name: &Tokens) -> Result<Tokens> {
+    let manifest = manifest::embed()?;
+    Ok(quote! {
+        #manifest
+
         #[cfg(target_family = "wasm")]
         const _: () = {
             impl ::baton_sdk::rt::Loaded for #name {
@@ -100,11 +108,11 @@ fn export_plugin(name: &Tokens) -> Tokens {
             type Exported = ::baton_sdk::rt::Exported<#name>;
             ::baton_sdk::rt::lifecycle::export!(Exported with_types_in ::baton_sdk::rt::lifecycle);
         };
-    }
+    })
 }
 
 fn expand_hook(item: &ItemImpl) -> Result<Tokens> {
-    let hooks = ["Connect", "Auth", "Rcpt", "Data", "Route", "Bounce"];
+    let hooks = ["Connect", "Auth", "Rcpt", "Data", "Route", "Bounce", "Events"];
     let hook = trait_name(item)?;
     if !hooks.contains(&hook.as_str()) {
         let advice = format!("#[hook] belongs on an `impl` of one of {}", hooks.join(", "));

@@ -8,12 +8,15 @@ use std::rc::Rc;
 use super::{Edited, Host, Labels};
 use crate::context::Level;
 use crate::dns::rr_type;
+use crate::http::{HttpError, Request, Response};
 use crate::testing::{Edit, LogLine};
-use crate::{Address, Answer, DnsError, KvError, Parameter, Query, Refused, Reply};
+use crate::{Address, Answer, DnsError, KvError, Parameter, Query, Refused, Reply, Verified, VerifyError};
 
 mod bucket;
+mod part;
 
 pub(crate) use bucket::FakeBucket;
+pub(crate) use part::{FakeBody, FakePart};
 
 /// A name error (RFC 1035 4.1.1).
 const NO_SUCH_NAME: u16 = 3;
@@ -30,10 +33,17 @@ pub(crate) struct State {
     pub(crate) failure: FailureState,
     pub(crate) buckets: BTreeMap<String, bucket::Entries>,
     pub(crate) dns: BTreeMap<Query, Result<Answer, DnsError>>,
+    pub(crate) secrets: BTreeMap<String, String>,
+    pub(crate) http: Vec<PreparedAnswer>,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) verify: BTreeMap<Address, Result<Verified, VerifyError>>,
     pub(crate) edits: Vec<Edit>,
     pub(crate) logs: Vec<LogLine>,
     pub(crate) metrics: BTreeMap<String, f64>,
 }
+
+/// What a request is answered with: method, URL, answer.
+pub(crate) type PreparedAnswer = (String, String, Result<Response, HttpError>);
 
 pub(crate) struct SessionState {
     pub(crate) listener: String,
@@ -52,6 +62,7 @@ pub(crate) struct EnvelopeState {
     pub(crate) sender_parameters: Vec<Parameter>,
     pub(crate) recipients: Vec<(Address, Vec<Parameter>)>,
     pub(crate) score: f64,
+    pub(crate) priority: i8,
     pub(crate) notes: BTreeMap<String, Vec<u8>>,
 }
 
@@ -79,7 +90,7 @@ pub(crate) struct FailureState {
 }
 
 impl MessageState {
-    fn raw(&self) -> Vec<u8> {
+    pub(crate) fn raw(&self) -> Vec<u8> {
         let mut raw = Vec::new();
         for (name, value) in &self.headers {
             raw.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
@@ -89,6 +100,7 @@ impl MessageState {
         raw
     }
 
+    /// Raw values of that name.
     fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a String> {
         let fields = if self.too_complex.is_none() { self.headers.as_slice() } else { &[] };
         fields.iter().filter(move |(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
@@ -101,6 +113,19 @@ impl State {
         let key = Query { name: normal_name(&query.name), rr_type: query.rr_type };
         let unknown = || Ok(Answer { rcode: NO_SUCH_NAME, ..Answer::default() });
         self.dns.get(&key).cloned().unwrap_or_else(unknown)
+    }
+
+    /// The prepared answer for a request, in order; the last one serves for all that follow. What the test did not
+    /// prepare is not granted.
+    fn answer(&mut self, request: &Request) -> Result<Response, HttpError> {
+        self.requests.push(request.clone());
+        let is_for = |(method, url, _): &PreparedAnswer| *method == request.method && *url == request.url;
+        let Some(first) = self.http.iter().position(is_for) else { return Err(HttpError::Denied) };
+        if self.http.iter().skip(first + 1).any(is_for) {
+            self.http.remove(first).2
+        } else {
+            self.http.get(first).map_or(Err(HttpError::Denied), |(_, _, answer)| answer.clone())
+        }
     }
 }
 
@@ -203,6 +228,19 @@ impl Host for FakeHost {
         Ok(FakeBucket::new(self.clone(), name))
     }
 
+    fn secret(&self, name: &str) -> Option<String> {
+        self.state().secrets.get(name).cloned()
+    }
+    fn http_fetch(&self, request: &Request) -> Result<Response, HttpError> {
+        self.state_mut().answer(request)
+    }
+    fn http_fetch_many(&self, requests: &[Request]) -> Vec<Result<Response, HttpError>> {
+        requests.iter().map(|request| self.state_mut().answer(request)).collect()
+    }
+    fn verify_recipient(&self, rcpt: &Address) -> Result<Verified, VerifyError> {
+        self.state().verify.get(rcpt).cloned().unwrap_or(Err(VerifyError::Denied))
+    }
+
     fn session_id(&self) -> String {
         "session-1".to_owned()
     }
@@ -276,6 +314,15 @@ impl Host for FakeHost {
         check_name(name)?;
         self.edit(Edit::Stream(name.to_owned()))
     }
+    fn envelope_priority(&self) -> i8 {
+        self.state().envelope.priority
+    }
+    fn envelope_set_priority(&self, priority: i8) -> Edited {
+        if !(-9..=9).contains(&priority) {
+            return Err(Refused("a priority is a number from -9 to 9".to_owned()));
+        }
+        self.edit(Edit::Priority(priority))
+    }
     fn envelope_quarantine(&self, reason: &str) -> Edited {
         self.edit(Edit::Quarantine(reason.to_owned()))
     }
@@ -316,10 +363,10 @@ impl Host for FakeHost {
         self.state().message.too_complex.clone()
     }
     fn message_header(&self, name: &str) -> Option<String> {
-        self.state().message.named(name).next().cloned()
+        self.state().message.named(name).next().map(|value| part::decode(value))
     }
     fn message_headers(&self, name: &str) -> Vec<String> {
-        self.state().message.named(name).cloned().collect()
+        self.state().message.named(name).map(|value| part::decode(value)).collect()
     }
     fn message_header_names(&self) -> Vec<String> {
         let state = self.state();
@@ -347,6 +394,36 @@ impl Host for FakeHost {
         let rest = raw.get(start as usize..)?;
         let at = rest.windows(needle.len().max(1)).position(|window| window == needle)?;
         Some(start + at as u64)
+    }
+    fn message_digest(&self, algorithm: &str) -> Edited<Vec<u8>> {
+        part::digest(algorithm, &self.state().message.raw())
+    }
+    fn message_post_raw(&self, request: &Request) -> Result<Response, HttpError> {
+        if !request.body.is_empty() {
+            return Err(HttpError::Failed("the body of post-raw is the message".to_owned()));
+        }
+        let body = self.state().message.raw();
+        self.state_mut().answer(&Request { body, ..request.clone() })
+    }
+    fn message_part_count(&self) -> u32 {
+        let state = self.state();
+        if state.message.too_complex.is_some() { 0 } else { part::leaves(&state.message.raw()).len() as u32 }
+    }
+    fn message_part(&self, index: u32) -> Option<FakePart> {
+        let state = self.state();
+        state
+            .message
+            .too_complex
+            .is_none()
+            .then(|| part::leaves(&state.message.raw()))?
+            .into_iter()
+            .nth(index as usize)
+    }
+    fn message_replace_body(&self) -> Edited<FakeBody> {
+        if let Some(reason) = &self.state().refuse_edits {
+            return Err(Refused(reason.clone()));
+        }
+        Ok(FakeBody { host: self.clone(), octets: RefCell::default() })
     }
     fn message_add_header(&self, name: &str, value: &str) -> Edited {
         self.edit(Edit::AddHeader(name.to_owned(), value.to_owned()))

@@ -1,7 +1,10 @@
 //! The border to the relay: one trait, implemented by the real imports in a component and by a fake in native tests.
 
 use crate::context::Level;
-use crate::{Address, Answer, DnsError, KvError, Page, Parameter, Query, Refused, Reply, Taken};
+use crate::http::{HttpError, Request, Response};
+use crate::{
+    Address, Answer, DnsError, KvError, Page, Parameter, Query, Refused, Reply, Taken, Verified, VerifyError,
+};
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod fake;
@@ -9,9 +12,13 @@ pub(crate) mod fake;
 mod wasm;
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use fake::{FakeBucket as CurrentBucket, FakeHost as CurrentHost};
+pub(crate) use fake::{
+    FakeBody as CurrentBody, FakeBucket as CurrentBucket, FakeHost as CurrentHost, FakePart as CurrentPart,
+};
 #[cfg(target_family = "wasm")]
-pub(crate) use wasm::{WasmBucket as CurrentBucket, WasmHost as CurrentHost};
+pub(crate) use wasm::{
+    WasmBody as CurrentBody, WasmBucket as CurrentBucket, WasmHost as CurrentHost, WasmPart as CurrentPart,
+};
 
 pub(crate) type Edited<T = ()> = Result<T, Refused>;
 pub(crate) type Labels<'a> = &'a [(&'a str, &'a str)];
@@ -29,6 +36,11 @@ pub(crate) trait Host {
     fn dns_lookup_many(&self, queries: &[Query]) -> Vec<Result<Answer, DnsError>>;
     fn dns_blocklists(&self, zones: &[String], subject: &str) -> Vec<Result<Vec<String>, DnsError>>;
     fn kv_open(&self, name: &str) -> Result<CurrentBucket, KvError>;
+
+    fn secret(&self, name: &str) -> Option<String>;
+    fn http_fetch(&self, request: &Request) -> Result<Response, HttpError>;
+    fn http_fetch_many(&self, requests: &[Request]) -> Vec<Result<Response, HttpError>>;
+    fn verify_recipient(&self, rcpt: &Address) -> Result<Verified, VerifyError>;
 
     fn session_id(&self) -> String;
     fn session_listener(&self) -> String;
@@ -53,6 +65,8 @@ pub(crate) trait Host {
     fn envelope_remove_recipient(&self, index: u32) -> Edited;
     fn envelope_redirect(&self, index: u32, to: &[Address]) -> Edited;
     fn envelope_set_stream(&self, name: &str) -> Edited;
+    fn envelope_priority(&self) -> i8;
+    fn envelope_set_priority(&self, priority: i8) -> Edited;
     fn envelope_quarantine(&self, reason: &str) -> Edited;
     fn envelope_tag(&self, name: &str, value: &str) -> Edited;
     fn envelope_score(&self, symbol: &str, points: f64) -> Edited;
@@ -70,6 +84,11 @@ pub(crate) trait Host {
     fn message_addresses(&self, header: &str) -> Vec<(String, String)>;
     fn message_read(&self, offset: u64, octets: u32) -> Vec<u8>;
     fn message_find(&self, needle: &[u8], start: u64) -> Option<u64>;
+    fn message_digest(&self, algorithm: &str) -> Edited<Vec<u8>>;
+    fn message_post_raw(&self, request: &Request) -> Result<Response, HttpError>;
+    fn message_part_count(&self) -> u32;
+    fn message_part(&self, index: u32) -> Option<CurrentPart>;
+    fn message_replace_body(&self) -> Edited<CurrentBody>;
     fn message_add_header(&self, name: &str, value: &str) -> Edited;
     fn message_insert_header(&self, index: u32, name: &str, value: &str) -> Edited;
     fn message_set_header(&self, name: &str, value: &str) -> Edited<u32>;
@@ -111,4 +130,28 @@ pub(crate) trait BucketHost {
     fn increment(&self, key: &str, delta: i64, ttl_ms: Option<u64>) -> Result<i64, KvError>;
     fn take(&self, key: &str, cost: u32, burst: u32, period_ms: u64) -> Result<Taken, KvError>;
     fn scan(&self, prefix: &str, cursor: Option<&str>, limit: u32) -> Result<Page, KvError>;
+}
+
+/// A leaf of the MIME tree.
+pub(crate) trait PartHost {
+    fn content_type(&self) -> String;
+    fn disposition(&self) -> Option<String>;
+    fn filename(&self) -> Option<String>;
+    fn charset(&self) -> Option<String>;
+    fn transfer_encoding(&self) -> String;
+    fn header(&self, name: &str) -> Option<String>;
+    fn within(&self) -> Vec<String>;
+    fn raw_range(&self) -> (u64, u64);
+    fn decoded_size(&self) -> u64;
+    fn read(&self, offset: u64, octets: u32) -> Vec<u8>;
+    fn text(&self, characters_max: u32, strip_html: bool) -> String;
+    fn digest(&self, algorithm: &str) -> Edited<Vec<u8>>;
+    fn urls(&self, at_most: u32) -> Vec<String>;
+}
+
+/// A new body.
+pub(crate) trait BodyHost {
+    fn write(&self, octets: &[u8]) -> Edited;
+    fn copy(&self, offset: u64, octets: u64) -> Edited;
+    fn finish(self) -> Edited;
 }

@@ -1,10 +1,17 @@
 //! The real relay: each function hands over to the contract's import of the same name.
 
 use super::{BucketHost, Edited, Host, Labels};
-use crate::bindings::imports::baton::host::{clock, dns, kv, log, metrics};
-use crate::bindings::imports::baton::relay::{envelope, failure, message, routing, session, types};
+use crate::bindings::imports::baton::host::{clock, config, dns, http, kv, log, metrics};
+use crate::bindings::imports::baton::relay::{envelope, failure, message, routing, session, types, verify};
 use crate::context::Level;
-use crate::{Address, Answer, DnsError, KvError, Page, Parameter, Query, Refused, Reply, Taken};
+use crate::http::{HttpError, Request, Response};
+use crate::{
+    Address, Answer, DnsError, KvError, Page, Parameter, Query, Refused, Reply, Taken, Verified, VerifyError,
+};
+
+mod message_parts;
+
+pub(crate) use message_parts::{WasmBody, WasmPart};
 
 /// The relay that called. It holds nothing: what it tells belongs to the call in progress.
 pub(crate) struct WasmHost;
@@ -51,6 +58,25 @@ impl Host for WasmHost {
     }
     fn kv_open(&self, name: &str) -> Result<WasmBucket, KvError> {
         kv::Bucket::open(name).map(WasmBucket).map_err(kv_error)
+    }
+
+    fn secret(&self, name: &str) -> Option<String> {
+        config::secret(name)
+    }
+    fn http_fetch(&self, request: &Request) -> Result<Response, HttpError> {
+        response(http::fetch(&request.into()))
+    }
+    fn http_fetch_many(&self, requests: &[Request]) -> Vec<Result<Response, HttpError>> {
+        let requests: Vec<http::Request> = requests.iter().map(http::Request::from).collect();
+        http::fetch_many(&requests).into_iter().map(response).collect()
+    }
+    fn verify_recipient(&self, rcpt: &Address) -> Result<Verified, VerifyError> {
+        match verify::recipient(&rcpt.into()) {
+            Ok(verify::Answer { host, reply }) => Ok(Verified { host, reply: reply.into() }),
+            Err(verify::Error::Denied) => Err(VerifyError::Denied),
+            Err(verify::Error::Timeout) => Err(VerifyError::Timeout),
+            Err(verify::Error::Failed(why)) => Err(VerifyError::Failed(why)),
+        }
     }
 
     fn session_id(&self) -> String {
@@ -121,6 +147,12 @@ impl Host for WasmHost {
     fn envelope_set_stream(&self, name: &str) -> Edited {
         envelope::set_message_stream(name).map_err(Refused)
     }
+    fn envelope_priority(&self) -> i8 {
+        envelope::priority()
+    }
+    fn envelope_set_priority(&self, priority: i8) -> Edited {
+        envelope::set_priority(priority).map_err(Refused)
+    }
     fn envelope_quarantine(&self, reason: &str) -> Edited {
         envelope::quarantine(reason).map_err(Refused)
     }
@@ -169,6 +201,21 @@ impl Host for WasmHost {
     }
     fn message_find(&self, needle: &[u8], start: u64) -> Option<u64> {
         message::find(needle, start)
+    }
+    fn message_digest(&self, algorithm: &str) -> Edited<Vec<u8>> {
+        message::digest(algorithm).map_err(Refused)
+    }
+    fn message_post_raw(&self, request: &Request) -> Result<Response, HttpError> {
+        response(message::post_raw(&request.into()))
+    }
+    fn message_part_count(&self) -> u32 {
+        message::part_count()
+    }
+    fn message_part(&self, index: u32) -> Option<WasmPart> {
+        message::get_part(index).map(WasmPart)
+    }
+    fn message_replace_body(&self) -> Edited<WasmBody> {
+        message::replace_body().map(WasmBody).map_err(Refused)
     }
     fn message_add_header(&self, name: &str, value: &str) -> Edited {
         message::add_header(name, value).map_err(Refused)
@@ -224,7 +271,7 @@ impl Host for WasmHost {
         failure::remote_host()
     }
     fn failure_remote_reply(&self) -> Option<Reply> {
-        failure::remote_reply().map(|types::Reply { code, enhanced, text }| Reply { code, enhanced, text })
+        failure::remote_reply().map(Reply::from)
     }
     fn failure_phase(&self) -> String {
         failure::phase()
@@ -294,6 +341,16 @@ fn dns_error(error: dns::Error) -> DnsError {
     }
 }
 
+fn response(answer: Result<http::Response, http::Error>) -> Result<Response, HttpError> {
+    match answer {
+        Ok(http::Response { status, headers, body }) => Ok(Response { status, headers, body }),
+        Err(http::Error::Denied) => Err(HttpError::Denied),
+        Err(http::Error::Timeout) => Err(HttpError::Timeout),
+        Err(http::Error::TooLarge) => Err(HttpError::TooLarge),
+        Err(http::Error::Failed(why)) => Err(HttpError::Failed(why)),
+    }
+}
+
 fn kv_error(error: kv::Error) -> KvError {
     match error {
         kv::Error::Denied => KvError::Denied,
@@ -324,5 +381,24 @@ impl From<types::Param> for Parameter {
 impl From<Reply> for types::Reply {
     fn from(Reply { code, enhanced, text }: Reply) -> types::Reply {
         types::Reply { code, enhanced, text }
+    }
+}
+
+impl From<types::Reply> for Reply {
+    fn from(types::Reply { code, enhanced, text }: types::Reply) -> Reply {
+        Reply { code, enhanced, text }
+    }
+}
+
+impl From<&Request> for http::Request {
+    fn from(request: &Request) -> http::Request {
+        http::Request {
+            method: request.method.clone(),
+            url: request.url.clone(),
+            headers: request.headers.clone(),
+            body: request.body.clone(),
+            timeout_ms: request.timeout_ms,
+            max_response: request.response_octets_max,
+        }
     }
 }

@@ -6,9 +6,9 @@
 
 use baton_sdk::prelude::*;
 
-/// The settings.
+/// The settings. Keys of others are let pass, so that this plugin can stand beside any other one.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Config {
     /// Ask two questions in each call; default false.
     pub host_calls: bool,

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::bindings::baton::host::kv::Bucket;
 use crate::bindings::baton::host::{clock, dns, log, metrics};
@@ -26,6 +26,8 @@ pub(crate) fn act(hook: &str, behaviour: &str) -> Said {
         "memory" => grow(),
         "stack" => Said::Tempfail(reply(450, &dig(0).to_string())),
         "handles" => hoard(),
+        "leak" => leak(),
+        "work" => work(),
         "flood" => flood(),
         "logs" => chatter(),
         "big" => shout(),
@@ -83,6 +85,22 @@ fn hoard() -> Said {
             Ok(bucket) => std::mem::forget(bucket),
             Err(_) => return Said::Reject(reply(550, "no bucket")),
         }
+    }
+    Said::Next
+}
+
+/// Leaves one handle open.
+fn leak() -> Said {
+    Bucket::open("zoo")
+        .map(std::mem::forget)
+        .map_or_else(|_| Said::Reject(reply(550, "no bucket")), |()| Said::Next)
+}
+
+/// Keeps the processor busy for a while, and answers.
+fn work() -> Said {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(30) {
+        black_box(0);
     }
     Said::Next
 }

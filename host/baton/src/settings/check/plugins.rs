@@ -29,6 +29,7 @@ impl Checker<'_> {
                 1,
                 100_000,
             ),
+            kept_instances_max: self.bound("engine.kept_instances_max", raw.kept_instances_max, 0, 100_000),
             memory_octets_max: self.bound(
                 "engine.memory_octets_max",
                 raw.memory_octets_max,
@@ -99,6 +100,7 @@ impl Checker<'_> {
                 ..self.grants(&format!("{key}.grants"), &plugin.grants, raw)
             },
             secrets: self.secrets(&format!("{key}.secrets"), &plugin.secrets),
+            run: self.running(&key, plugin),
             config: self.config(&key, plugin),
         }
     }
@@ -239,7 +241,7 @@ impl Checker<'_> {
     }
 
     pub(super) fn order(&mut self, raw: &Raw, plugins: &[PluginSettings]) -> HashMap<Hook, Vec<String>> {
-        let RawHooks { connect, auth, rcpt, data, route, bounce } = &raw.hooks;
+        let RawHooks { connect, auth, rcpt, data, route, bounce, thresholds: _ } = &raw.hooks;
         let given = Hook::ALL.into_iter().zip([connect, auth, rcpt, data, route, bounce]);
         let mut order = HashMap::new();
         for (hook, names) in given {

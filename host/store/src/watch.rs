@@ -1,0 +1,98 @@
+//! Telling others what happened, when it is on disk: off the way of the mail, and bounded.
+//!
+//! A watch is memory: what was not taken when the process ends, or does not fit, is not told again. The history has it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use baton_mail::event::Event;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::format::decode_owned;
+
+/// All that happens from now on, as it is written. Whoever is slow loses the oldest, never holds up a write.
+pub struct Watch(Arc<Waiting>);
+
+struct Waiting {
+    records: Mutex<VecDeque<Arc<[u8]>>>,
+    records_max: usize,
+    missed: AtomicU64,
+    added: Notify,
+}
+
+/// Those who watch.
+#[derive(Default)]
+pub(crate) struct Watchers {
+    waiting: Mutex<Vec<Weak<Waiting>>>,
+    /// So that a store which nobody watches does nothing for it.
+    any: AtomicBool,
+}
+
+impl Watchers {
+    /// One more, for which so many records may wait.
+    pub(crate) fn add(&self, records_max: usize) -> Watch {
+        let waiting = Arc::new(Waiting {
+            records: Mutex::default(),
+            records_max,
+            missed: AtomicU64::new(0),
+            added: Notify::new(),
+        });
+        self.waiting.lock().push(Arc::downgrade(&waiting));
+        self.any.store(true, Ordering::Release);
+        Watch(waiting)
+    }
+
+    /// True when records are to be told.
+    pub(crate) fn are_there(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
+    /// Tells of records that are on disk now.
+    pub(crate) fn tell(&self, records: &[Arc<[u8]>]) {
+        if records.is_empty() {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        waiting.retain(|one| one.upgrade().map(|one| one.add(records)).is_some());
+        self.any.store(!waiting.is_empty(), Ordering::Release);
+    }
+}
+
+impl Waiting {
+    fn add(&self, records: &[Arc<[u8]>]) {
+        let mut waiting = self.records.lock();
+        waiting.extend(records.iter().cloned());
+        let over = waiting.len().saturating_sub(self.records_max);
+        waiting.drain(..over);
+        drop(waiting);
+        self.missed.fetch_add(over as u64, Ordering::Relaxed);
+        self.added.notify_one();
+    }
+}
+
+impl Watch {
+    /// What happened since the last call, in order; waits for something to happen.
+    pub async fn next(&mut self) -> Vec<Event> {
+        loop {
+            let added = self.0.added.notified();
+            let records = std::mem::take(&mut *self.0.records.lock());
+            if records.is_empty() {
+                added.await;
+                continue;
+            }
+            // They were encoded a moment ago; one that can not be read is missing in the history too, which says so.
+            return records
+                .iter()
+                .filter_map(|record| decode_owned::<Vec<Event>>(record).ok())
+                .flatten()
+                .collect();
+        }
+    }
+
+    /// Records that found no room since the beginning.
+    pub fn missed(&self) -> u64 {
+        self.0.missed.load(Ordering::Relaxed)
+    }
+}
