@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-/// The checkout.
+/// The checkout in which the tests run. Asked at run time: two checkouts may share what was built.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+    let package =
+        env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the package's folder when it runs tests");
+    Path::new(&package).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 /// The relay: `BATON_BIN`, or the program of this build.

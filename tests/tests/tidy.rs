@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use baton_tests::program::repository;
 
 /// Lines of a source file at most, its unit tests not counted.
 const FILE_LINES_MAX: usize = 600;
@@ -148,7 +149,7 @@ fn tests_ask_for_no_feature_that_the_relay_does_without() -> Result<()> {
     // `make demo` builds without the dependencies that only tests have, `make test` with them. Where these change a
     // feature of a common dependency, all that rests on it is compiled twice: RocksDB alone costs a quarter of an hour.
     let features = |edges: &str| -> Result<BTreeSet<String>> {
-        let mut cargo = Command::new(env!("CARGO"));
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args([
             "tree",
             "--workspace",
@@ -205,10 +206,6 @@ fn dependencies(package: &str) -> Result<Vec<String>> {
     let named: BTreeMap<_, _> =
         tables.iter().filter_map(|table| manifest.get(*table)?.as_table()).flatten().collect();
     Ok(named.into_keys().cloned().collect())
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 /// Names of the folders in a folder that hold a manifest.
