@@ -284,7 +284,7 @@ impl Session {
             Question::Mail { sender, size, eight_bit, smtputf8, parameters } => {
                 let command =
                     MailCommand { sender, size: size.unwrap_or(0), eight_bit, smtputf8, parameters };
-                if self.needs_name() { Err(Slow::Mail(command)) } else { Ok(self.answer_mail(command)) }
+                self.mail_at_once(command)
             }
             Question::Rcpt { recipient, parameters } => self.rcpt_at_once(recipient, parameters),
             Question::Data => Ok(self.answer_data()),
@@ -302,10 +302,7 @@ impl Session {
     async fn answer_slowly(&mut self, slow: Slow) -> Answer {
         match slow {
             Slow::Auth { mechanism, user, password } => self.answer_auth(mechanism, &user, password).await,
-            Slow::Mail(command) => {
-                self.look_up_name().await;
-                self.answer_mail(command)
-            }
+            Slow::Mail(command) => self.answer_mail(command).await,
             Slow::Rcpt(candidate) => self.answer_rcpt(candidate).await,
             Slow::Message(content) => self.answer_message(content).await,
             Slow::Refused(reply) => self.note_refused(reply).await,

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use baton_hooks::Parameter;
+use baton_mail::event::{Event, What};
 use baton_mail::{Envelope, MessageId, Reply, ReversePath};
 use baton_smtp::server::Answer;
 use tokio::time::Instant;
 
 use super::draft::Draft;
-use super::{RULES, Session};
+use super::{RULES, Session, Slow};
 use crate::limits::{RESERVE_STEP_OCTETS, Reservation};
-use crate::replies::Refusal;
+use crate::replies::{self, Refusal};
 use crate::{ListenerKind, log};
 
 /// A MAIL command whose form the machine checked.
@@ -27,33 +28,80 @@ pub(super) struct MailCommand {
     pub(super) parameters: Vec<Parameter>,
 }
 
+/// Why no transaction may begin.
+enum Refused {
+    /// The rules of this relay.
+    ByRules(Reply),
+    /// The disk. It has no room for history either.
+    ByStore(Reply),
+}
+
 impl Session {
-    /// Begins a transaction, or says why not.
-    pub(super) fn answer_mail(&mut self, command: MailCommand) -> Answer {
+    /// Begins a transaction at once when nobody must be waited for, which is the rule.
+    pub(super) fn mail_at_once(&mut self, command: MailCommand) -> Result<Answer, Slow> {
         if self.drained_at.is_some() {
-            return Answer::Disconnect(Refusal::Stopping.reply());
+            return Ok(Answer::Disconnect(Refusal::Stopping.reply()));
         }
-        if let Err(reply) = self.check_mail(&command) {
-            self.count_rejection("mail", &reply);
-            log::mail_refused(self.id, &reply);
-            return Answer::Refuse(reply);
+        if self.needs_name() || self.check_mail(&command).is_err() {
+            return Err(Slow::Mail(command));
         }
         self.proceed_mail(command);
-        Answer::Proceed
+        Ok(Answer::Proceed)
     }
 
-    fn check_mail(&self, command: &MailCommand) -> Result<(), Reply> {
+    /// Begins a transaction, or says why not and tells the history of it.
+    pub(super) async fn answer_mail(&mut self, command: MailCommand) -> Answer {
+        if self.needs_name() {
+            self.look_up_name().await;
+        }
+        match self.check_mail(&command) {
+            Ok(()) => {
+                self.proceed_mail(command);
+                Answer::Proceed
+            }
+            Err(refused) => Answer::Refuse(self.refuse_mail(command, refused).await),
+        }
+    }
+
+    fn check_mail(&self, command: &MailCommand) -> Result<(), Refused> {
         let deps = &self.listener.deps;
         // RFC 6409 4.3: a submission server takes nothing from strangers.
         if self.listener.kind == ListenerKind::Submission && self.facts.account.is_none() {
-            return Err(Refusal::AuthenticationRequired.reply());
+            return Err(Refused::ByRules(Refusal::AuthenticationRequired.reply()));
         }
-        deps.store.check_space().map_err(|refusal| refusal.reply())?;
+        deps.store.check_space().map_err(|refusal| Refused::ByStore(refusal.reply()))?;
         let octets = command.size.max(RESERVE_STEP_OCTETS);
         if !self.listener.memory.has_room(octets, deps.policy.load().memory_octets_max) {
-            return Err(Refusal::Memory.reply());
+            return Err(Refused::ByRules(Refusal::Memory.reply()));
         }
         Ok(())
+    }
+
+    /// Logs, counts and records a refused transaction; the reply it gets then names it.
+    async fn refuse_mail(&mut self, command: MailCommand, refused: Refused) -> Reply {
+        let (Refused::ByRules(reply) | Refused::ByStore(reply)) = &refused;
+        self.count_rejection("mail", reply);
+        log::mail_refused(self.id, reply);
+        let deps = &self.listener.deps;
+        let is_bounded = self.rejections_recorded < deps.policy.load().rejections_recorded_max;
+        match refused {
+            Refused::ByRules(reply) if is_bounded => {
+                self.rejections_recorded += 1;
+                let now = deps.clock.now();
+                let id = MessageId::new(now);
+                let reply = replies::named(&reply, id);
+                let what = What::Rejected {
+                    origin: self.origin(command.smtputf8),
+                    sender: command.sender,
+                    recipient: None,
+                    reply: reply.clone(),
+                    decisions: self.decisions.clone(),
+                };
+                deps.store.record(vec![Event { message: id, at: now, what }]).await;
+                reply
+            }
+            Refused::ByRules(reply) | Refused::ByStore(reply) => reply,
+        }
     }
 
     fn proceed_mail(&mut self, command: MailCommand) {
