@@ -39,6 +39,11 @@ fn nothing_acknowledged_is_lost_by_kills() -> Result<()> {
 }
 
 #[test]
+fn a_relay_that_ran_out_of_inodes_goes_on_by_itself() -> Result<()> {
+    bar("disk_full.py", &["--short"])
+}
+
+#[test]
 fn no_split_smuggles_a_message() -> Result<()> {
     bar("smuggling.py", &["--short"])
 }

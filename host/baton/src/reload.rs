@@ -109,6 +109,7 @@ impl Reloader {
         outbound.hostname = serving.hostname.clone();
         outbound.loops.own_addresses = serving.loops.own_addresses.clone();
         outbound.limits.drain_ms = serving.limits.drain_ms;
+        outbound.limits.lane_weights = serving.limits.lane_weights;
         self.swappable.policy.store(Arc::new(checked.policy));
         self.swappable.outbound.store(Arc::new(outbound));
         self.swappable.hooks.swap(Arc::new(generation)).retire();

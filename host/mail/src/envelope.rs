@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Mailbox, MessageId, ReversePath, SessionId, UnixMs};
+use crate::{Lane, Mailbox, MessageId, ReversePath, SessionId, UnixMs};
 
 /// All that is known of an accepted message but its content. Fixed once it is in the queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,6 +81,11 @@ impl Envelope {
             hold: None,
             priority: 0,
         }
+    }
+
+    /// The lane in which it waits.
+    pub fn lane(&self) -> Lane {
+        Lane::of(self.priority)
     }
 
     /// The sum of the scores.

@@ -29,13 +29,18 @@ impl MessageId {
         UnixMs(u64::try_from(self.0 >> 80).unwrap_or(u64::MAX))
     }
 
+    /// The least id behind this one; the last is its own next.
+    pub fn next(self) -> MessageId {
+        MessageId(self.0.saturating_add(1))
+    }
+
     /// The key form: 16 octets, big-endian, sorts as the ids do.
     pub fn to_octets(self) -> [u8; 16] {
         self.0.to_be_bytes()
     }
 
     /// The id behind a key form.
-    pub fn from_octets(octets: [u8; 16]) -> MessageId {
+    pub const fn from_octets(octets: [u8; 16]) -> MessageId {
         MessageId(u128::from_be_bytes(octets))
     }
 }

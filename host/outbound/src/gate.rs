@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use baton_store::LaneRoom;
 use tokio::sync::Notify;
 
 /// Counts claimed jobs.
@@ -17,9 +18,9 @@ pub(crate) struct Gate {
 pub(crate) struct Permit(Arc<Gate>);
 
 impl Gate {
-    /// How many more jobs may be claimed.
-    pub(crate) fn room(&self, jobs_max: usize) -> usize {
-        jobs_max.max(1).saturating_sub(self.jobs.load(Ordering::Acquire))
+    /// How many more jobs of each lane may be claimed.
+    pub(crate) fn room(&self, jobs_max: usize) -> LaneRoom {
+        LaneRoom::left(jobs_max.max(1), self.jobs.load(Ordering::Acquire))
     }
 
     /// Jobs in hand.
@@ -54,8 +55,8 @@ mod tests {
     fn room_comes_back_with_the_permit() {
         let gate = Arc::new(Gate::default());
         let permit = gate.enter();
-        assert_eq!((gate.room(1), gate.room(2), gate.len()), (0, 1, 1));
+        assert!(gate.room(1).is_empty() && gate.room(2).is_open() && gate.len() == 1);
         drop(permit);
-        assert_eq!(gate.room(1), 1);
+        assert!(gate.room(1).is_open());
     }
 }

@@ -1,7 +1,7 @@
 //! A job in hand: a claim on some recipients of one message, from the queue to its settlement.
 
 use baton_mail::event::{Event, What};
-use baton_mail::{Envelope, MessageId, Recipient, UnixMs};
+use baton_mail::{Envelope, Lane, MessageId, Recipient, UnixMs};
 use baton_store::Claim;
 
 use crate::gate::Permit;
@@ -28,6 +28,11 @@ impl Job {
     /// The message's name.
     pub(crate) fn message(&self) -> MessageId {
         self.claim.key.message
+    }
+
+    /// The lane in which it waits.
+    pub(crate) fn lane(&self) -> Lane {
+        self.envelope().lane()
     }
 
     /// The message's envelope.

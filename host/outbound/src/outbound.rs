@@ -49,7 +49,10 @@ pub struct Outbound {
 impl Outbound {
     /// Delivery that has not begun. Storing new settings takes effect with the next job.
     pub fn new(settings: Arc<ArcSwap<OutboundSettings>>, deps: OutboundDeps) -> Outbound {
-        let routing_max = settings.load().limits.routing_max.max(1);
+        let (routing_max, weights) = {
+            let limits = settings.load().limits;
+            (limits.routing_max.max(1), limits.lane_weights)
+        };
         let shared = Shared {
             settings,
             store: deps.store,
@@ -57,7 +60,7 @@ impl Outbound {
             clock: deps.clock,
             reach: Reach::new(deps.resolver, deps.metrics.clone()),
             metrics: deps.metrics,
-            sites: Sites::new(),
+            sites: Sites::new(weights),
             gate: Arc::new(Gate::default()),
             routing: Semaphore::new(routing_max),
             tasks: TaskTracker::new(),
@@ -88,12 +91,16 @@ impl Outbound {
     async fn next_claims(&self) -> Vec<Claim> {
         loop {
             let room = self.shared.gate.room(self.shared.settings.load().limits.jobs_max);
-            if room == 0 {
+            if room.is_empty() {
                 self.shared.gate.wait_for_room().await;
                 continue;
             }
-            match self.shared.store.claim(room.min(CLAIMS_MAX)).await {
-                Ok(claims) if claims.is_empty() => self.shared.store.wait_for_work().await,
+            match self.shared.store.claim(room.at_most(CLAIMS_MAX)).await {
+                Ok(claims) if claims.is_empty() && room.is_open() => self.shared.store.wait_for_work().await,
+                Ok(claims) if claims.is_empty() => tokio::select! {
+                    () = self.shared.store.wait_for_work_in(room) => {}
+                    () = self.shared.gate.wait_for_room() => {}
+                },
                 Ok(claims) => return claims,
                 Err(error) => {
                     log::claim_failed(&error);

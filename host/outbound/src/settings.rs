@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use baton_mail::lane::{LANE_WEIGHTS, LaneWeights};
 use baton_mail::{Domain, Mailbox};
 
 use crate::routes::RouteTable;
@@ -100,6 +101,8 @@ pub struct LimitSettings {
     pub verify_cache_ms: u64,
     /// How long running deliveries may take at the stop, in milliseconds. Default 20,000.
     pub drain_ms: u64,
+    /// The shares of the lanes in the turns of each site; see [`baton_mail::lane`].
+    pub lane_weights: LaneWeights,
 }
 
 impl Default for LimitSettings {
@@ -119,6 +122,7 @@ impl Default for LimitSettings {
             verify_max: 64,
             verify_cache_ms: 60_000,
             drain_ms: 20_000,
+            lane_weights: LANE_WEIGHTS,
         }
     }
 }

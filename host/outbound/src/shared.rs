@@ -51,7 +51,8 @@ impl Shared {
     /// Puts a job into the ready queue of its site, and starts a worker when that is due.
     pub(crate) fn place(self: &Arc<Self>, job: Job, site: Arc<Site>) {
         let limits = self.settings.load().limits;
-        match site.ready.push(job, limits.ready_max, limits.connections_max) {
+        let lane = job.lane();
+        match site.ready.push(lane, job, limits.ready_max, limits.connections_max) {
             Ok(pushed) => {
                 self.metrics.ready_jobs.inc();
                 if pushed == crate::ready::Pushed::StartWorker {
@@ -60,7 +61,7 @@ impl Shared {
             }
             Err(job) => {
                 let wait_max = Duration::from_millis(limits.overflow_ms.max(1));
-                self.hand_back(job, site.ready.comeback(wait_max));
+                self.hand_back(job, site.ready.comeback(lane, wait_max));
             }
         }
     }

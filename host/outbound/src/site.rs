@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use baton_dns::{DnsError, MailHost, MailHosts, Resolver};
+use baton_mail::lane::LaneWeights;
 use baton_mail::{Domain, EnhancedCode, FailureClass, Outcome, Phase, Status};
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
@@ -90,12 +91,13 @@ type SiteKey = (Option<String>, Target);
 pub(crate) struct Sites {
     sites: Mutex<HashMap<SiteKey, Weak<Site>>>,
     routes: Cache<Route, (Instant, Resolved)>,
+    weights: LaneWeights,
 }
 
 impl Sites {
-    /// No sites yet.
-    pub(crate) fn new() -> Sites {
-        Sites { sites: Mutex::new(HashMap::new()), routes: Cache::new(ROUTES_REMEMBERED_MAX) }
+    /// No sites yet. In each, the lanes have these shares of the turns.
+    pub(crate) fn new(weights: LaneWeights) -> Sites {
+        Sites { sites: Mutex::new(HashMap::new()), routes: Cache::new(ROUTES_REMEMBERED_MAX), weights }
     }
 
     /// Where the route leads, when that was found out not long ago.
@@ -137,7 +139,7 @@ impl Sites {
         let site = Arc::new(Site {
             kind: route.next_hop.kind(),
             target: key.1.clone(),
-            ready: ReadyQueue::default(),
+            ready: ReadyQueue::new(self.weights),
         });
         sites.insert(key, Arc::downgrade(&site));
         site
@@ -262,7 +264,7 @@ mod tests {
 
     #[tokio::test]
     async fn equal_targets_share_a_site_until_nobody_uses_it() {
-        let sites = Sites::new();
+        let sites = Sites::new(baton_mail::lane::LANE_WEIGHTS);
         let route = Route::of_settings(Arc::new(NextHop::File("/tmp/x".into())));
         let site = sites.site(&route, Target::File("/tmp/x".into()));
         assert!(Arc::ptr_eq(&site, &sites.site(&route, Target::File("/tmp/x".into()))));

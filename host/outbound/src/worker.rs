@@ -33,7 +33,7 @@ pub(crate) async fn work(shared: Arc<Shared>, site: Arc<Site>) {
     let mut link = None;
     let mut ended: SmallVec<[Attempted; 1]> = SmallVec::new();
     loop {
-        let next = site.ready.take_if(|_| !ended.is_empty());
+        let next = if ended.is_empty() { None } else { site.ready.take() };
         let job = match next {
             Some(job) => job,
             None => {
@@ -98,10 +98,10 @@ async fn wait(
 /// The job with the jobs right behind it that are of the same message: they can share a transaction.
 fn gather(shared: &Shared, site: &Site, job: Job) -> Batch {
     let recipients_max = shared.settings.load().limits.recipients_per_delivery_max;
-    let message = job.message();
+    let (message, lane) = (job.message(), job.lane());
     let mut recipients = job.claim.recipients.len();
     let mut batch: Batch = smallvec![job];
-    while let Some(other) = site.ready.take_if(|other| {
+    while let Some(other) = site.ready.take_if(lane, |other| {
         other.message() == message && recipients + other.claim.recipients.len() <= recipients_max
     }) {
         recipients += other.claim.recipients.len();

@@ -1,15 +1,16 @@
 //! Giving out work: a bounded window of the queue, never all of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use baton_mail::{Body, Envelope, MessageId, Status, UnixMs};
+use baton_mail::{Body, Envelope, Lane, MessageId, Status, UnixMs};
 
 use crate::core::Core;
-use crate::database::Family;
+use crate::database::{Database, Family};
 use crate::error::StoreError;
-use crate::format::{DueKey, JobKey, JobRecord, NEVER, decode_due_key, due_key};
+use crate::format::{Due, JobKey, JobRecord, NEVER, after_prefix, decode_due_key, due_key, lane_prefix};
 use crate::records::{Damage, ReadError, load_body, load_job};
-use crate::schedule::{Job, Schedule, Stage};
+use crate::schedule::{Entry, Job, LaneRoom, Picked, Schedule, Stage};
 
 /// One job, given to one caller. Dropped without an outcome it is handed back and can be claimed again after 60 s:
 /// a lost task is a deferral (house rule 18), not a lost message.
@@ -98,107 +99,119 @@ impl Claim {
     }
 }
 
-/// Up to `limit` jobs that are due: fresh ones from memory first, but due ones of the index are never starved.
-pub(crate) async fn claim(core: &Arc<Core>, limit: usize) -> Result<Vec<Claim>, StoreError> {
+/// When it is worth to look again into a database that is being opened again.
+const AWAY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Jobs that are due, as far as there is room: lane by lane in turns, fresh ones from memory first, but due ones of the
+/// index are never starved.
+pub(crate) async fn claim(core: &Arc<Core>, room: LaneRoom) -> Result<Vec<Claim>, StoreError> {
     if core.health.is_poisoned() {
         // Outcomes could not be written, so every delivery would be repeated after the restart.
         return Err(core.lost());
     }
     let now = core.clock.now();
-    let mut jobs = Vec::new();
-    let scan = {
+    let Picked { mut jobs, scans } = {
         let mut window = core.schedule.lock();
         window.expire_handed_back(now);
-        let is_due = window.may_be_due(now);
-        let fresh_max = if is_due { limit - limit / 4 } else { limit };
-        jobs.extend(std::iter::from_fn(|| window.claim_ready()).take(fresh_max));
-        let rest = (limit - jobs.len()).min(window.room());
-        (is_due && rest > 0).then(|| (window.begin_scan(), rest))
+        window.pick(room, now)
     };
-    if let Some((from, rest)) = scan {
+    if !scans.is_empty() {
         let core = Arc::clone(core);
-        let found = tokio::task::spawn_blocking(move || scan_due(&core, from, now, rest)).await;
+        let found = tokio::task::spawn_blocking(move || scan_lanes(&core, &scans, now)).await;
         jobs.extend(found.map_err(|_| StoreError::Closed)?);
     }
     Ok(jobs.into_iter().map(|job| Claim::new(job, &core.schedule)).collect())
 }
 
-/// Takes up to `limit` jobs out of the due index, from where the last scan ended.
-fn scan_due(core: &Core, from: DueKey, now: UnixMs, limit: usize) -> Vec<Job> {
-    let mut scan = Scan { core, end: ScanEnd::new(core, from), jobs: Vec::new() };
-    let mut entries = core.db.iterate(Family::Due, &from, None);
-    entries.seek_to_first();
-    while let Some(key) = entries.key() {
-        let Some((due, job)) = decode_due_key(key) else {
-            scan.end.reached = after(key, from);
-            entries.next();
-            continue;
-        };
-        scan.end.next_due = due;
-        if due > now || scan.jobs.len() >= limit {
-            break;
-        }
-        scan.try_claim(due, job);
-        scan.end.reached = after(key, from);
-        scan.end.next_due = NEVER;
-        entries.next();
-    }
-    if let Err(error) = entries.status() {
-        tracing::error!(target: "store", %error, "the due index can not be read");
-        scan.end.next_due = now.plus(crate::schedule::HAND_BACK_DELAY);
-    }
-    scan.jobs
-}
-
-/// The least key behind `key`.
-fn after(key: &[u8], from: DueKey) -> DueKey {
-    let mut next: DueKey = key.try_into().unwrap_or(from);
-    for octet in next.iter_mut().rev() {
-        *octet = octet.wrapping_add(1);
-        if *octet != 0 {
-            break;
+/// Takes jobs out of the due index: of each lane as many as are wanted, from where the last scan ended.
+fn scan_lanes(core: &Core, scans: &[(Lane, Due, usize)], now: UnixMs) -> Vec<Job> {
+    let _end = ScansEnd(core);
+    let db = core.db();
+    let mut jobs = Vec::new();
+    for (lane, from, limit) in scans {
+        let mut end = LaneEnd { core, lane: *lane, reached: *from, next_due: NEVER };
+        match &db {
+            Ok(db) => {
+                let mut scan = Scan { core, db, end, jobs: Vec::new() };
+                scan.run(now, *limit);
+                jobs.append(&mut scan.jobs);
+            }
+            Err(_) => end.next_due = now.plus(AWAY_PAUSE),
         }
     }
-    next
+    jobs
 }
 
-/// A scan in progress.
+/// A scan of one lane in progress.
 struct Scan<'a> {
     core: &'a Core,
-    end: ScanEnd<'a>,
+    db: &'a Database,
+    end: LaneEnd<'a>,
     jobs: Vec<Job>,
 }
 
-/// Ends the scan in the window, also when the thread panics.
-struct ScanEnd<'a> {
+/// Tells the window how far a lane was read, also when the thread panics.
+struct LaneEnd<'a> {
     core: &'a Core,
-    reached: DueKey,
+    lane: Lane,
+    reached: Due,
     next_due: UnixMs,
 }
 
-impl<'a> ScanEnd<'a> {
-    fn new(core: &'a Core, reached: DueKey) -> ScanEnd<'a> {
-        ScanEnd { core, reached, next_due: NEVER }
+impl Drop for LaneEnd<'_> {
+    fn drop(&mut self) {
+        self.core.schedule.lock().lane_scanned(self.lane, self.reached, self.next_due);
     }
 }
 
-impl Drop for ScanEnd<'_> {
+/// Ends the scans in the window, also when the thread panics.
+struct ScansEnd<'a>(&'a Core);
+
+impl Drop for ScansEnd<'_> {
     fn drop(&mut self) {
-        self.core.schedule.lock().end_scan(self.reached, self.next_due);
-        self.core.schedule.wake();
+        self.0.schedule.lock().end_scan();
+        self.0.schedule.wake();
     }
 }
 
 impl Scan<'_> {
+    /// Reads on from where the lane was read to.
+    fn run(&mut self, now: UnixMs, limit: usize) {
+        let Due { at, job } = self.end.reached;
+        let from = due_key(self.end.lane, at, job);
+        let end = after_prefix(lane_prefix(self.end.lane));
+        let mut entries = self.db.iterate(Family::Due, &from, end.as_deref());
+        entries.seek_to_first();
+        while let Some(key) = entries.key() {
+            let Some((_, due)) = decode_due_key(key) else {
+                entries.next();
+                continue;
+            };
+            self.end.next_due = due.at;
+            if due.at > now || self.jobs.len() >= limit {
+                break;
+            }
+            self.try_claim(due.at, due.job);
+            self.end.reached = due.next();
+            self.end.next_due = NEVER;
+            entries.next();
+        }
+        if let Err(error) = entries.status() {
+            tracing::error!(target: "store", %error, "the due index can not be read");
+            self.end.next_due = now.plus(crate::schedule::HAND_BACK_DELAY);
+        }
+    }
+
     /// Claims the job unless somebody has it, or had it a moment ago.
     fn try_claim(&mut self, due: UnixMs, key: JobKey) {
         let core = self.core;
-        if !core.schedule.lock().take(key, due, Stage::Claimed) {
+        let entry = Entry { lane: self.end.lane, due };
+        if !core.schedule.lock().take(key, entry, Stage::Claimed) {
             return;
         }
         // The iterator sees the past: an outcome may have been written since. It was, before the job left the
         // window, so the present tells.
-        match core.db.get(Family::Due, &due_key(due, key)) {
+        match self.db.get(Family::Due, &due_key(entry.lane, due, key)) {
             Ok(Some(_)) => {}
             Ok(None) => return core.schedule.lock().release(key, None),
             Err(cause) => {
@@ -206,10 +219,10 @@ impl Scan<'_> {
                 return core.schedule.hand_back(key);
             }
         }
-        match load_job(&core.db, key) {
+        match load_job(self.db, key) {
             Ok(Some(job)) => self.jobs.push(Job { due, ..job }),
-            Ok(None) => core.set_aside_later(missing(key, due), Some((key, due))),
-            Err(ReadError::Damaged(damage)) => core.set_aside_later(damage, Some((key, due))),
+            Ok(None) => core.set_aside_later(missing(key, entry), Some((key, entry))),
+            Err(ReadError::Damaged(damage)) => core.set_aside_later(damage, Some((key, entry))),
             Err(ReadError::Unreadable(cause)) => {
                 tracing::error!(target: "store", message = %key.message, cause, "a message can not be read");
                 core.schedule.hand_back(key);
@@ -219,24 +232,24 @@ impl Scan<'_> {
 }
 
 /// The due index names a job of which there is no record.
-fn missing(key: JobKey, due: UnixMs) -> Damage {
+fn missing(key: JobKey, entry: Entry) -> Damage {
     Damage {
         message: key.message,
         family: Family::Due.name(),
-        key: due_key(due, key).to_vec(),
+        key: due_key(entry.lane, entry.due, key).to_vec(),
         detail: "due record: its message or job is missing".to_owned(),
     }
 }
 
 /// The body of a message in the queue.
 pub(crate) async fn body(core: &Arc<Core>, message: MessageId) -> Result<Body, StoreError> {
-    match load_body(&core.db, message, true) {
+    match load_body(&*core.db()?, message, true) {
         Ok(Some(body)) => return Ok(body),
         Ok(None) => {}
         Err(error) => return Err(core.read_failed(error)),
     }
     let for_reading = Arc::clone(core);
-    let read = tokio::task::spawn_blocking(move || load_body(&for_reading.db, message, false)).await;
+    let read = tokio::task::spawn_blocking(move || load_body(&*for_reading.db()?, message, false)).await;
     match read.map_err(|_| StoreError::Closed)? {
         Ok(body) => body.ok_or(StoreError::NotFound),
         Err(error) => Err(core.read_failed(error)),

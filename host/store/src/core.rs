@@ -4,19 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use baton_mail::event::Event;
-use baton_mail::{Clock, MessageId, UnixMs};
+use baton_mail::{Clock, MessageId};
 use tokio::sync::oneshot;
 
 use crate::StoreSettings;
 use crate::commit::{Closed, CommitQueue, Op};
 use crate::database::{Database, Family, WriteError};
-use crate::error::{AcceptError, Refusal, StoreError};
+use crate::error::{AcceptError, KvError, Refusal, StoreError};
 use crate::format::{HistoryRecord, JobKey, due_key, encode_events};
 use crate::kv::KvState;
 use crate::memory::BodyMemory;
 use crate::metrics::Metrics;
 use crate::records::{Damage, ReadError};
-use crate::schedule::{Job, Schedule};
+use crate::schedule::{Entry, Job, Schedule};
+use crate::slot::{Away, Slot};
 use crate::space::{Health, Space};
 use crate::watch::Watchers;
 
@@ -25,7 +26,7 @@ pub(crate) struct Core {
     pub(crate) settings: StoreSettings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) db: Database,
+    pub(crate) slot: Slot,
     pub(crate) commit: CommitQueue,
     pub(crate) schedule: Arc<Schedule>,
     pub(crate) memory: Arc<BodyMemory>,
@@ -42,11 +43,16 @@ impl Core {
         settings: StoreSettings,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
-        db: Database,
+        slot: Slot,
     ) -> Core {
         Core {
             commit: CommitQueue::new(settings.commit_octets_max),
-            schedule: Schedule::new(settings.claimed_max, Arc::clone(&clock), Arc::clone(&metrics)),
+            schedule: Schedule::new(
+                settings.claimed_max,
+                settings.lane_weights,
+                Arc::clone(&clock),
+                Arc::clone(&metrics),
+            ),
             memory: BodyMemory::new(settings.memory_body_octets_max),
             space: Space::default(),
             health: Health::default(),
@@ -56,8 +62,19 @@ impl Core {
             settings,
             clock,
             metrics,
-            db,
+            slot,
         }
+    }
+
+    /// The database, while it is open. Let go of it soon.
+    pub(crate) fn db(&self) -> Result<Arc<Database>, Away> {
+        self.slot.get()
+    }
+
+    /// From now on nothing is written until a restart.
+    pub(crate) fn poison(&self, cause: &str) {
+        self.health.set_poisoned(cause);
+        self.metrics.poisoned.set(1);
     }
 
     /// Tells history records of one millisecond apart.
@@ -74,7 +91,8 @@ impl Core {
     pub(crate) fn check_space(&self) -> Result<(), Refusal> {
         let now = self.clock.now();
         self.health.check(now, self.settings.write_deadline_ms)?;
-        let (octets, inodes) = self.space.free(&self.settings.path, now, || self.db.owed_octets());
+        let (octets, inodes) =
+            self.space.free(&self.settings.path, now, || self.db().map_or(0, |db| db.owed_octets()));
         self.metrics.disk_free_octets.set(self.space.reported_octets());
         self.metrics.memory_body_octets.set(i64::try_from(self.memory.octets()).unwrap_or(i64::MAX));
         if octets < self.settings.free_octets_min || inodes < self.settings.free_inodes_min {
@@ -101,11 +119,12 @@ impl Core {
 
     /// True when the due index has the job where it says.
     pub(crate) fn is_due_entry(&self, job: &Job) -> bool {
-        matches!(self.db.get(Family::Due, &due_key(job.due, job.key)), Ok(Some(_)))
+        let key = due_key(job.lane(), job.due, job.key);
+        self.db().is_ok_and(|db| matches!(db.get(Family::Due, &key), Ok(Some(_))))
     }
 
     /// Has a damaged record set aside, with the entry of the due index that led to it.
-    pub(crate) fn set_aside_later(&self, damage: Damage, entry: Option<(JobKey, UnixMs)>) {
+    pub(crate) fn set_aside_later(&self, damage: Damage, entry: Option<(JobKey, Entry)>) {
         tracing::error!(target: "store", message = %damage.message, detail = damage.detail, "a record is damaged");
         // When the store is closed, the next start meets the record again.
         let _ = self.commit.push(Op::SetAside(damage, entry));
@@ -135,6 +154,24 @@ impl Core {
 impl From<Closed> for StoreError {
     fn from(_: Closed) -> StoreError {
         StoreError::Closed
+    }
+}
+
+impl From<Away> for StoreError {
+    fn from(away: Away) -> StoreError {
+        StoreError::Unreadable(away.to_string())
+    }
+}
+
+impl From<Away> for KvError {
+    fn from(away: Away) -> KvError {
+        KvError::Unavailable(away.to_string())
+    }
+}
+
+impl From<Away> for ReadError {
+    fn from(away: Away) -> ReadError {
+        ReadError::Unreadable(away.to_string())
     }
 }
 

@@ -1,6 +1,5 @@
 //! The one place that knows RocksDB: how it is opened, read and written.
 
-use std::fs::File;
 use std::path::Path;
 
 use rocksdb::{
@@ -11,7 +10,7 @@ use rocksdb::{
 
 use crate::StoreSettings;
 use crate::error::OpenError;
-use crate::format::{DATABASE_FORMAT, FORMAT_KEY, decode, encode};
+use crate::format::{DATABASE_FORMAT, DATABASE_FORMAT_MIN, FORMAT_KEY, decode, encode};
 use crate::wal_check::{WalError, check_logs, has_log};
 
 /// A column family. The README tells what each holds.
@@ -58,7 +57,7 @@ impl Family {
 pub(crate) enum WriteError {
     /// RocksDB wants writers to wait. Nothing was written.
     Stalled,
-    /// The disk is full. RocksDB goes on by itself when there is space again.
+    /// The disk is full. Goes on by itself when there is space again: see `commit::recovery`.
     DiskFull,
     /// Anything else: what the disk holds is not known any more.
     Failed(String),
@@ -69,16 +68,14 @@ pub(crate) struct Database {
     db: DB,
     synced: WriteOptions,
     reserve_octets: u64,
-    /// Held until the database is closed; fields are dropped in this order.
-    _lock: File,
 }
 
 impl Database {
-    /// Opens or makes the database. Fails rather than forgets: see [`OpenError`].
+    /// Opens or makes the database, in a folder that is this store's alone. Fails rather than forgets: see
+    /// [`OpenError`].
     pub(crate) fn open(settings: &StoreSettings) -> Result<Database, OpenError> {
         let path = settings.path.as_path();
-        make_folder(path)?;
-        let lock = lock_folder(path)?;
+        check_writable(path)?;
         check_files(path)?;
         let buffer = buffer_octets(settings);
         let options = database_options(buffer);
@@ -94,7 +91,7 @@ impl Database {
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
         synced.set_no_slowdown(true);
-        let database = Database { db, synced, reserve_octets: buffer as u64 * 5 / 4, _lock: lock };
+        let database = Database { db, synced, reserve_octets: buffer as u64 * 5 / 4 };
         database.check_blobs(path)?;
         database.check_format(path)?;
         Ok(database)
@@ -129,22 +126,26 @@ impl Database {
         match self.get(Family::Meta, FORMAT_KEY).map_err(failed)? {
             Some(value) => match decode::<u32>(&value) {
                 Ok(DATABASE_FORMAT) => Ok(()),
+                Ok(DATABASE_FORMAT_MIN..DATABASE_FORMAT) => self.put_format().map_err(failed),
                 found => Err(OpenError::NewerFormat {
                     path: path.to_owned(),
                     found: found.map_or_else(|cause| cause, |number| number.to_string()),
                     known: DATABASE_FORMAT,
                 }),
             },
-            None => {
-                let mut batch = WriteBatch::default();
-                batch.put_cf(self.family(Family::Meta), FORMAT_KEY, encode(&DATABASE_FORMAT));
-                self.write(batch).map_err(|error| match error {
-                    WriteError::Failed(cause) => failed(cause),
-                    WriteError::DiskFull => failed("the disk is full".to_owned()),
-                    WriteError::Stalled => failed("the database is stalled".to_owned()),
-                })
-            }
+            None => self.put_format().map_err(failed),
         }
+    }
+
+    /// Writes down the format of this program: older programs refuse to open the database from now on.
+    fn put_format(&self) -> Result<(), String> {
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.family(Family::Meta), FORMAT_KEY, encode(&DATABASE_FORMAT));
+        self.write(batch).map_err(|error| match error {
+            WriteError::Failed(cause) => cause,
+            WriteError::DiskFull => "the disk is full".to_owned(),
+            WriteError::Stalled => "the database is stalled".to_owned(),
+        })
     }
 
     /// The handle of a family.
@@ -156,7 +157,7 @@ impl Database {
     pub(crate) fn write(&self, batch: WriteBatch) -> Result<(), WriteError> {
         self.db.write_opt(batch, &self.synced).map_err(|error| match error.kind() {
             ErrorKind::Incomplete => WriteError::Stalled,
-            _ if error.as_ref().contains("No space left") => WriteError::DiskFull,
+            _ if is_full_disk(error.as_ref()) => WriteError::DiskFull,
             _ => WriteError::Failed(error.into_string()),
         })
     }
@@ -235,12 +236,18 @@ fn range(from: &[u8], to: Option<&[u8]>) -> ReadOptions {
     options
 }
 
-/// Makes the folder for its owner only and proves that it can be written.
-fn make_folder(path: &Path) -> Result<(), OpenError> {
-    use std::os::unix::fs::DirBuilderExt;
+/// True when nothing of the batch is acknowledged and nothing before it is in doubt. A sync of the log that failed for
+/// want of space is not that: the kernel may have thrown away what it could not write.
+fn is_full_disk(cause: &str) -> bool {
+    let is_log_sync =
+        cause.contains(".log") && ["While fdatasync", "While fsync"].iter().any(|call| cause.contains(call));
+    cause.contains("No space left") && !is_log_sync
+}
+
+/// Proves that the folder can be written.
+fn check_writable(path: &Path) -> Result<(), OpenError> {
     let not_writable =
         |cause: std::io::Error| OpenError::NotWritable { path: path.to_owned(), cause: cause.to_string() };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(not_writable)?;
     let probe = path.join("write-probe");
     std::fs::write(&probe, b"").map_err(not_writable)?;
     std::fs::remove_file(&probe).map_err(not_writable)
@@ -269,21 +276,6 @@ fn check_files(path: &Path) -> Result<(), OpenError> {
         }
     }
     Ok(())
-}
-
-/// Takes the folder for this store alone. A lock of our own, because the logs are judged before RocksDB opens them,
-/// and because it also holds between two stores of one process.
-fn lock_folder(path: &Path) -> Result<File, OpenError> {
-    let file = File::options().create(true).truncate(false).write(true).open(path.join("store.lock"));
-    let file =
-        file.map_err(|cause| OpenError::NotWritable { path: path.to_owned(), cause: cause.to_string() })?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(error) if error == rustix::io::Errno::WOULDBLOCK => {
-            Err(OpenError::Locked { path: path.to_owned() })
-        }
-        Err(error) => Err(OpenError::Failed { path: path.to_owned(), cause: error.to_string() }),
-    }
 }
 
 /// How many blob files there are, and their octets.
@@ -412,4 +404,22 @@ fn family_options(family: Family, buffer_octets: usize, cache: &Cache) -> Option
         options.set_blob_gc_force_threshold(0.5);
     }
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sync_that_found_no_space_is_not_a_full_disk() {
+        let append = "IO error: No space left on device: While appending to file: /spool/000012.log: No space left on device";
+        let open = "IO error: No space left on device: While open a file for appending: /spool/000013.log: No space left on device";
+        let table =
+            "IO error: No space left on device: While fsync: /spool/000014.sst: No space left on device";
+        assert!([append, open, table].into_iter().all(is_full_disk));
+        let sync =
+            "IO error: No space left on device: While fdatasync: /spool/000012.log: No space left on device";
+        let broken = "IO error: While fdatasync: /spool/000012.log: Input/output error";
+        assert!(![sync, broken].into_iter().any(is_full_disk));
+    }
 }

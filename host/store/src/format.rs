@@ -1,14 +1,19 @@
 //! How records look in the database: keys sort as the queue needs them, values begin with a format octet.
 
 use baton_mail::event::Event;
-use baton_mail::{Envelope, MessageId, Status, UnixMs};
+use baton_mail::{Envelope, Lane, MessageId, Status, UnixMs};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// The octet that every key and every value begins with.
+/// The octet that every key and every value begins with, but for those that came with the lanes.
 pub(crate) const FORMAT: u8 = 1;
-/// The format of the whole database, in the `meta` family.
-pub(crate) const DATABASE_FORMAT: u32 = 1;
+/// The octet of what came with the lanes: keys of the due index outside the normal lane.
+pub(crate) const FORMAT_LANES: u8 = 2;
+/// The format of the whole database, in the `meta` family. 1 knew no lanes: a program of that time would pass over
+/// entries of the due index that it does not understand, so it must refuse to open a database that may have some.
+pub(crate) const DATABASE_FORMAT: u32 = 2;
+/// The oldest format that is understood. What it holds needs no change: all its jobs are of the normal lane.
+pub(crate) const DATABASE_FORMAT_MIN: u32 = 1;
 /// Later than every moment.
 pub(crate) const NEVER: UnixMs = UnixMs(u64::MAX);
 /// Due times from here on belong to jobs that wait for an operator; the bits below tell when they expire.
@@ -29,10 +34,10 @@ pub(crate) fn not_held(due: UnixMs) -> UnixMs {
     UnixMs(due.0.min(HELD_FROM - 1))
 }
 
-/// Where the held jobs begin that expired before `now`, and where they end.
+/// Where the held jobs begin that expired before `now`, and where they end. Held jobs wait in no lane of their own.
 pub(crate) fn expired_held_range(now: UnixMs) -> (DueKey, DueKey) {
-    let first = JobKey { message: MessageId::from_octets([0; 16]), job: 0 };
-    (due_key(UnixMs(HELD_FROM), first), due_key(held_until(now), first))
+    let key = |due| due_key(Lane::Normal, due, JobKey::FIRST);
+    (key(UnixMs(HELD_FROM)), key(held_until(now)))
 }
 
 /// Names one job of one message: its recipients go out together.
@@ -42,6 +47,19 @@ pub struct JobKey {
     pub message: MessageId,
     /// The job: the least recipient index that it began with, so unique without counting.
     pub job: u16,
+}
+
+impl JobKey {
+    /// Not behind any other.
+    pub(crate) const FIRST: JobKey = JobKey { message: MessageId::from_octets([0; 16]), job: 0 };
+
+    /// The least key behind this one.
+    pub(crate) fn next(self) -> JobKey {
+        match self.job.checked_add(1) {
+            Some(job) => JobKey { job, ..self },
+            None => JobKey { message: self.message.next(), job: 0 },
+        }
+    }
 }
 
 /// Key of a message in the `envelope` family.
@@ -67,33 +85,82 @@ pub(crate) fn job_key(job: JobKey) -> [u8; 19] {
     key
 }
 
-/// A key of the `due` family: time, message, job.
-pub(crate) type DueKey = [u8; 27];
+/// A place in a lane of the due index: entries are in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Due {
+    pub(crate) at: UnixMs,
+    pub(crate) job: JobKey,
+}
 
-/// The first key of the `due` family.
-pub(crate) const DUE_START: DueKey = {
-    let mut key = [0; 27];
-    key[0] = FORMAT;
-    key
-};
+impl Due {
+    /// Not behind any other.
+    pub(crate) const FIRST: Due = Due { at: UnixMs(0), job: JobKey::FIRST };
+
+    /// The least place behind this one.
+    pub(crate) fn next(self) -> Due {
+        Due { job: self.job.next(), ..self }
+    }
+}
+
+/// A key of the `due` family: in the normal lane time, message, job; in the others the lane before these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DueKey {
+    octets: [u8; DUE_KEY_OCTETS_MAX],
+    len: usize,
+}
+
+/// Format, lane, time, message, job.
+const DUE_KEY_OCTETS_MAX: usize = 1 + 1 + DUE_OCTETS;
+/// Time, message, job.
+const DUE_OCTETS: usize = 8 + 16 + 2;
+
+impl std::ops::Deref for DueKey {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.octets.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// The lane of an entry's key. Held jobs are all in one, whatever their priority.
+pub(crate) fn lane_of_entry(lane: Lane, due: UnixMs) -> Lane {
+    if is_held(due) { Lane::Normal } else { lane }
+}
 
 /// Key of one job in the `due` family.
-pub(crate) fn due_key(due: UnixMs, job: JobKey) -> DueKey {
-    let mut key = [FORMAT; 27];
-    key[1..9].copy_from_slice(&due.0.to_be_bytes());
-    key[9..25].copy_from_slice(&job.message.to_octets());
-    key[25..].copy_from_slice(&job.job.to_be_bytes());
-    key
+pub(crate) fn due_key(lane: Lane, due: UnixMs, job: JobKey) -> DueKey {
+    let mut octets = [0; DUE_KEY_OCTETS_MAX];
+    let lane = lane_prefix(lane_of_entry(lane, due));
+    let parts: [&[u8]; 4] = [lane, &due.0.to_be_bytes(), &job.message.to_octets(), &job.job.to_be_bytes()];
+    let mut len = 0;
+    for octet in parts.into_iter().flatten() {
+        if let Some(place) = octets.get_mut(len) {
+            *place = *octet;
+            len += 1;
+        }
+    }
+    DueKey { octets, len }
+}
+
+/// What the keys of a lane begin with.
+pub(crate) fn lane_prefix(lane: Lane) -> &'static [u8] {
+    match lane {
+        Lane::High => &[FORMAT_LANES, 0],
+        Lane::Normal => &[FORMAT],
+        Lane::Low => &[FORMAT_LANES, 2],
+    }
 }
 
 /// Reads a key of the `due` family.
-pub(crate) fn decode_due_key(key: &[u8]) -> Option<(UnixMs, JobKey)> {
-    let key: &DueKey = key.try_into().ok()?;
-    let (_, rest) = key.split_first_chunk::<1>()?;
-    let (due, rest) = rest.split_first_chunk::<8>()?;
+pub(crate) fn decode_due_key(key: &[u8]) -> Option<(Lane, Due)> {
+    let (lane, rest) =
+        Lane::ALL.into_iter().find_map(|lane| Some((lane, key.strip_prefix(lane_prefix(lane))?)))?;
+    let rest: &[u8; DUE_OCTETS] = rest.try_into().ok()?;
+    let (at, rest) = rest.split_first_chunk::<8>()?;
     let (message, job) = rest.split_first_chunk::<16>()?;
     let job = u16::from_be_bytes(job.try_into().ok()?);
-    Some((UnixMs(u64::from_be_bytes(*due)), JobKey { message: MessageId::from_octets(*message), job }))
+    let job = JobKey { message: MessageId::from_octets(*message), job };
+    Some((lane, Due { at: UnixMs(u64::from_be_bytes(*at)), job }))
 }
 
 /// Key of a record in the `history` family. `number` tells records of one millisecond apart.
@@ -167,7 +234,8 @@ pub(crate) struct EnvelopeRecordRef<'a> {
     pub(crate) envelope: &'a Envelope,
 }
 
-/// Value of the `envelope` family: the message, and its jobs as they began.
+/// Value of the `envelope` family: the message, and its jobs as they began. The envelope is the last field, and its
+/// priority the last of that: records of earlier versions end before it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct EnvelopeRecord {
     pub(crate) chunks: u32,
@@ -250,16 +318,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn due_keys_sort_by_time_then_message_then_job() {
+    fn due_keys_of_a_lane_sort_by_time_then_message_then_job() {
         let message = MessageId::new(UnixMs(5));
-        let key = |due, job| due_key(UnixMs(due), JobKey { message, job });
-        assert!(
-            key(1, 9) < key(2, 0)
-                && key(2, 0) < key(2, 1)
-                && key(2, 1) < due_key(held_until(UnixMs(0)), JobKey { message, job: 0 })
-        );
-        assert_eq!(decode_due_key(&key(7, 3)), Some((UnixMs(7), JobKey { message, job: 3 })));
-        assert_eq!(decode_due_key(b"short"), None);
+        for lane in Lane::ALL {
+            let due = |at, job| Due { at: UnixMs(at), job: JobKey { message, job } };
+            let key = |due: Due| due_key(lane, due.at, due.job).to_vec();
+            let dues = [due(1, 9), due(1, 10), due(2, 0), due(2, 1), due(2, u16::MAX), due(3, 0)];
+            assert!(dues.is_sorted() && dues.map(key).is_sorted());
+            for due in dues {
+                assert_eq!(decode_due_key(&key(due)), Some((lane, due)));
+                assert!(due < due.next() && key(due) < key(due.next()));
+                assert!(key(due).starts_with(lane_prefix(lane)));
+            }
+            let held = due_key(lane, held_until(UnixMs(9)), JobKey::FIRST);
+            assert!(matches!(decode_due_key(&held), Some((Lane::Normal, _))), "held jobs are in one range");
+        }
+        assert_eq!((decode_due_key(b"short"), decode_due_key(&[])), (None, None));
     }
 
     #[test]

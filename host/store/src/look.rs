@@ -11,8 +11,8 @@ use crate::core::Core;
 use crate::database::Family;
 use crate::error::StoreError;
 use crate::format::{
-    DueKey, DueRecord, FORMAT, JobKey, after_prefix, decode, decode_due_key, decode_owned, envelope_key,
-    is_held, message_of,
+    DueRecord, FORMAT, JobKey, after_prefix, decode, decode_due_key, decode_owned, envelope_key, is_held,
+    message_of,
 };
 use crate::records::{ReadError, decode_envelope, live_jobs};
 use crate::schedule::Job;
@@ -126,7 +126,7 @@ pub(crate) async fn find(
 ) -> Result<Vec<JobView>, StoreError> {
     core.barrier().await?;
     let mut views = Vec::new();
-    let mut from = after.map_or(JobKey { message: MessageId::from_octets([0; 16]), job: 0 }, next_key);
+    let mut from = after.map_or(JobKey::FIRST, JobKey::next);
     if let Some(message) = filter.message {
         from = from.max(JobKey { message, job: 0 });
     }
@@ -143,30 +143,16 @@ pub(crate) async fn find(
     Ok(views)
 }
 
-/// The least key behind `key`.
-fn next_key(key: JobKey) -> JobKey {
-    match key.job.checked_add(1) {
-        Some(job) => JobKey { job, ..key },
-        None => JobKey { message: next_message(key.message), job: 0 },
-    }
-}
-
-fn next_message(message: MessageId) -> MessageId {
-    MessageId::from_octets(u128::from_be_bytes(message.to_octets()).saturating_add(1).to_be_bytes())
-}
-
 /// What one page found, and where the next one begins.
 type Page = (Vec<JobView>, Option<JobKey>);
 
 fn find_page(core: &Core, filter: &Filter, from: JobKey, limit: usize) -> Result<Page, StoreError> {
     let now = core.clock.now();
     let mut views = Vec::new();
-    let end = filter.message.map(|message| envelope_key(next_message(message)));
-    let mut envelopes = core.db.iterate(
-        Family::Envelope,
-        &envelope_key(from.message),
-        end.as_ref().map(|end| end.as_slice()),
-    );
+    let end = filter.message.map(|message| envelope_key(message.next()));
+    let db = core.db()?;
+    let mut envelopes =
+        db.iterate(Family::Envelope, &envelope_key(from.message), end.as_ref().map(|end| end.as_slice()));
     envelopes.seek_to_first();
     let mut seen = 0;
     while let Some((key, value)) = envelopes.item() {
@@ -178,7 +164,7 @@ fn find_page(core: &Core, filter: &Filter, from: JobKey, limit: usize) -> Result
             return Ok((views, Some(JobKey { message, job: 0 }.max(from))));
         }
         seen += 1;
-        let jobs = decode_envelope(message, value).and_then(|loaded| live_jobs(&core.db, message, &loaded));
+        let jobs = decode_envelope(message, value).and_then(|loaded| live_jobs(&db, message, &loaded));
         match jobs {
             Ok(jobs) => {
                 for job in jobs.iter().filter(|job| job.key >= from) {
@@ -246,10 +232,10 @@ fn matches(filter: &Filter, view: &JobView) -> bool {
 pub(crate) async fn summary(core: &Arc<Core>, queues_max: usize) -> Result<Summary, StoreError> {
     core.barrier().await?;
     let mut count = Count::default();
-    let mut from = Some(crate::format::DUE_START);
+    let mut from = Some(vec![FORMAT]);
     while let Some(start) = from {
         let for_reading = Arc::clone(core);
-        let page = tokio::task::spawn_blocking(move || count_page(&for_reading, start, count));
+        let page = tokio::task::spawn_blocking(move || count_page(&for_reading, &start, count));
         (count, from) = page.await.map_err(|_| StoreError::Closed)??;
         if count.jobs() >= SUMMARY_JOBS_MAX {
             count.summary.truncated = from.is_some();
@@ -298,17 +284,18 @@ impl Count {
     }
 }
 
-fn count_page(core: &Core, from: DueKey, mut count: Count) -> Result<(Count, Option<DueKey>), StoreError> {
+fn count_page(core: &Core, from: &[u8], mut count: Count) -> Result<(Count, Option<Vec<u8>>), StoreError> {
     let now = core.clock.now();
-    let mut entries = core.db.iterate(Family::Due, &from, None);
+    let db = core.db()?;
+    let mut entries = db.iterate(Family::Due, from, None);
     entries.seek_to_first();
     let mut seen = 0;
     while let Some((key, value)) = entries.item() {
-        if let (Some((due, _)), Ok(record)) = (decode_due_key(key), decode::<DueRecord<'_>>(value)) {
+        if let (Some((_, due)), Ok(record)) = (decode_due_key(key), decode::<DueRecord<'_>>(value)) {
             if seen == PAGE_ENTRIES {
-                return Ok((count, key.try_into().ok()));
+                return Ok((count, Some(key.to_vec())));
             }
-            count.add(due, now, &record);
+            count.add(due.at, now, &record);
         }
         seen += 1;
         entries.next();
@@ -328,7 +315,8 @@ pub(crate) async fn story(core: &Arc<Core>, message: MessageId) -> Result<Vec<Ev
 fn read_story(core: &Core, message: MessageId) -> Result<Vec<Event>, StoreError> {
     let prefix = envelope_key(message);
     let end = after_prefix(&prefix);
-    let mut records = core.db.iterate(Family::History, &prefix, end.as_deref());
+    let db = core.db()?;
+    let mut records = db.iterate(Family::History, &prefix, end.as_deref());
     records.seek_to_first();
     let mut events = Vec::new();
     let mut seen = 0;
@@ -353,7 +341,8 @@ pub(crate) async fn recent(core: &Arc<Core>, limit: usize) -> Result<Vec<(Messag
 }
 
 fn read_recent(core: &Core, limit: usize) -> Result<Vec<(MessageId, Event)>, StoreError> {
-    let mut records = core.db.iterate(Family::History, &[FORMAT], None);
+    let db = core.db()?;
+    let mut records = db.iterate(Family::History, &[FORMAT], None);
     records.seek_to_last();
     let mut found = Vec::new();
     while let Some(message) = records.key().and_then(message_of).filter(|_| found.len() < limit) {

@@ -40,6 +40,8 @@ pub struct Metrics {
     pub memory_body_octets: Gauge,
     /// Free octets of the disk, as last seen.
     pub disk_free_octets: Gauge<u64, AtomicU64>,
+    /// Times that the database was opened again after the disk was full.
+    pub reopened: Counter,
     /// 1 after a failed write or sync, until a restart.
     pub poisoned: Gauge,
 }
@@ -62,6 +64,7 @@ impl Default for Metrics {
             jobs_in_memory: Gauge::default(),
             memory_body_octets: Gauge::default(),
             disk_free_octets: Gauge::default(),
+            reopened: Counter::default(),
             poisoned: Gauge::default(),
         }
     }
@@ -90,6 +93,7 @@ impl Metrics {
         );
         registry.register("memory_body_octets", "Bodies in memory", self.memory_body_octets.clone());
         registry.register("disk_free_octets", "Free space of the disk", self.disk_free_octets.clone());
+        registry.register("reopened", "Times that the database was opened again", self.reopened.clone());
         registry.register("poisoned", "1 after a failed write, until a restart", self.poisoned.clone());
     }
 }

@@ -3,19 +3,20 @@
 //! Invariant: a job is given out at most once at a time. It stays in `taken` from before its record can be seen in
 //! the database until its outcome is in the database.
 //!
-//! Invariant: every entry of the due index before `cursor` is in `taken`. So a scan begins at the cursor and never
-//! walks over the tombstones of what was settled before.
+//! Invariant: every entry of a lane of the due index before its `cursor` is in `taken`. So a scan begins at the cursor
+//! and never walks over the tombstones of what was settled before.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_mail::{Clock, Envelope, Status, UnixMs};
+use baton_mail::lane::{LaneWeights, PerLane, Turns};
+use baton_mail::{Clock, Envelope, Lane, Status, UnixMs};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use crate::format::{DUE_START, DueKey, JobKey, NEVER, due_key};
+use crate::format::{Due, JobKey, NEVER, lane_of_entry};
 use crate::memory::HeldBody;
 use crate::metrics::Metrics;
 
@@ -39,6 +40,25 @@ pub(crate) struct Job {
     /// The job has a record of its own.
     pub(crate) stored: bool,
     pub(crate) body: Option<Arc<HeldBody>>,
+}
+
+impl Job {
+    /// The lane in which it waits.
+    pub(crate) fn lane(&self) -> Lane {
+        self.envelope.lane()
+    }
+
+    /// Where the due index has it.
+    pub(crate) fn entry(&self) -> Entry {
+        Entry { lane: self.lane(), due: self.due }
+    }
+}
+
+/// Where the due index has a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) lane: Lane,
+    pub(crate) due: UnixMs,
 }
 
 /// What an operator asked for while the job was being delivered.
@@ -69,7 +89,7 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) stage: Stage,
-    pub(crate) due: UnixMs,
+    pub(crate) entry: Entry,
     pub(crate) intent: Option<Intent>,
 }
 
@@ -85,30 +105,64 @@ pub(crate) struct Schedule {
 /// What the lock guards.
 #[derive(Debug)]
 pub(crate) struct Window {
-    ready: VecDeque<Job>,
+    lanes: PerLane<LaneWindow>,
+    turns: Turns,
     taken: HashMap<JobKey, Taken>,
     handed_back: BinaryHeap<Reverse<(UnixMs, JobKey)>>,
     taken_max: usize,
+    scanning: bool,
+}
+
+/// What is known of one lane.
+#[derive(Debug)]
+struct LaneWindow {
+    ready: VecDeque<Job>,
     /// Where the next scan begins.
-    cursor: DueKey,
+    cursor: Due,
     /// No entry of the index that is not taken is due before this.
     next_due: UnixMs,
     /// While a scan runs: the lowest entry that was written since it began.
-    lowest_since: Option<DueKey>,
-    scanning: bool,
+    lowest_since: Option<Due>,
+    /// Jobs of memory that were given out since one of the index was.
+    fresh_in_a_row: usize,
+}
+
+impl Default for LaneWindow {
+    /// Nothing is known of the index yet.
+    fn default() -> LaneWindow {
+        LaneWindow {
+            ready: VecDeque::new(),
+            cursor: Due::FIRST,
+            next_due: UnixMs(0),
+            lowest_since: None,
+            fresh_in_a_row: 0,
+        }
+    }
+}
+
+/// What the next claims are, lane by lane.
+#[derive(Debug, Default)]
+pub(crate) struct Picked {
+    /// From memory.
+    pub(crate) jobs: Vec<Job>,
+    /// From the index: how many, beginning where. None where nothing is to be looked for.
+    pub(crate) scans: Vec<(Lane, Due, usize)>,
 }
 
 impl Schedule {
     /// An empty window: nothing is known of the index yet.
-    pub(crate) fn new(taken_max: usize, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Arc<Schedule> {
+    pub(crate) fn new(
+        taken_max: usize,
+        weights: LaneWeights,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Schedule> {
         let window = Window {
-            ready: VecDeque::new(),
+            lanes: PerLane::default(),
+            turns: Turns::new(weights),
             taken: HashMap::new(),
             handed_back: BinaryHeap::new(),
             taken_max,
-            cursor: DUE_START,
-            next_due: UnixMs(0),
-            lowest_since: None,
             scanning: false,
         };
         Arc::new(Schedule { window: Mutex::new(window), changed: Notify::new(), clock, metrics })
@@ -137,14 +191,14 @@ impl Schedule {
         }
     }
 
-    /// Returns when something may be claimable.
-    pub(crate) async fn wait(&self) {
+    /// Returns when something may be claimable in a lane with room.
+    pub(crate) async fn wait(&self, room: LaneRoom) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             let now = self.clock.now();
-            let next = self.lock().next_moment();
+            let next = self.lock().next_moment(room);
             if next <= now {
                 return;
             }
@@ -163,29 +217,64 @@ impl Schedule {
 /// The longest sleep between two looks at the wall clock.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// How many jobs of each lane may be claimed. A job of any lane takes from the room of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneRoom(PerLane<usize>);
+
+impl LaneRoom {
+    /// What is left of a bound when `used` of it is taken; the more urgent lanes may fill more of it.
+    pub fn left(bound: usize, used: usize) -> LaneRoom {
+        LaneRoom(PerLane::from_fn(|lane| lane.share_of(bound).saturating_sub(used)))
+    }
+
+    /// No lane may claim more than this.
+    #[must_use]
+    pub fn at_most(self, limit: usize) -> LaneRoom {
+        LaneRoom(PerLane::from_fn(|lane| (*self.0.of(lane)).min(limit)))
+    }
+
+    /// True when no lane has room.
+    pub fn is_empty(self) -> bool {
+        Lane::ALL.into_iter().all(|lane| self.of(lane) == 0)
+    }
+
+    /// True when every lane has room.
+    pub fn is_open(self) -> bool {
+        Lane::ALL.into_iter().all(|lane| self.of(lane) > 0)
+    }
+
+    fn of(self, lane: Lane) -> usize {
+        *self.0.of(lane)
+    }
+}
+
+impl From<usize> for LaneRoom {
+    /// The same room for every lane.
+    fn from(limit: usize) -> LaneRoom {
+        LaneRoom(PerLane::from_fn(|_| limit))
+    }
+}
+
 impl Window {
-    /// Takes a place for a job that is about to be written. False when the window is full.
-    pub(crate) fn reserve(&mut self, key: JobKey, due: UnixMs) -> bool {
-        if self.taken.len() >= self.taken_max {
-            return false;
-        }
-        self.take(key, due, Stage::Writing)
+    /// Takes a place for a job that is about to be written. False when the window is full for its lane.
+    pub(crate) fn reserve(&mut self, key: JobKey, entry: Entry) -> bool {
+        self.room(entry.lane) > 0 && self.take(key, entry, Stage::Writing)
     }
 
     /// Marks a job that is in nobody's hands. False when it is in somebody's.
-    pub(crate) fn take(&mut self, key: JobKey, due: UnixMs, stage: Stage) -> bool {
+    pub(crate) fn take(&mut self, key: JobKey, entry: Entry, stage: Stage) -> bool {
         match self.taken.entry(key) {
             std::collections::hash_map::Entry::Occupied(_) => false,
             std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(Taken { stage, due, intent: None });
+                place.insert(Taken { stage, entry, intent: None });
                 true
             }
         }
     }
 
-    /// How many jobs may still be taken.
-    pub(crate) fn room(&self) -> usize {
-        self.taken_max.saturating_sub(self.taken.len())
+    /// How many jobs of a lane may still be taken: some places are left for the more urgent ones.
+    fn room(&self, lane: Lane) -> usize {
+        lane.share_of(self.taken_max).saturating_sub(self.taken.len())
     }
 
     /// The mark of a job.
@@ -208,13 +297,60 @@ impl Window {
     pub(crate) fn make_ready(&mut self, job: Job) {
         if let Some(taken) = self.taken.get_mut(&job.key) {
             taken.stage = Stage::Ready;
-            self.ready.push_back(job);
+            self.lanes.of_mut(job.lane()).ready.push_back(job);
         }
     }
 
-    /// The next ready job, marked as claimed.
-    pub(crate) fn claim_ready(&mut self) -> Option<Job> {
-        while let Some(job) = self.ready.pop_front() {
+    /// The next claims: the lanes take turns; in a lane most are fresh ones from memory, but every fourth is of the
+    /// index when it may have some that are due.
+    pub(crate) fn pick(&mut self, room: LaneRoom, now: UnixMs) -> Picked {
+        let mut jobs = Vec::new();
+        let mut wanted = PerLane::<usize>::default();
+        let mut scanned = 0;
+        loop {
+            let picks = jobs.len() + scanned;
+            let in_index = PerLane::from_fn(|lane| self.may_be_due(lane, now) && scanned < self.room(lane));
+            let has_work = PerLane::from_fn(|lane| {
+                picks < room.of(lane) && (!self.lanes.of(lane).ready.is_empty() || *in_index.of(lane))
+            });
+            let Some(lane) = self.turns.next(|lane| *has_work.of(lane)) else { break };
+            self.turns.take(lane, |lane| *has_work.of(lane));
+            let owed = *in_index.of(lane) && self.lanes.of(lane).fresh_in_a_row >= FRESH_IN_A_ROW_MAX;
+            match if owed { None } else { self.claim_ready(lane) } {
+                Some(job) => {
+                    self.lanes.of_mut(lane).fresh_in_a_row += 1;
+                    jobs.push(job);
+                }
+                None if *in_index.of(lane) => {
+                    self.lanes.of_mut(lane).fresh_in_a_row = 0;
+                    *wanted.of_mut(lane) += 1;
+                    scanned += 1;
+                }
+                // What looked ready was taken away by an operator.
+                None => {}
+            }
+        }
+        Picked { jobs, scans: self.begin_scans(&wanted) }
+    }
+
+    /// Marks the lanes of which something is wanted as being scanned.
+    fn begin_scans(&mut self, wanted: &PerLane<usize>) -> Vec<(Lane, Due, usize)> {
+        let mut scans = Vec::new();
+        for lane in Lane::ALL {
+            let count = *wanted.of(lane);
+            if count > 0 {
+                self.scanning = true;
+                let window = self.lanes.of_mut(lane);
+                window.lowest_since = None;
+                scans.push((lane, window.cursor, count));
+            }
+        }
+        scans
+    }
+
+    /// The next ready job of a lane, marked as claimed.
+    fn claim_ready(&mut self, lane: Lane) -> Option<Job> {
+        while let Some(job) = self.lanes.of_mut(lane).ready.pop_front() {
             // An operator may have taken it out of the list since.
             if let Some(taken) = self.taken.get_mut(&job.key).filter(|taken| taken.stage == Stage::Ready) {
                 taken.stage = Stage::Claimed;
@@ -225,21 +361,31 @@ impl Window {
     }
 
     /// Forgets a job whose outcome is in the database; `next` is its new entry in the index, when it has one.
-    pub(crate) fn release(&mut self, key: JobKey, next: Option<UnixMs>) {
-        if self.taken.remove(&key).is_some() && self.ready.is_empty() {
+    pub(crate) fn release(&mut self, key: JobKey, next: Option<Entry>) {
+        if self.taken.remove(&key).is_some() && self.taken.is_empty() {
             shrink(&mut self.taken, self.taken_max);
         }
-        if let Some(due) = next {
-            self.note_insert(due_key(due, key), due);
+        if let Some(entry) = next {
+            self.note_insert(entry, key);
         }
     }
 
     /// An entry that is not taken was written to the index.
-    pub(crate) fn note_insert(&mut self, key: DueKey, due: UnixMs) {
-        self.cursor = self.cursor.min(key);
-        self.next_due = self.next_due.min(due);
-        if self.scanning {
-            self.lowest_since = Some(self.lowest_since.map_or(key, |lowest| lowest.min(key)));
+    pub(crate) fn note_insert(&mut self, entry: Entry, job: JobKey) {
+        let due = Due { at: entry.due, job };
+        let scanning = self.scanning;
+        let lane = self.lanes.of_mut(lane_of_entry(entry.lane, entry.due));
+        lane.cursor = lane.cursor.min(due);
+        lane.next_due = lane.next_due.min(due.at);
+        if scanning {
+            lane.lowest_since = Some(lane.lowest_since.map_or(due, |lowest| lowest.min(due)));
+        }
+    }
+
+    /// Makes the next scans begin at the front of the index.
+    pub(crate) fn rewind(&mut self) {
+        for lane in Lane::ALL {
+            self.note_insert(Entry { lane, due: UnixMs(0) }, JobKey::FIRST);
         }
     }
 
@@ -251,47 +397,48 @@ impl Window {
             }
             self.handed_back.pop();
             if let Some(taken) = self.taken.get(&key).filter(|taken| taken.stage == Stage::HandedBack) {
-                let due = taken.due;
-                self.release(key, Some(due));
+                let entry = taken.entry;
+                self.release(key, Some(entry));
             }
         }
     }
 
     /// When the next claim may find something; now or in the past when there is something ready.
-    pub(crate) fn next_moment(&self) -> UnixMs {
+    pub(crate) fn next_moment(&self, room: LaneRoom) -> UnixMs {
         let handed_back = self.handed_back.peek().map_or(NEVER, |Reverse((at, _))| *at);
-        match (self.ready.is_empty(), self.room()) {
-            (false, _) => UnixMs(0),
-            (true, 0) => handed_back,
-            (true, _) if self.scanning => handed_back,
-            (true, _) => handed_back.min(self.next_due),
-        }
+        let of_lane = |lane: Lane| match (self.lanes.of(lane), room.of(lane)) {
+            (_, 0) => NEVER,
+            (known, _) if !known.ready.is_empty() => UnixMs(0),
+            (known, _) if self.room(lane) > 0 && !self.scanning => known.next_due,
+            _ => NEVER,
+        };
+        Lane::ALL.into_iter().map(of_lane).fold(handed_back, UnixMs::min)
     }
 
     /// True when the index may hold something due that is not taken.
-    pub(crate) fn may_be_due(&self, now: UnixMs) -> bool {
-        self.next_due <= now && !self.scanning
+    fn may_be_due(&self, lane: Lane, now: UnixMs) -> bool {
+        self.lanes.of(lane).next_due <= now && !self.scanning
     }
 
-    /// Begins a scan: returns where. Only one runs at a time.
-    pub(crate) fn begin_scan(&mut self) -> DueKey {
-        self.scanning = true;
-        self.lowest_since = None;
-        self.cursor
-    }
-
-    /// Ends a scan that looked at everything before `reached`; `next_due` is the time of the entry there.
-    pub(crate) fn end_scan(&mut self, reached: DueKey, next_due: UnixMs) {
-        self.scanning = false;
-        self.cursor = reached;
-        self.next_due = next_due;
-        if let Some(lowest) = self.lowest_since.take() {
-            self.cursor = self.cursor.min(lowest);
-            self.next_due =
-                self.next_due.min(crate::format::decode_due_key(&lowest).map_or(UnixMs(0), |(due, _)| due));
+    /// One lane was scanned: all before `reached` was looked at; `next_due` is the time of the entry there.
+    pub(crate) fn lane_scanned(&mut self, lane: Lane, reached: Due, next_due: UnixMs) {
+        let lane = self.lanes.of_mut(lane);
+        lane.cursor = reached;
+        lane.next_due = next_due;
+        if let Some(lowest) = lane.lowest_since.take() {
+            lane.cursor = lane.cursor.min(lowest);
+            lane.next_due = lane.next_due.min(lowest.at);
         }
     }
+
+    /// All lanes that were to be scanned are.
+    pub(crate) fn end_scan(&mut self) {
+        self.scanning = false;
+    }
 }
+
+/// So many fresh jobs go out before one that waited in the index.
+const FRESH_IN_A_ROW_MAX: usize = 3;
 
 /// Gives memory back after a rush.
 fn shrink(taken: &mut HashMap<JobKey, Taken>, taken_max: usize) {

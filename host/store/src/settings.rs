@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use baton_mail::lane::{LANE_WEIGHTS, LaneWeights};
+
 /// The settings of the store. Every bound has its unit in its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
@@ -31,6 +33,8 @@ pub struct StoreSettings {
     pub block_cache_octets: usize,
     /// How many jobs may be claimed or ready in memory at once. Default 10,000.
     pub claimed_max: usize,
+    /// The shares of the lanes when each has work; see [`baton_mail::lane`].
+    pub lane_weights: LaneWeights,
     /// How much one bucket of the key-value store may hold, keys and values. Default 64 MiB.
     pub kv_octets_per_bucket_max: u64,
     /// How much of the key-value store may wait for its write. Default 16 MiB.
@@ -53,6 +57,7 @@ impl StoreSettings {
             write_buffer_octets: 64 << 20,
             block_cache_octets: 32 << 20,
             claimed_max: 10_000,
+            lane_weights: LANE_WEIGHTS,
             kv_octets_per_bucket_max: 64 << 20,
             kv_pending_octets_max: 16 << 20,
         }

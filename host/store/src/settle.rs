@@ -95,13 +95,18 @@ pub(crate) fn split(core: &Core, claim: Claim, groups: Vec<Vec<u16>>) -> Result<
         return Ok(vec![claim]);
     }
     let job = claim.job();
-    let op =
-        SplitOp { kept: job.key, size: job.envelope.size, was_single: !job.shared, parts: parts.clone() };
-    let due = job.due;
+    let op = SplitOp {
+        kept: job.key,
+        lane: job.lane(),
+        size: job.envelope.size,
+        was_single: !job.shared,
+        parts: parts.clone(),
+    };
+    let entry = job.entry();
     let mut window = core.schedule.lock();
     for (key, _) in &parts {
         // The part that keeps the name has its mark already; the others are claimed before the database knows them.
-        window.take(*key, due, Stage::Claimed);
+        window.take(*key, entry, Stage::Claimed);
     }
     drop(window);
     core.commit.push(Op::Split(op))?;

@@ -50,15 +50,7 @@ impl Space {
                 .compare_exchange(looked_at, now.0.max(1), Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok();
         if taken {
-            // A file system that can not tell is taken for a roomy one: the write itself will tell.
-            let (octets, inodes) = match rustix::fs::statvfs(path) {
-                Ok(found) => {
-                    // Some file systems make inodes as they are needed and report none.
-                    let inodes = if found.f_files == 0 { u64::MAX } else { found.f_favail };
-                    (found.f_bavail.saturating_mul(found.f_frsize), inodes)
-                }
-                Err(_) => (u64::MAX, u64::MAX),
-            };
+            let (octets, inodes) = free_now(path);
             self.free_octets.store(octets, Ordering::Relaxed);
             self.free_inodes.store(inodes, Ordering::Relaxed);
             self.owed_octets.store(owed(), Ordering::Relaxed);
@@ -73,6 +65,19 @@ impl Space {
     /// Octets that the file system reported, for the gauge.
     pub(crate) fn reported_octets(&self) -> u64 {
         self.free_octets.load(Ordering::Relaxed)
+    }
+}
+
+/// Octets and inodes that the file system has for us. One that can not tell is taken for a roomy one: the write itself
+/// will tell.
+pub(crate) fn free_now(path: &Path) -> (u64, u64) {
+    match rustix::fs::statvfs(path) {
+        Ok(found) => {
+            // Some file systems make inodes as they are needed and report none.
+            let inodes = if found.f_files == 0 { u64::MAX } else { found.f_favail };
+            (found.f_bavail.saturating_mul(found.f_frsize), inodes)
+        }
+        Err(_) => (u64::MAX, u64::MAX),
     }
 }
 

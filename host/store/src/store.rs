@@ -11,14 +11,15 @@ use crate::accept::{Accepted, NewMessage, accept};
 use crate::claim::{Claim, body, claim};
 use crate::commit::{Action, Op};
 use crate::core::Core;
-use crate::database::Database;
 use crate::error::{AcceptError, OpenError, Refusal, StoreError};
 use crate::format::JobKey;
 use crate::kv::Kv;
 use crate::look::{Filter, JobView, Summary, find, recent, story, summary};
 use crate::metrics::Metrics;
 use crate::operate::operate;
+use crate::schedule::LaneRoom;
 use crate::settle::{Settlement, settle, split};
+use crate::slot::Slot;
 use crate::upkeep::{self, Stop};
 use crate::watch::Watch;
 use crate::{StoreSettings, commit};
@@ -65,9 +66,9 @@ impl Store {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Result<Store, OpenError> {
-        let db = Database::open(&settings)?;
+        let slot = Slot::open(&settings)?;
         let path = settings.path.clone();
-        let core = Arc::new(Core::new(settings, clock, metrics, db));
+        let core = Arc::new(Core::new(settings, clock, metrics, slot));
         let stop = Arc::new(Stop::default());
         let threads = Threads { core: Arc::clone(&core), stop, running: Mutex::default() };
         threads.start().map_err(|cause| OpenError::Failed { path, cause: cause.to_string() })?;
@@ -100,15 +101,21 @@ impl Store {
         self.core.check_space()
     }
 
-    /// Up to `limit` jobs that are due and in nobody's hands; fresh ones with their bodies first.
-    pub async fn claim(&self, limit: usize) -> Result<Vec<Claim>, StoreError> {
-        claim(&self.core, limit).await
+    /// Jobs that are due and in nobody's hands, as many as there is room for. The lanes take turns; in each, fresh ones
+    /// with their bodies come first.
+    pub async fn claim(&self, room: impl Into<LaneRoom>) -> Result<Vec<Claim>, StoreError> {
+        claim(&self.core, room.into()).await
     }
 
     /// Returns when something may be claimable: at once, after an accept, a settle or an operator's word, or when
     /// the next job is due.
     pub async fn wait_for_work(&self) {
-        self.core.schedule.wait().await;
+        self.wait_for_work_in(usize::MAX.into()).await;
+    }
+
+    /// As [`Store::wait_for_work`], but only for the lanes that have room.
+    pub async fn wait_for_work_in(&self, room: LaneRoom) {
+        self.core.schedule.wait(room).await;
     }
 
     /// Makes [`Store::wait_for_work`] look at the clock again: for clocks that are moved by hand.

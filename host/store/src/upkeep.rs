@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::commit::{Action, Op, OperateOp};
 use crate::core::Core;
-use crate::database::Family;
+use crate::database::{Database, Family};
 use crate::error::Refusal;
 use crate::format::{
     FORMAT, PARTIAL_PREFIX, after_prefix, decode_due_key, expired_held_range, is_held, message_of,
@@ -56,16 +56,11 @@ impl Stop {
 /// The thread's whole life. `ready` is called when the state at start is pinned: from then on every change is
 /// counted as it happens.
 pub(crate) fn run(core: &Core, stop: &Stop, ready: impl FnOnce()) {
-    let snapshot = core.db.snapshot();
-    ready();
-    count_queue(core, stop, &snapshot);
-    drop_orphans(core, &snapshot);
-    core.kv.count_usage(&core.db, &snapshot, || stop.is_stopped());
-    drop(snapshot);
+    count_at_start(core, stop, ready);
     loop {
         forget_history(core);
         core.kv.sweep(core, || stop.is_stopped());
-        if core.db.dead_body_octets() >= DEAD_OCTETS_MIN {
+        if core.db().is_ok_and(|db| db.dead_body_octets() >= DEAD_OCTETS_MIN) {
             reclaim(core);
         }
         let mut finished = 0;
@@ -84,14 +79,24 @@ pub(crate) fn run(core: &Core, stop: &Stop, ready: impl FnOnce()) {
     }
 }
 
+/// Looks at all that was there at start.
+fn count_at_start(core: &Core, stop: &Stop, ready: impl FnOnce()) {
+    let Ok(db) = core.db() else { return ready() };
+    let snapshot = db.snapshot();
+    ready();
+    count_queue(core, stop, &db, &snapshot);
+    drop_orphans(core, &db, &snapshot);
+    core.kv.count_usage(&db, &snapshot, || stop.is_stopped());
+}
+
 /// Counts the jobs that were there at start.
-fn count_queue(core: &Core, stop: &Stop, snapshot: &Snapshot<'_>) {
-    let mut entries = core.db.iterate_at(snapshot, Family::Due, &[FORMAT], None);
+fn count_queue(core: &Core, stop: &Stop, db: &Database, snapshot: &Snapshot<'_>) {
+    let mut entries = db.iterate_at(snapshot, Family::Due, &[FORMAT], None);
     entries.seek_to_first();
     let (mut jobs, mut held) = (0, 0);
     while let Some(key) = entries.key() {
         jobs += 1;
-        held += i64::from(decode_due_key(key).is_some_and(|(due, _)| is_held(due)));
+        held += i64::from(decode_due_key(key).is_some_and(|(_, due)| is_held(due.at)));
         if jobs % 1_000 == 0 && stop.is_stopped() {
             return;
         }
@@ -102,10 +107,10 @@ fn count_queue(core: &Core, stop: &Stop, snapshot: &Snapshot<'_>) {
 }
 
 /// Deletes chunks that were written ahead of messages which never came: the process ended in between.
-fn drop_orphans(core: &Core, snapshot: &Snapshot<'_>) {
+fn drop_orphans(core: &Core, db: &Database, snapshot: &Snapshot<'_>) {
     let prefix = [&[FORMAT], PARTIAL_PREFIX].concat();
     let end = after_prefix(&prefix);
-    let mut marks = core.db.iterate_at(snapshot, Family::Meta, &prefix, end.as_deref());
+    let mut marks = db.iterate_at(snapshot, Family::Meta, &prefix, end.as_deref());
     marks.seek_to_first();
     while let Some(key) = marks.key() {
         let id = key.get(prefix.len()..).and_then(|id| id.try_into().ok()).map(MessageId::from_octets);
@@ -121,7 +126,8 @@ fn drop_orphans(core: &Core, snapshot: &Snapshot<'_>) {
 fn forget_history(core: &Core) {
     let age_ms = u64::from(core.settings.history_days) * 24 * 3_600 * 1_000;
     let oldest = MessageId::first_at(UnixMs(core.clock.now().0.saturating_sub(age_ms)));
-    let mut records = core.db.iterate(Family::History, &[FORMAT], None);
+    let Ok(db) = core.db() else { return };
+    let mut records = db.iterate(Family::History, &[FORMAT], None);
     records.seek_to_first();
     if records.key().and_then(message_of).is_some_and(|first| first < oldest) {
         // Refused only when the store is closed; the next start asks again.
@@ -132,17 +138,19 @@ fn forget_history(core: &Core) {
 /// Lets held mail go whose time is over: expiry holds in every state of the queue, and delivery then reports it.
 fn release_expired(core: &Core) {
     let (from, to) = expired_held_range(core.clock.now());
-    let mut entries = core.db.iterate(Family::Due, &from, Some(&to));
+    let Ok(db) = core.db() else { return };
+    let mut entries = db.iterate(Family::Due, &from, Some(&to));
     entries.seek_to_first();
     let mut keys = Vec::new();
-    while let Some((_, job)) = entries.key().and_then(decode_due_key) {
-        keys.push(job);
+    while let Some((_, due)) = entries.key().and_then(decode_due_key) {
+        keys.push(due.job);
         if keys.len() >= EXPIRED_JOBS_MAX {
             break;
         }
         entries.next();
     }
     drop(entries);
+    drop(db);
     if keys.is_empty() {
         return;
     }
@@ -157,7 +165,8 @@ fn release_expired(core: &Core) {
 
 /// Merges the tables of bodies, so that dead ones give their disk back.
 fn reclaim(core: &Core) {
-    if let Err(cause) = core.db.compact_bodies() {
+    let Ok(db) = core.db() else { return };
+    if let Err(cause) = db.compact_bodies() {
         tracing::warn!(target: "store", cause, "dead bodies could not be removed");
     }
 }

@@ -15,11 +15,12 @@ use baton_dns::DnsSettings;
 use baton_hooks::{EngineSettings, Hook, PluginSettings, Thresholds};
 use baton_inbound::{InboundSettings, Policy};
 use baton_mail::Domain;
+use baton_mail::lane::LaneWeights;
 use baton_outbound::OutboundSettings;
 use baton_store::StoreSettings;
 
 use super::problem::Problems;
-use super::raw::{Raw, RawDns, RawStore};
+use super::raw::{Raw, RawDns, RawLanes, RawStore};
 use crate::wiring::HttpSettings;
 
 /// Settings that are fit to run with.
@@ -74,12 +75,14 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
     let state_path = folder.join(&raw.store.path);
     let inbound = checker.inbound(raw, &hostname);
     let policy = checker.policy(raw);
-    let outbound = checker.outbound(raw, &hostname, &inbound);
+    let store = checker.store(&raw.store, &state_path);
+    let mut outbound = checker.outbound(raw, &hostname, &inbound);
+    outbound.limits.lane_weights = store.lane_weights;
     let plugins = checker.plugins(raw);
     let order = checker.order(raw, &plugins);
     let checked = Checked {
         worker_threads: checker.worker_threads(raw.worker_threads),
-        store: checker.store(&raw.store, &state_path),
+        store,
         dns: checker.dns(&raw.dns),
         engine: checker.engine(&raw.engine),
         http: checker.http(&raw.http),
@@ -178,9 +181,19 @@ impl Checker<'_> {
             write_buffer_octets: raw.write_buffer_octets,
             block_cache_octets: raw.block_cache_octets,
             claimed_max: raw.claimed_max,
+            lane_weights: self.lanes(&raw.lanes),
             kv_octets_per_bucket_max: raw.kv_octets_per_bucket_max,
             kv_pending_octets_max: raw.kv_pending_octets_max,
             ..StoreSettings::new(state_path.join("queue"))
+        }
+    }
+
+    fn lanes(&mut self, raw: &RawLanes) -> LaneWeights {
+        let mut weight = |key: &str, value| self.bound(&format!("store.lanes.{key}"), value, 1, 1_000);
+        LaneWeights {
+            high: weight("high", raw.high),
+            normal: weight("normal", raw.normal),
+            low: weight("low", raw.low),
         }
     }
 

@@ -73,14 +73,28 @@ section! {
         write_buffer_octets: usize = 64 << 20,
         /// Octets of read data kept in memory.
         block_cache_octets: usize = 32 << 20,
-        /// Jobs in delivery or waiting for a connection at once. Bounds the memory of a long queue.
+        /// Jobs in delivery or waiting for a connection at once. Bounds the memory of a long queue. An eighth of it is kept for the high lane, another one for all but the low lane.
         claimed_max: usize = 10_000,
+        /// How the lanes take turns.
+        lanes: RawLanes = RawLanes::default(),
         /// Octets that may wait for the next sync; beyond it sessions wait.
         commit_octets_max: usize = 64 << 20,
         /// Octets that one key-value bucket of the plugins may hold.
         kv_octets_per_bucket_max: u64 = 64 << 20,
         /// Octets of the key-value store that may wait for their write.
         kv_pending_octets_max: u64 = 16 << 20,
+    }
+}
+
+section! {
+    /// How the lanes take turns, in the queue and for each site's connections: of all turns, each lane that has work gets its number's share. So what is urgent overtakes, and nothing waits for ever.
+    RawLanes {
+        /// The turns of priorities 4 to 9.
+        high: u32 = 16,
+        /// The turns of priorities -3 to 3.
+        normal: u32 = 4,
+        /// The turns of priorities -9 to -4.
+        low: u32 = 1,
     }
 }
 
@@ -391,7 +405,7 @@ section! {
         recipients_per_delivery_max: usize = 100,
         /// Jobs that wait in memory for a connection of one site; more wait in the queue.
         ready_max: usize = 2_000,
-        /// Jobs taken from the queue and not finished, all sites together.
+        /// Jobs taken from the queue and not finished, all sites together. An eighth of it is kept for the high lane, another one for all but the low lane.
         jobs_max: usize = 10_000,
         /// Routing decisions (plugin calls, lookups of mail hosts) at once.
         routing_max: usize = 256,

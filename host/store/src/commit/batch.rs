@@ -15,7 +15,7 @@ use crate::format::{
     partial_key,
 };
 use crate::records::Damage;
-use crate::schedule::{Intent, Job};
+use crate::schedule::{Entry, Intent, Job};
 
 /// A batch in the making.
 pub(super) struct Builder<'a> {
@@ -44,7 +44,7 @@ pub(super) enum Effect {
     /// A job is new. The window learns of it by the operation itself.
     Added { held: bool },
     /// A job that was in the window left the queue, or goes on at `next`.
-    Moved { key: JobKey, next: Option<UnixMs>, was_held: bool, is_held: bool },
+    Moved { key: JobKey, next: Option<Entry>, was_held: bool, is_held: bool },
     /// A damaged record was set aside.
     Damaged,
 }
@@ -121,8 +121,8 @@ impl<'a> Builder<'a> {
         self.put_history(&encode_events(&[Event { message, at: self.now, what }], number));
     }
 
-    fn put_due(&mut self, due: UnixMs, key: JobKey, size: u64, queue: &str) {
-        self.put(Family::Due, &due_key(due, key), &encode(&DueRecord { size, queue }));
+    fn put_due(&mut self, entry: Entry, key: JobKey, size: u64, queue: &str) {
+        self.put(Family::Due, &due_key(entry.lane, entry.due, key), &encode(&DueRecord { size, queue }));
     }
 
     /// Envelope, body, jobs, due entries and history at once.
@@ -134,9 +134,10 @@ impl<'a> Builder<'a> {
         if message.chunks_ahead > 0 {
             self.batch.delete_cf(self.db.family(Family::Meta), partial_key(message.id));
         }
+        let lane = message.envelope.lane();
         for job in &message.jobs {
             let key = JobKey { message: message.id, job: job.seed.job };
-            self.put_due(job.seed.due, key, message.envelope.size, &job.seed.queue);
+            self.put_due(Entry { lane, due: job.seed.due }, key, message.envelope.size, &job.seed.queue);
             if let Some(record) = &job.record {
                 self.put(Family::Job, &job_key(key), record);
             }
@@ -189,12 +190,13 @@ impl<'a> Builder<'a> {
 
     /// The job goes on with another record.
     fn move_job(&mut self, job: &Job, next: &JobRecord) {
-        self.delete_once(Family::Due, &due_key(job.due, job.key));
-        self.put_due(next.due, job.key, job.envelope.size, &next.queue);
+        self.delete_once(Family::Due, &due_key(job.lane(), job.due, job.key));
+        let entry = Entry { lane: job.lane(), due: next.due };
+        self.put_due(entry, job.key, job.envelope.size, &next.queue);
         self.put(Family::Job, &job_key(job.key), &encode(next));
         self.effects.push(Effect::Moved {
             key: job.key,
-            next: Some(next.due),
+            next: Some(entry),
             was_held: is_held(job.due),
             is_held: is_held(next.due),
         });
@@ -202,7 +204,7 @@ impl<'a> Builder<'a> {
 
     /// The job is done. The last one takes envelope and body with it.
     fn end_job(&mut self, job: &Job) {
-        self.delete_once(Family::Due, &due_key(job.due, job.key));
+        self.delete_once(Family::Due, &due_key(job.lane(), job.due, job.key));
         if job.stored {
             self.batch.delete_cf(self.db.family(Family::Job), job_key(job.key));
         }
@@ -248,7 +250,8 @@ impl<'a> Builder<'a> {
         for (key, record) in &op.parts {
             self.put(Family::Job, &job_key(*key), &encode(record));
             if *key != op.kept {
-                self.put_due(record.due, *key, op.size, &record.queue);
+                let entry = Entry { lane: op.lane, due: record.due };
+                self.put_due(entry, *key, op.size, &record.queue);
                 self.effects.push(Effect::Added { held: is_held(record.due) });
             }
         }
@@ -291,7 +294,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Moves a damaged record into the `corrupt` family, and the job that led to it out of the due index.
-    fn set_aside(&mut self, damage: &Damage, entry: Option<(JobKey, UnixMs)>) {
+    fn set_aside(&mut self, damage: &Damage, entry: Option<(JobKey, Entry)>) {
         for family in Family::ALL.into_iter().filter(|family| family.name() == damage.family) {
             // What a checksum error hides can not be copied; the record then stays where it is.
             if let Ok(Some(value)) = self.db.get(family, &damage.key) {
@@ -302,8 +305,8 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        if let Some((key, due)) = entry {
-            let octets = due_key(due, key);
+        if let Some((key, Entry { lane, due })) = entry {
+            let octets = due_key(lane, due, key);
             if let Ok(Some(value)) = self.db.get(Family::Due, &octets) {
                 self.put(Family::Corrupt, &corrupt_key(Family::Due.name(), &octets), &value);
             }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use baton_mail::Lane;
 use tokio::time::Instant;
 
 use super::batch::{Builder, Changes, Effect};
 use super::operation::{Action, Answer, Message, MessageJob, Op, OperateOp};
+use super::recovery::Recovery;
 use crate::core::Core;
 use crate::database::WriteError;
 use crate::format::JobKey;
 use crate::kv::Written;
 use crate::records::{ReadError, load_job};
-use crate::schedule::{Intent, Job, Stage, Window};
+use crate::schedule::{Entry, Intent, Job, Stage, Window};
 
 /// How long to wait before a batch is offered again that RocksDB did not want.
 const STALL_PAUSE: Duration = Duration::from_millis(5);
@@ -23,14 +25,18 @@ const FULL_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) fn run(core: &Core) {
     let delay = Duration::from_millis(core.settings.sync_delay_ms);
     let mut kept: Vec<Op> = Vec::new();
+    let mut recovery = Recovery::default();
     while let Some(ops) = core.commit.take(if core.health.is_full() { FULL_PAUSE } else { delay }) {
         kept.extend(ops);
         kept = write_all(core, std::mem::take(&mut kept));
         if core.health.is_poisoned() {
             answer_failed(core, std::mem::take(&mut kept), &WriteError::Failed(core.health.poison()));
         } else if core.health.is_full() {
+            recovery.look(core);
             // Refused only when the store is closed, and then this was the last try.
             let _ = core.commit.push(Op::Probe);
+        } else {
+            recovery.reset();
         }
     }
     if !kept.is_empty() {
@@ -89,8 +95,7 @@ fn write_group(core: &Core, mut ops: Vec<Op>) -> Vec<Op> {
         Err(error) => {
             core.kv.give_back_pending(written);
             if let WriteError::Failed(cause) = &error {
-                core.health.set_poisoned(cause);
-                core.metrics.poisoned.set(1);
+                core.poison(cause);
             }
             core.health.set_full(error == WriteError::DiskFull);
             let (kept, lost): (Vec<Op>, Vec<Op>) = ops.into_iter().partition(Op::is_kept);
@@ -109,8 +114,9 @@ fn write_until_deadline(
 ) -> Result<Changes, WriteError> {
     let deadline = Duration::from_millis(core.settings.write_deadline_ms);
     let number = || core.next_number();
+    let db = core.db().map_err(|_| WriteError::DiskFull)?;
     loop {
-        let mut builder = Builder::new(&core.db, core.clock.now(), &number, core.watchers.are_there());
+        let mut builder = Builder::new(&db, core.clock.now(), &number, core.watchers.are_there());
         for op in ops {
             builder.add(op);
         }
@@ -123,7 +129,7 @@ fn write_until_deadline(
         }
         crash_point(ops, "built");
         core.space.note_written(batch.size_in_bytes() as u64);
-        match core.db.write(batch) {
+        match db.write(batch) {
             Ok(()) => {
                 core.metrics.groups.inc();
                 return Ok(changes);
@@ -172,9 +178,11 @@ fn prepare(core: &Core, ops: &mut Vec<Op>) {
 
 /// Takes places for the jobs that are due at once, before anybody can see them in the database.
 fn reserve(window: &mut Window, message: &mut Message, now: baton_mail::UnixMs) {
+    let lane = message.envelope.lane();
     for job in &mut message.jobs {
         let key = JobKey { message: message.id, job: job.seed.job };
-        job.reserved = job.reserved || (job.seed.due <= now && window.reserve(key, job.seed.due));
+        let entry = Entry { lane, due: job.seed.due };
+        job.reserved = job.reserved || (job.seed.due <= now && window.reserve(key, entry));
     }
 }
 
@@ -184,12 +192,12 @@ fn prepare_operate(core: &Core, op: &mut OperateOp) {
         if !take_for_operator(core, op, key) {
             continue;
         }
-        match load_job(&core.db, key) {
+        match core.db().map_err(ReadError::from).and_then(|db| load_job(&db, key)) {
             Ok(Some(job)) if core.is_due_entry(&job) && applies(&op.action, &job) => {
                 op.reached += 1;
                 op.jobs.push(job);
             }
-            Ok(Some(job)) => core.schedule.lock().release(key, Some(job.due)),
+            Ok(Some(job)) => core.schedule.lock().release(key, Some(job.entry())),
             Ok(None) => core.schedule.lock().release(key, None),
             Err(ReadError::Damaged(damage)) => {
                 core.set_aside_later(damage, None);
@@ -204,7 +212,9 @@ fn prepare_operate(core: &Core, op: &mut OperateOp) {
 fn take_for_operator(core: &Core, op: &mut OperateOp, key: JobKey) -> bool {
     let mut window = core.schedule.lock();
     let Some(taken) = window.get(key) else {
-        return window.take(key, baton_mail::UnixMs(0), Stage::Writing);
+        // Its place in the index is told when it is released.
+        let unknown = Entry { lane: Lane::Normal, due: baton_mail::UnixMs(0) };
+        return window.take(key, unknown, Stage::Writing);
     };
     match (taken.stage, &op.action) {
         (Stage::Ready | Stage::HandedBack, _) => {
@@ -298,10 +308,11 @@ fn apply_effect(core: &Core, window: &mut Window, effect: &Effect) {
 fn publish(core: &Core, window: &mut Window, message: Message) {
     core.metrics.accepted.inc();
     let shared = message.jobs.len() > 1;
+    let lane = message.envelope.lane();
     for MessageJob { seed, reserved, .. } in message.jobs {
         let key = JobKey { message: message.id, job: seed.job };
         if !reserved {
-            window.note_insert(crate::format::due_key(seed.due, key), seed.due);
+            window.note_insert(Entry { lane, due: seed.due }, key);
             continue;
         }
         window.make_ready(Job {
@@ -331,7 +342,7 @@ fn answer_failed(core: &Core, ops: Vec<Op>, error: &WriteError) {
                     window.release(JobKey { message: op.message.id, job: job.seed.job }, None);
                 }
             }
-            Op::Operate(op) => op.jobs.iter().for_each(|job| window.release(job.key, Some(job.due))),
+            Op::Operate(op) => op.jobs.iter().for_each(|job| window.release(job.key, Some(job.entry()))),
             _ => {}
         }
     }

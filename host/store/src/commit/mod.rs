@@ -4,6 +4,7 @@
 mod batch;
 mod group;
 mod operation;
+mod recovery;
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use baton_mail::{Envelope, MessageId, UnixMs};
+use baton_mail::{Envelope, Lane, MessageId};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -11,7 +11,7 @@ use crate::database::WriteError;
 use crate::format::{HistoryRecord, JobKey, JobRecord, JobSeed};
 use crate::memory::HeldBody;
 use crate::records::Damage;
-use crate::schedule::{Intent, Job};
+use crate::schedule::{Entry, Intent, Job};
 
 /// One operation. Encoded by whoever asks for it, so that the commit thread only copies.
 pub(crate) enum Op {
@@ -30,7 +30,7 @@ pub(crate) enum Op {
     /// An operator's change to some jobs. Somebody waits for it.
     Operate(OperateOp),
     /// A damaged record is moved away, with its job when the due index led to it.
-    SetAside(Damage, Option<(JobKey, UnixMs)>),
+    SetAside(Damage, Option<(JobKey, Entry)>),
     /// History before this message is deleted.
     Forget(MessageId),
     /// Nothing but a try whether a disk that was full takes writes again.
@@ -95,6 +95,7 @@ pub(crate) struct SettleOp {
 pub(crate) struct SplitOp {
     /// The job that is split. One part keeps its name and its entry in the due index.
     pub(crate) kept: JobKey,
+    pub(crate) lane: Lane,
     pub(crate) size: u64,
     /// True when the job was the only one of its message so far.
     pub(crate) was_single: bool,

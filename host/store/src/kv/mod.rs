@@ -149,7 +149,8 @@ impl Kv {
         let skip = bucket_key.len();
         let read = tokio::task::spawn_blocking(move || {
             let now = core.clock.now();
-            state::scan(&core.kv, &core.db, &prefix, after, limit, now)
+            let db = core.db().map_err(|away| away.to_string())?;
+            state::scan(&core.kv, &db, &prefix, after, limit, now)
         });
         let page = read.await.map_err(|_| KvError::Unavailable("closed".to_owned()))?;
         let (keys, more) = page.map_err(KvError::Unavailable)?;
@@ -187,7 +188,7 @@ impl Kv {
     async fn load(&self, key: Vec<u8>) -> Result<(), KvError> {
         let core = Arc::clone(&self.core);
         let read = tokio::task::spawn_blocking(move || {
-            core.db.get(crate::database::Family::Kv, &key).map(|_| ()).map_err(KvError::Unavailable)
+            core.db()?.get(crate::database::Family::Kv, &key).map(|_| ()).map_err(KvError::Unavailable)
         });
         read.await.map_err(|_| KvError::Unavailable("closed".to_owned()))?
     }

@@ -165,16 +165,19 @@ impl KvState {
     ) -> Result<Seen<R>, KvError> {
         let now = core.clock.now();
         let mut shard = self.shard(key).lock();
-        let stored;
+        let (db, stored);
         let current: Option<&[u8]> = match shard.entries.get(key) {
             Some(entry) => entry.value.as_deref(),
-            None => match core.db.get_cached(Family::Kv, key).map_err(KvError::Unavailable)? {
-                Some(found) => {
-                    stored = found;
-                    stored.as_deref()
+            None => {
+                db = core.db()?;
+                match db.get_cached(Family::Kv, key).map_err(KvError::Unavailable)? {
+                    Some(found) => {
+                        stored = found;
+                        stored.as_deref()
+                    }
+                    None => return Ok(Seen::OnDisk),
                 }
-                None => return Ok(Seen::OnDisk),
-            },
+            }
         };
         let (change, result) = change(current.and_then(|octets| live(octets, now)), now)?;
         let value = match change {
@@ -303,7 +306,8 @@ impl KvState {
         while let Some(start) = from.take().filter(|_| !stopped()) {
             let now = core.clock.now();
             let mut expired = Vec::new();
-            let mut entries = core.db.iterate(Family::Kv, &start, None);
+            let Ok(db) = core.db() else { return };
+            let mut entries = db.iterate(Family::Kv, &start, None);
             entries.seek_to_first();
             let mut seen = 0;
             while let Some((key, value)) = entries.item() {
@@ -329,7 +333,8 @@ impl KvState {
         if shard.entries.contains_key(key) {
             return;
         }
-        let Ok(Some(Some(value))) = core.db.get_cached(Family::Kv, key) else { return };
+        let Ok(db) = core.db() else { return };
+        let Ok(Some(Some(value))) = db.get_cached(Family::Kv, key) else { return };
         let Some(bucket) = bucket_of(key).filter(|_| is_expired(&value, now)) else { return };
         if self.check_room(bucket, -((key.len() + value.len()) as i64)).is_ok() {
             self.put(&mut shard, Bytes::copy_from_slice(key), None);

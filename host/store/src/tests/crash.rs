@@ -160,7 +160,8 @@ fn after_crash(scenario: &str, crash: &str) -> (Vec<MessageId>, Vec<crate::JobVi
 async fn wait_for_orphans(bench: &Bench) {
     let prefix = [&[FORMAT], crate::format::PARTIAL_PREFIX].concat();
     loop {
-        let mut marks = bench.store.core().db.iterate(Family::Meta, &prefix, None);
+        let db = bench.store.core().db().unwrap();
+        let mut marks = db.iterate(Family::Meta, &prefix, None);
         marks.seek_to_first();
         if !marks.key().is_some_and(|key| key.starts_with(&prefix)) {
             return;

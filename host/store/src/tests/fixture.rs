@@ -13,15 +13,20 @@ fn fixture(format: u32) -> PathBuf {
     .join(format!("tests/fixtures/format-{format}"))
 }
 
-#[test]
-fn format_1_is_opened_and_understood() {
+/// A copy of a fixture, opened.
+fn opened(format: u32) -> (Bench, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(fixture(1)).unwrap() {
+    for entry in fs::read_dir(fixture(format)).unwrap() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
     }
+    (Bench::open(folder.path()), folder)
+}
+
+#[test]
+fn format_1_is_opened_and_understood() {
+    let (bench, folder) = opened(1);
     block_on(async {
-        let bench = Bench::open(folder.path());
         assert_consistent(&bench.store);
         let jobs = bench.jobs().await;
         let found: Vec<_> = jobs.iter().map(|job| (job.state, job.attempt, job.recipients.len())).collect();
@@ -46,6 +51,27 @@ fn format_1_is_opened_and_understood() {
         assert_eq!(bench.store.kv().get("bucket", "key").await, Ok(Some(b"value".to_vec())));
         assert_eq!(bench.store.kv().increment("bucket", "count", 1, None).await, Ok(42));
         assert_eq!(bench.claim_all().await.len(), 3);
+        let db = bench.store.core().db().unwrap();
+        let format = db.get(Family::Meta, crate::format::FORMAT_KEY).unwrap().unwrap();
+        assert_eq!(
+            decode::<u32>(&format),
+            Ok(crate::format::DATABASE_FORMAT),
+            "it is of this format from now on"
+        );
+        drop(folder);
+    });
+}
+
+#[test]
+fn format_2_is_opened_and_understood() {
+    let (bench, folder) = opened(2);
+    block_on(async {
+        assert_consistent(&bench.store);
+        let claims = bench.store.claim(1).await.unwrap();
+        assert_eq!(claims[0].envelope.priority, 5, "the urgent one, although it came later");
+        let rest: Vec<i8> = bench.claim_all().await.iter().map(|claim| claim.envelope.priority).collect();
+        assert_eq!(rest, [0, 0, 0, -9]);
+        drop(folder);
     });
 }
 
@@ -70,8 +96,12 @@ fn write() {
         kv.increment("bucket", "count", 41, None).await.unwrap();
         drop(kv);
         bench.jobs().await;
-        bench.store.core().db.compact_bodies().unwrap();
-        let _ = bench.store.accept(message_at(in_seconds(3), &["x@b.example"], b"last")).await.unwrap();
+        bench.store.core().db().unwrap().compact_bodies().unwrap();
+        for (seconds, priority) in [(3, 0), (4, -9), (5, 5)] {
+            let mut last = message_at(in_seconds(seconds), &["x@b.example"], b"last");
+            last.envelope.priority = priority;
+            let _ = bench.store.accept(last).await.unwrap();
+        }
         bench.store.close().await;
     });
     let to = fixture(crate::format::DATABASE_FORMAT);

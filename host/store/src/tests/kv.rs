@@ -47,7 +47,8 @@ fn what_expired_is_absent_and_swept() {
         assert_eq!(kv.set_if_absent("a", "short2", b"2", None).await, Ok(true));
         bench.store.core().kv.sweep(bench.store.core(), || false);
         settle_down(&bench).await;
-        let mut entries = bench.store.core().db.iterate(Family::Kv, &[], None);
+        let db = bench.store.core().db().unwrap();
+        let mut entries = db.iterate(Family::Kv, &[], None);
         entries.seek_to_first();
         let mut count = 0;
         while entries.valid() {

@@ -106,6 +106,7 @@ impl Checker<'_> {
             verify_max: count("verify_max", raw.verify_max),
             verify_cache_ms: raw.verify_cache_ms,
             drain_ms: drain_s.saturating_mul(1_000),
+            ..LimitSettings::default()
         }
     }
 

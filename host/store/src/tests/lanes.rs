@@ -1,0 +1,143 @@
+//! What is urgent goes first, in memory and on disk, and nothing else starves.
+
+use super::*;
+use crate::LaneRoom;
+
+async fn accept(bench: &Bench, priority: i8) -> MessageId {
+    let mut new = message(&["x@b.example"], b"m");
+    new.envelope.priority = priority;
+    bench.store.accept(new).await.unwrap().id()
+}
+
+async fn accept_many(bench: &Bench, priority: i8, count: usize) {
+    for _ in 0..count {
+        accept(bench, priority).await;
+    }
+}
+
+fn lanes(claims: &[Claim]) -> Vec<Lane> {
+    claims.iter().map(|claim| claim.envelope.lane()).collect()
+}
+
+fn count(lanes: &[Lane], lane: Lane) -> usize {
+    lanes.iter().filter(|other| **other == lane).count()
+}
+
+/// After the first claim it is known that nothing of before the start waits on disk.
+async fn look_around(bench: &Bench) {
+    assert!(bench.claim_all().await.is_empty());
+}
+
+#[test]
+fn an_urgent_message_overtakes_what_waits_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        accept_many(&bench, 0, 20).await;
+        let urgent = accept(&bench, 9).await;
+        let first = bench.store.claim(1).await.unwrap();
+        assert_eq!(first[0].key.message, urgent);
+    });
+}
+
+#[test]
+fn an_urgent_message_overtakes_what_waits_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        accept_many(&bench, 0, 20).await;
+        accept_many(&bench, -9, 20).await;
+        let urgent = accept(&bench, 9).await;
+        bench.store.close().await;
+        // After the start nothing is in memory: all is read from the due index.
+        let bench = Bench::open(folder.path());
+        let first = bench.store.claim(1).await.unwrap();
+        assert_eq!(first[0].key.message, urgent);
+        let rest = lanes(&bench.store.claim(10).await.unwrap());
+        assert_eq!((count(&rest, Lane::Normal), count(&rest, Lane::Low)), (8, 2), "by their weights, 4 to 1");
+        assert_eq!(bench.claim_all().await.len(), 30);
+        assert_consistent(&bench.store);
+    });
+}
+
+#[test]
+fn no_lane_starves() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        look_around(&bench).await;
+        for priority in [9, 0, -9] {
+            accept_many(&bench, priority, 40).await;
+        }
+        let mut first = Vec::new();
+        for _ in 0..21 {
+            first.extend(bench.store.claim(1).await.unwrap());
+        }
+        let first = lanes(&first);
+        let counts = Lane::ALL.map(|lane| count(&first, lane));
+        assert_eq!(counts, [16, 4, 1]);
+    });
+}
+
+#[test]
+fn a_full_window_has_room_for_what_is_urgent() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::try_open(StoreSettings { claimed_max: 16, ..settings(folder.path()) }).unwrap();
+        look_around(&bench).await;
+        accept_many(&bench, 0, 40).await;
+        let burst = bench.store.claim(LaneRoom::left(16, 0)).await.unwrap();
+        assert_eq!(burst.len(), 14, "an eighth is kept free");
+        let room = LaneRoom::left(16, burst.len());
+        assert!(!room.is_open() && !room.is_empty());
+        assert_eq!(bench.store.claim(room).await.unwrap().len(), 0);
+        let urgent = accept(&bench, 4).await;
+        bench.store.wait_for_work_in(room).await;
+        let claims = bench.store.claim(room).await.unwrap();
+        assert_eq!((claims.len(), claims[0].key.message), (1, urgent));
+        assert!(claims[0].body().is_some(), "from memory");
+    });
+}
+
+#[test]
+fn a_job_keeps_its_lane_through_all_that_becomes_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        let mut new = message(&["x@b.example", "y@c.example"], b"m");
+        new.envelope.priority = 9;
+        let _ = bench.store.accept(new).await.unwrap();
+        let claim = bench.claim_all().await.remove(0);
+        let parts = bench.store.split(claim, vec![vec![0], vec![1]]).await.unwrap();
+        for part in parts {
+            let settlement = deferred(&part, in_seconds(10));
+            bench.store.settle(part, settlement).await.unwrap();
+        }
+        let all = Filter::default();
+        assert_eq!(bench.store.hold(&all, "me").await, Ok(2));
+        assert_consistent(&bench.store);
+        assert_eq!(bench.store.release(&all, "me").await, Ok(2));
+        assert_consistent(&bench.store);
+        let claims = bench.claim_all().await;
+        assert_eq!((lanes(&claims), claims[0].attempt), (vec![Lane::High; 2], 1));
+        for claim in claims {
+            let settlement = delivered(&claim);
+            bench.store.settle(claim, settlement).await.unwrap();
+        }
+        assert_eq!(bench.jobs().await, []);
+        assert_consistent(&bench.store);
+    });
+}
+
+#[test]
+fn dropped_claims_and_later_attempts_come_back_in_their_lane() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        accept_many(&bench, -9, 1).await;
+        accept_many(&bench, 9, 1).await;
+        drop(bench.claim_all().await);
+        bench.clock.advance(Duration::from_secs(61));
+        assert_eq!(lanes(&bench.claim_all().await), [Lane::High, Lane::Low]);
+    });
+}
