@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use baton_hooks::{EditGrant, Generation, Grants, Instances, NextInfo, PluginInfo};
+use baton_hooks::{Generation, Instances, NextInfo, PluginInfo};
 use baton_mail::Clock;
 use baton_store::{Store, StoreError};
 use tokio::net::UnixListener;
@@ -143,12 +143,15 @@ fn row(plugin: PluginInfo) -> PluginRow {
         name: plugin.name,
         digest: plugin.digest,
         hooks: plugin.hooks.iter().map(|hook| hook.as_str().to_owned()).collect(),
-        grants: grants_in_words(&plugin.grants),
+        version: plugin.version,
+        signer: plugin.signer,
+        grants: plugin.grants.in_words(),
         on_failure: plugin.on_failure.as_str().to_owned(),
         mode: plugin.mode.as_str().to_owned(),
         instances,
         breaker,
         next: plugin.next.as_ref().map(next_in_words),
+        advice: plugin.advice.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -156,24 +159,6 @@ fn next_in_words(next: &NextInfo) -> String {
     let share = (next.percent > 0).then(|| format!(" {} %", next.percent)).unwrap_or_default();
     let tenant = next.tenant.as_ref().map(|tenant| format!(" tenant {tenant}")).unwrap_or_default();
     format!("{} {}{share}{tenant}", next.mode.as_str(), next.digest)
-}
-
-fn grants_in_words(grants: &Grants) -> Vec<String> {
-    let edit = |edit: &EditGrant| match edit {
-        EditGrant::Headers => "edit headers".to_owned(),
-        EditGrant::Body => "edit body".to_owned(),
-        EditGrant::Recipients => "edit recipients".to_owned(),
-        EditGrant::Sender => "edit sender".to_owned(),
-    };
-    let mut words: Vec<_> = grants.edit.iter().map(edit).collect();
-    words.extend(grants.relay.then(|| "relay".to_owned()));
-    words.extend(grants.route.iter().map(|target| format!("route {target}")));
-    words.extend(grants.kv.iter().map(|bucket| format!("kv {bucket}")));
-    words.extend(grants.dns.then(|| "dns".to_owned()));
-    words.extend(grants.http.iter().map(|url| format!("http {url}")));
-    words.extend(grants.verify.then(|| "verify".to_owned()));
-    words.extend(grants.secrets.iter().map(|name| format!("secret {name}")));
-    words
 }
 
 /// What a failure of the store means to a caller.

@@ -116,6 +116,9 @@ pub struct ReloadReport {
     pub applied: Vec<String>,
     /// Keys whose new values wait for a restart.
     pub restart_needed: Vec<String>,
+    /// What an operator should know about the plugins, each with its key.
+    #[serde(default)]
+    pub advice: Vec<String>,
 }
 
 /// One loaded plugin.
@@ -127,7 +130,13 @@ pub struct PluginRow {
     pub digest: String,
     /// The hooks it serves.
     pub hooks: Vec<String>,
-    /// What it was granted, in words.
+    /// The version that its manifest names.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// The name of the trusted key that signed it.
+    #[serde(default)]
+    pub signer: Option<String>,
+    /// What it may do, in words: granted, and asked for.
     pub grants: Vec<String>,
     /// What happens to mail when it fails.
     pub on_failure: String,
@@ -139,6 +148,9 @@ pub struct PluginRow {
     pub breaker: String,
     /// The new version that is tried beside it, in words.
     pub next: Option<String>,
+    /// What an operator should know about it, each with its key.
+    #[serde(default)]
+    pub advice: Vec<String>,
 }
 
 /// The loaded plugins and the order in which each hook asks them.

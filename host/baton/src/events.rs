@@ -16,6 +16,21 @@ pub(crate) fn metrics_listening(address: SocketAddr) {
     tracing::info!(target: "api", %address, "metrics and health answer");
 }
 
+/// Compiled plugins can not be kept.
+pub(crate) fn cache_refused(reason: &str) {
+    tracing::error!(target: "relay", reason, "the cache of compiled plugins is not used: each start compiles them anew");
+}
+
+/// Files can not be watched.
+pub(crate) fn watch_failed(reason: &str) {
+    tracing::error!(target: "relay", reason, "hooks.watch: files can not be watched; changes wait for `baton reload`");
+}
+
+/// A watched file changed.
+pub(crate) fn files_changed() {
+    tracing::info!(target: "relay", "a watched file changed: reloading");
+}
+
 /// New settings serve.
 pub(crate) fn reloaded(report: &ReloadReport) {
     let applied = report.applied.join(", ");

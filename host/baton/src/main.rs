@@ -19,6 +19,7 @@ mod send;
 mod serve;
 mod settings;
 mod sink;
+mod watch;
 mod wiring;
 
 use std::process::ExitCode;

@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use baton_api::{AdminDeps, PublicDeps, ReloadRequest, bind_admin, serve_admin, serve_public};
 use baton_dns::Resolver;
+use baton_hooks::cache::Cache;
 use baton_hooks::host::Capabilities;
 use baton_hooks::{Engine, Generation};
 use baton_inbound::{Inbound, InboundDeps, Policy};
@@ -72,8 +73,8 @@ impl Relay {
         let store = Store::open(checked.store.clone(), clock.clone(), store_metrics)?;
         let admin = bind_admin(&checked.api.admin_socket)?;
         let resolver = Resolver::new(&checked.dns).context("the DNS resolver can not be made; see [dns]")?;
-        let engine =
-            Engine::new(&checked.engine).context("the plugin engine can not be made; see [engine]")?;
+        let engine = Engine::with_cache(&checked.engine, open_cache(checked))
+            .context("the plugin engine can not be made; see [engine]")?;
         let hooks_metrics = Arc::new(baton_hooks::metrics::Metrics::default());
         hooks_metrics.register(&mut registry);
         let metrics = Arc::new(baton_outbound::metrics::Metrics::default());
@@ -183,6 +184,16 @@ async fn watch(name: &str, part: JoinHandle<()>, shutdown: CancellationToken) {
         events::part_failed(name, "it returned");
     }
     shutdown.cancel();
+}
+
+/// The folder of compiled plugins. The relay runs without it too, only that its start takes longer.
+fn open_cache(checked: &Checked) -> Option<Cache> {
+    if checked.plugin_cache_octets == 0 {
+        return None;
+    }
+    let folder = checked.state_path.join("plugins");
+    let opened = Cache::open(&folder, checked.plugin_cache_octets);
+    opened.inspect_err(|error| events::cache_refused(&error.to_string())).ok()
 }
 
 /// Loads the plugins of the settings.

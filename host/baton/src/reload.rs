@@ -17,6 +17,7 @@ use crate::settings;
 use crate::settings::check::Checked;
 use crate::settings::field::Field;
 use crate::settings::raw::Raw;
+use crate::watch::Watch;
 
 /// Keys, with all below them, whose new values wait for a restart: sockets, the store and what is built once.
 const RESTART_KEYS: &[&str] = &[
@@ -56,12 +57,17 @@ pub(crate) struct Reloader {
     pub(crate) engine: Engine,
     pub(crate) capabilities: Capabilities,
     pub(crate) swappable: Swappable,
+    pub(crate) watch: Watch,
 }
 
 impl Reloader {
     /// Reads the file again and serves by it, or says everything that is wrong with it.
     pub(crate) async fn reload(&mut self, log: &Log) -> Result<ReloadReport, Vec<FieldError>> {
         let reloaded = self.try_reload(log).await;
+        if let Ok((_, watched)) = &reloaded {
+            self.follow(watched.as_deref());
+        }
+        let reloaded = reloaded.map(|(report, _)| report);
         match &reloaded {
             Ok(report) => events::reloaded(report),
             Err(errors) => events::reload_refused(errors),
@@ -69,7 +75,16 @@ impl Reloader {
         reloaded
     }
 
-    async fn try_reload(&mut self, log: &Log) -> Result<ReloadReport, Vec<FieldError>> {
+    /// Watches the settings file and these, or nothing.
+    pub(crate) fn follow(&mut self, watched: Option<&[PathBuf]>) {
+        let files = watched.map(|files| files.iter().chain(&self.path).cloned().collect::<Vec<_>>());
+        self.watch.follow(&files.unwrap_or_default());
+    }
+
+    async fn try_reload(
+        &mut self,
+        log: &Log,
+    ) -> Result<(ReloadReport, Option<Vec<PathBuf>>), Vec<FieldError>> {
         let checked = settings::load(self.path.as_deref()).map_err(|problems| {
             problems
                 .iter()
@@ -77,18 +92,22 @@ impl Reloader {
                 .collect::<Vec<_>>()
         })?;
         let number = self.generation + 1;
-        let loaded =
-            Generation::load(&self.engine, number, &checked.plugins, &checked.order, &self.capabilities)
-                .await;
+        let serving = self.swappable.hooks.load_full();
+        let loaded = serving
+            .load_next(&self.engine, number, &checked.plugins, &checked.order, &self.capabilities)
+            .await;
         let generation = loaded
             .map_err(|errors| errors.iter().map(|error| named(&error.to_string())).collect::<Vec<_>>())?
             .with_thresholds(checked.thresholds.clone());
-        let plugins =
-            generation.plugins().iter().map(|plugin| format!("{}@{}", plugin.name, plugin.digest)).collect();
+        let loaded = generation.plugins();
+        let plugins = loaded.iter().map(|plugin| format!("{}@{}", plugin.name, plugin.digest)).collect();
+        let advice = loaded.iter().flat_map(|plugin| &plugin.advice).map(ToString::to_string).collect();
         let (applied, restart_needed) = self.differences(&checked.raw);
+        let watched = checked.watched.clone();
         self.swap(checked, generation, log);
         self.generation = number;
-        Ok(ReloadReport { generation: number, plugins, applied, restart_needed })
+        let report = ReloadReport { generation: number, plugins, applied, restart_needed, advice };
+        Ok((report, watched))
     }
 
     /// Changed keys: those that serve from now on, and those that wait for a restart since the start.
@@ -112,7 +131,8 @@ impl Reloader {
         outbound.limits.lane_weights = serving.limits.lane_weights;
         self.swappable.policy.store(Arc::new(checked.policy));
         self.swappable.outbound.store(Arc::new(outbound));
-        self.swappable.hooks.swap(Arc::new(generation)).retire();
+        let generation = Arc::new(generation);
+        self.swappable.hooks.swap(Arc::clone(&generation)).retire(&generation);
         if let Err(error) = log.set_filter(&checked.log.filter) {
             tracing::error!(target: "relay", %error, "the log filter was not changed");
         }

@@ -12,6 +12,7 @@ use crate::ports::write_ports;
 use crate::relay::{Relay, Running};
 use crate::reload::Reloader;
 use crate::settings::check::Checked;
+use crate::watch::Watch;
 use crate::{events, runtime, settings};
 
 /// Runs the relay until it is asked to stop.
@@ -34,12 +35,14 @@ async fn serve(checked: Checked, options: &ServeOptions, log: &Log) -> anyhow::R
     let mut reloader = Reloader {
         path: options.file.settings.clone(),
         started: checked.raw.clone(),
-        current: checked.raw,
+        current: checked.raw.clone(),
         generation: relay.swappable.hooks.load().number(),
         engine: relay.engine.clone(),
         capabilities: relay.capabilities.clone(),
         swappable: relay.swappable.clone(),
+        watch: Watch::default(),
     };
+    reloader.follow(checked.watched.as_deref());
     let addresses = relay.addresses();
     let mut running = relay.start(&shutdown);
     if let Some(path) = &options.ports_file {
@@ -78,6 +81,10 @@ async fn attend(
                 // What came of it is told in the log; there is nobody else to tell.
                 Wish::Reload => drop(reloader.reload(log).await),
             },
+            () = reloader.watch.changed() => {
+                events::files_changed();
+                drop(reloader.reload(log).await);
+            }
             Some(request) = running.reloads.recv() => {
                 let report = reloader.reload(log).await;
                 // A caller that went away has its answer in the log.

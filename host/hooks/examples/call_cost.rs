@@ -43,15 +43,13 @@ async fn measure() -> anyhow::Result<()> {
     let when = arguments.get(5).map(|when| GuardSettings { hook: None, when: when.clone() });
     let capabilities = Capabilities { clock: Arc::new(SystemClock), ..World::default().capabilities() };
     let plugin = PluginSettings {
-        name: "measured".to_owned(),
-        source: source.into(),
         hooks: Some(vec![hook]),
         on_failure: OnFailure::Closed,
         limits: Limits::default(),
         grants: Grants { relay: true, route: vec!["*".to_owned()], dns: true, ..Grants::default() },
         run: RunSettings { instances, when: when.into_iter().collect(), ..RunSettings::default() },
         config,
-        secrets: Default::default(),
+        ..PluginSettings::new("measured", source)
     };
     let engine = Engine::new(&EngineSettings::default())?;
     let generation = Generation::load(&engine, 1, &[plugin], &HashMap::new(), &capabilities)

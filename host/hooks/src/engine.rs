@@ -1,18 +1,21 @@
 //! The one engine of the process: compiler, instance pool, linker, epoch thread.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use sha2::Digest as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 use crate::EngineSettings;
 use crate::bindings::EveryHook;
+use crate::cache::{Authentic, Cache};
 use crate::state::State;
 use crate::ticker::Ticker;
 use crate::wasi;
@@ -34,6 +37,9 @@ const WARM_SLOTS_MAX: u32 = 64;
 const BACKTRACE_FRAMES_MAX: usize = 20;
 /// Compiled components that are remembered, so that loads which fail again and again do not pile them up.
 const COMPILED_MAX: usize = 64;
+/// The contract of this relay.
+pub(crate) const CONTRACT: &str = include_str!("../../../wit/relay.wit");
+pub(crate) const HOST_CONTRACT: &str = include_str!("../../../wit/deps/host/host.wit");
 
 /// The engine that runs plugins. One per process; clones share it.
 #[derive(Clone)]
@@ -48,6 +54,9 @@ struct Inner {
     kept: AtomicU32,
     /// Components of the last load, so that a reload works only on what changed. Pruned by each load.
     compiled: Mutex<HashMap<Digest, Component>>,
+    compilations: AtomicU64,
+    /// What earlier runs compiled.
+    cache: Option<Cache>,
     settings: EngineSettings,
     is_pooling: bool,
     purpose: Purpose,
@@ -81,15 +90,24 @@ impl Engine {
     /// Sets up compiler and pool. The pool reserves address space (no memory): about 4 GiB for each concurrent call.
     /// Where that is refused, for example by `ulimit -v`, instances are made on demand, which costs about 30 µs a call.
     pub fn new(settings: &EngineSettings) -> Result<Engine, EngineError> {
-        Engine::with(settings, Purpose::Relay)
+        Engine::with(settings, None, Purpose::Relay)
+    }
+
+    /// As [`Engine::new`], with a folder that keeps compiled plugins from run to run.
+    pub fn with_cache(settings: &EngineSettings, cache: Option<Cache>) -> Result<Engine, EngineError> {
+        Engine::with(settings, cache, Purpose::Relay)
     }
 
     /// An engine for the cases of authors, beside no relay: it counts the instructions of plugins.
     pub fn for_cases(settings: &EngineSettings) -> Result<Engine, EngineError> {
-        Engine::with(settings, Purpose::Cases)
+        Engine::with(settings, None, Purpose::Cases)
     }
 
-    fn with(settings: &EngineSettings, purpose: Purpose) -> Result<Engine, EngineError> {
+    fn with(
+        settings: &EngineSettings,
+        cache: Option<Cache>,
+        purpose: Purpose,
+    ) -> Result<Engine, EngineError> {
         let unsupported = |error: wasmtime::Error| EngineError::Unsupported(format!("{error:#}"));
         let (wasmtime, is_pooling) = match wasmtime::Engine::new(&config(purpose, Some(pool(settings)))) {
             Ok(engine) => (engine, true),
@@ -108,6 +126,8 @@ impl Engine {
             wasmtime,
             linker,
             compiled: Mutex::default(),
+            compilations: AtomicU64::new(0),
+            cache,
             settings: *settings,
             is_pooling,
             purpose,
@@ -129,6 +149,11 @@ impl Engine {
         if self.0.purpose == Purpose::Cases {
             store.set_fuel(u64::MAX).expect("an engine for cases counts instructions");
         }
+    }
+
+    /// How often a component was compiled.
+    pub fn compilations(&self) -> u64 {
+        self.0.compilations.load(Ordering::Relaxed)
     }
 
     /// The settings it was made with.
@@ -180,17 +205,75 @@ impl Engine {
             return Ok(component);
         }
         let component = Component::new(&self.0.wasmtime, wasm)?;
+        self.0.compilations.fetch_add(1, Ordering::Relaxed);
+        self.remember(key, &component);
+        Ok(component)
+    }
+
+    fn remember(&self, key: &Digest, component: &Component) {
         let mut compiled = self.0.compiled.lock();
         if compiled.len() >= COMPILED_MAX {
             compiled.clear();
         }
         compiled.insert(*key, component.clone());
-        Ok(component)
+    }
+
+    /// What an earlier run kept under that key; blocks while it is read.
+    pub(crate) fn revive(&self, key: &Digest) -> Option<Component> {
+        let (cache, name) = (self.0.cache.as_ref()?, self.cache_name(key));
+        match self.deserialize(&cache.load(&name)?) {
+            Ok(component) => {
+                self.remember(key, &component);
+                Some(component)
+            }
+            Err(error) => {
+                tracing::warn!(target: "hooks", error = %format!("{error:#}"), "a compiled plugin of the cache does not fit this relay; it is compiled anew");
+                cache.forget(&name);
+                None
+            }
+        }
+    }
+
+    /// Keeps a compiled component for later runs under that key; blocks while it is written.
+    pub(crate) fn keep(&self, key: &Digest, component: &Component) {
+        let Some(cache) = &self.0.cache else { return };
+        match component.serialize() {
+            Ok(compiled) => cache.store(&self.cache_name(key), &compiled),
+            Err(error) => {
+                tracing::warn!(target: "hooks", error = %format!("{error:#}"), "a compiled plugin can not be kept in the cache");
+            }
+        }
+    }
+
+    /// The file's name holds all that compiled code depends on: the key, this relay and its contract, the compiler with
+    /// its settings and the processor.
+    fn cache_name(&self, key: &Digest) -> Digest {
+        let mut compiler = DefaultHasher::new();
+        self.0.wasmtime.precompile_compatibility_hash().hash(&mut compiler);
+        let compiler = compiler.finish().to_be_bytes();
+        let relay = env!("CARGO_PKG_VERSION").as_bytes();
+        let parts: [&[u8]; 5] = [key, &compiler, relay, CONTRACT.as_bytes(), HOST_CONTRACT.as_bytes()];
+        sha2::Sha256::digest(parts.concat()).into()
+    }
+
+    /// Native code from the cache as a component.
+    #[allow(
+        unsafe_code,
+        reason = "loading native code trusts it; here is the one place that does, and why it may"
+    )]
+    fn deserialize(&self, compiled: &Authentic) -> wasmtime::Result<Component> {
+        // SAFETY: the octets are what `Component::serialize` of this relay gave. Only `Cache::load` makes an
+        // `Authentic`, after it checked their code under a key that this user alone can read; and they are in memory,
+        // where nobody changes them between that check and this call. Whether they fit this compiler, wasmtime checks.
+        unsafe { Component::deserialize(&self.0.wasmtime, compiled.octets()) }
     }
 
     /// Forgets what was compiled under that key.
     pub(crate) fn forget(&self, key: &Digest) {
         self.0.compiled.lock().remove(key);
+        if let Some(cache) = &self.0.cache {
+            cache.forget(&self.cache_name(key));
+        }
     }
 
     /// Forgets every compiled component but these.

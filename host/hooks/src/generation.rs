@@ -14,8 +14,8 @@ use crate::engine::Engine;
 use crate::next::Next;
 use crate::plugin::Plugin;
 use crate::{
-    AuthAnswer, BounceAnswer, Call, ConnectAnswer, DataAnswer, Grants, Hook, Instances, Mode, NextMode,
-    OnFailure, RcptAnswer, RouteAnswer, Thresholds, Verdict,
+    Advice, AuthAnswer, BounceAnswer, Call, ConnectAnswer, DataAnswer, Grants, Hook, Instances, Mode,
+    NextMode, OnFailure, RcptAnswer, RouteAnswer, Thresholds, Verdict,
 };
 
 /// The plugins of one load and their order. Immutable; a reload makes the next one beside it.
@@ -37,8 +37,14 @@ pub struct PluginInfo {
     pub digest: String,
     /// The hooks it is asked at.
     pub hooks: Vec<Hook>,
-    /// What it may do.
+    /// The version that its manifest names.
+    pub version: Option<String>,
+    /// The name of the trusted key that signed it.
+    pub signer: Option<String>,
+    /// What it may do: granted, and asked for.
     pub grants: Grants,
+    /// What it asks for.
+    pub asked: Grants,
     /// What happens when it fails.
     pub on_failure: OnFailure,
     /// Whether its answers count.
@@ -53,6 +59,8 @@ pub struct PluginInfo {
     pub breaker_openings: u64,
     /// The new version beside it.
     pub next: Option<NextInfo>,
+    /// What an operator should know about it.
+    pub advice: Vec<Advice>,
 }
 
 /// A new version beside a plugin, for people.
@@ -109,8 +117,11 @@ impl Generation {
 
     /// Another generation serves from now on: drops the instances that rest. Sessions that still hold on to this one
     /// get fresh instances.
-    pub fn retire(&self) {
-        for plugin in &self.plugins {
+    /// What the other one carried over stays as it is.
+    pub fn retire(&self, successor: &Generation) {
+        let is_carried =
+            |plugin: &&Arc<Plugin>| successor.plugins.iter().any(|kept| Arc::ptr_eq(kept, plugin));
+        for plugin in self.plugins.iter().filter(|plugin| !is_carried(plugin)) {
             plugin.running.shelf.retire();
             if let Some(next) = &plugin.next {
                 next.plugin.running.shelf.retire();
@@ -204,8 +215,12 @@ impl PluginInfo {
         let (breaker, breaker_openings) = plugin.running.breaker.state();
         PluginInfo {
             name: plugin.terms.name.clone(),
-            digest: plugin.digest.clone(),
+            digest: plugin.short_digest(),
             hooks: plugin.hooks.clone(),
+            version: plugin.manifest.as_ref().map(|manifest| manifest.version.clone()),
+            signer: plugin.signer.clone(),
+            asked: plugin.asked.clone(),
+            advice: plugin.advice.clone(),
             grants: plugin.terms.grants.clone(),
             on_failure: plugin.on_failure,
             mode: plugin.running.mode,
@@ -221,7 +236,7 @@ impl PluginInfo {
 impl NextInfo {
     fn of(next: &Next) -> NextInfo {
         NextInfo {
-            digest: next.plugin.digest.clone(),
+            digest: next.plugin.short_digest(),
             mode: next.settings.mode,
             percent: next.settings.percent,
             tenant: next.settings.tenant.clone(),

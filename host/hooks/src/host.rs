@@ -29,6 +29,7 @@ use crate::metrics::Metrics;
 pub use absent::Absent;
 pub use http::{HttpBackend, HttpError, HttpRequest, HttpResponse};
 pub(crate) use log::emit_line;
+pub(crate) use routing::matches as matches_pattern;
 pub use verify::{VerifyAnswer, VerifyBackend, VerifyError};
 
 /// The types have no functions.
@@ -50,6 +51,18 @@ pub struct Capabilities {
     pub clock: Arc<dyn Clock>,
     /// Where calls, failures and the plugins' own metrics are counted.
     pub metrics: Arc<Metrics>,
+}
+
+impl Capabilities {
+    /// True when both lead to the same services.
+    pub(crate) fn are_same(&self, other: &Capabilities) -> bool {
+        Arc::ptr_eq(&self.kv, &other.kv)
+            && Arc::ptr_eq(&self.dns, &other.dns)
+            && Arc::ptr_eq(&self.http, &other.http)
+            && Arc::ptr_eq(&self.verify, &other.verify)
+            && Arc::ptr_eq(&self.clock, &other.clock)
+            && Arc::ptr_eq(&self.metrics, &other.metrics)
+    }
 }
 
 /// Key-value buckets. A bucket is named `plugin/name` or `shared/name`; grants were checked before.

@@ -17,12 +17,17 @@
 //! Invariant: a plugin can do what its settings grant. It has no file, no socket, no environment. What it asks by HTTP
 //! goes through the relay's client, by URL grants. A secret is in no snapshot, no log line and no `Debug` text.
 //!
+//! Invariant: native code is loaded from a file when this relay wrote it, and from no other.
+//!
 //! Invariant: a failing plugin is data. Which answer stands for it is decided in one table, by the operator's policy.
+
+#![deny(unsafe_code)]
 
 mod answer;
 mod ask;
 mod bindings;
 mod breaker;
+pub mod cache;
 mod call;
 pub mod cases;
 mod chain;
@@ -35,6 +40,7 @@ pub mod host;
 mod instance;
 mod load;
 mod log_gate;
+pub mod manifest;
 pub mod metrics;
 mod next;
 mod off_thread;
@@ -47,6 +53,7 @@ mod shelf;
 mod state;
 mod thresholds;
 mod ticker;
+pub mod trust;
 mod url;
 mod wasi;
 mod witness;
@@ -65,7 +72,7 @@ pub use host::{
     Capabilities, DnsAnswer, DnsBackend, DnsError, HttpBackend, HttpError, HttpRequest, HttpResponse,
     KvBackend, KvError, Page, Taken, VerifyAnswer, VerifyBackend, VerifyError,
 };
-pub use load::LoadError;
+pub use load::{Advice, LoadError};
 pub use policy::{Blame, FailureKind, RETRY_AFTER_MS};
 pub use settings::{
     BreakerSettings, EditGrant, EngineSettings, Grants, GuardSettings, Instances, Limits, Mode, NextMode,

@@ -1,19 +1,20 @@
-//! From settings to a generation: read, check, compile, link, find the hooks, run init, take a snapshot, put the chains
-//! in order.
+//! From settings to a generation: read, check, settle grants, compile, link, find the hooks, run init, take a snapshot,
+//! put the chains in order.
 
+mod artefact;
 mod contract;
 mod error;
+mod grants;
 mod next;
 mod order;
+mod shape;
 mod snapshot;
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use baton_mail::text::sanitize;
-use sha2::Digest as _;
 use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre};
@@ -22,14 +23,19 @@ use crate::bindings::exports::baton::relay::lifecycle;
 use crate::engine::{Digest, Engine};
 use crate::host::Capabilities;
 use crate::log_gate::LogGate;
-use crate::plugin::{Exports, Nobody, Plugin, Running, Terms};
+use crate::manifest::Manifest;
+use crate::plugin::{Exports, Nobody, Plugin, Running, Terms, short};
 use crate::policy::{Failure, FailureKind};
 use crate::run::{classify, describe};
 use crate::secrets::{self, Secrets};
 use crate::state::State;
-use crate::{Generation, Hook, HttpGrant, PluginSettings, Thresholds};
+use crate::{Generation, Grants, Hook, HttpGrant, PluginSettings, Thresholds};
 
+use artefact::Artefact;
+pub(crate) use artefact::hex;
 pub use error::LoadError;
+pub use grants::Advice;
+use grants::Asked;
 use snapshot::Snapshot;
 
 /// Time that init may use: it runs once per load, off the mail path.
@@ -40,11 +46,11 @@ const PROBLEMS_MAX: usize = 100;
 const NAME_OCTETS_MAX: usize = 64;
 
 impl Generation {
-    /// Loads all plugins beside those that run now. Answers every error that was found, so that one round of fixing is
-    /// enough; nothing is in force then.
+    /// Loads all plugins. Answers every error that was found, so that one round of fixing is enough; nothing is in
+    /// force then.
     ///
     /// `order` names the plugins of a hook in the order in which they are asked; a hook that is not in it asks them in
-    /// the order of `plugins`. Components that did not change since the last load are not compiled again.
+    /// the order of `plugins`.
     pub async fn load(
         engine: &Engine,
         number: u64,
@@ -52,14 +58,24 @@ impl Generation {
         order: &HashMap<Hook, Vec<String>>,
         capabilities: &Capabilities,
     ) -> Result<Generation, Vec<LoadError>> {
+        Generation::empty().load_next(engine, number, plugins, order, capabilities).await
+    }
+
+    /// Loads the generation that is to follow this one, which goes on serving. A plugin whose file and settings are the
+    /// same is carried over as it is, with its number; all else is made anew.
+    pub async fn load_next(
+        &self,
+        engine: &Engine,
+        number: u64,
+        plugins: &[PluginSettings],
+        order: &HashMap<Hook, Vec<String>>,
+        capabilities: &Capabilities,
+    ) -> Result<Generation, Vec<LoadError>> {
         let mut errors = check_names(plugins);
-        let (mut loaded, mut digests) = (Vec::new(), Vec::new());
+        let mut loaded = Vec::new();
         for settings in plugins {
-            match load_versions(engine, number, settings, capabilities).await {
-                Ok((plugin, keys)) => {
-                    loaded.push(Arc::new(plugin));
-                    digests.extend(keys);
-                }
+            match self.load_plugin(engine, number, settings, capabilities).await {
+                Ok(plugin) => loaded.push(plugin),
                 Err(found) => errors.extend(found),
             }
         }
@@ -71,9 +87,82 @@ impl Generation {
         if !errors.is_empty() {
             return Err(errors);
         }
-        engine.retain(&digests);
+        let next = |plugin: &Arc<Plugin>| plugin.next.as_ref().map(|next| next.plugin.key);
+        let keys: Vec<Digest> =
+            loaded.iter().flat_map(|plugin| [Some(plugin.key), next(plugin)]).flatten().collect();
+        engine.retain(&keys);
         let thresholds = Thresholds::default();
         Ok(Generation { number, engine: Some(engine.clone()), plugins: loaded, chains, thresholds })
+    }
+
+    /// The plugin of this generation when nothing about it changed, or a new one.
+    async fn load_plugin(
+        &self,
+        engine: &Engine,
+        number: u64,
+        settings: &PluginSettings,
+        capabilities: &Capabilities,
+    ) -> Result<Arc<Plugin>, Vec<LoadError>> {
+        let own = Version::read(engine, settings.clone(), settings.name.clone()).await?;
+        let beside = match next::settings_of(settings) {
+            Some((wanted, next, meter)) => {
+                let read = Version::read(engine, next, meter).await;
+                Some((wanted, read.map_err(|errors| next::name_errors(errors, settings))?))
+            }
+            None => None,
+        };
+        let is_same = |plugin: &&Arc<Plugin>| {
+            let is_next = match (&plugin.next, &beside) {
+                (Some(next), Some((_, version))) => version.is_of(&next.plugin, capabilities),
+                (None, None) => true,
+                _ => false,
+            };
+            is_next && own.is_of(plugin, capabilities)
+        };
+        if let Some(plugin) = self.plugins.iter().find(is_same) {
+            return Ok(Arc::clone(plugin));
+        }
+        let mut plugin = make_plugin(engine, number, own, capabilities).await?;
+        if let Some((wanted, version)) = beside {
+            let next = make_plugin(engine, number, version, capabilities).await;
+            let next = next.map_err(|errors| next::name_errors(errors, settings))?;
+            plugin.next = Some(next::beside(&plugin, next, wanted)?);
+        }
+        // Cases load a plugin many times, and what its settings lack is not what they are about.
+        for advice in plugin.advice.iter().filter(|_| engine.takes_snapshots()) {
+            tracing::warn!(target: "hooks", plugin = %plugin.terms.label, key = advice.key, "{}", advice.text);
+        }
+        Ok(Arc::new(plugin))
+    }
+}
+
+/// What a plugin, or the new version beside it, is made from.
+struct Version {
+    settings: PluginSettings,
+    artefact: Artefact,
+    secrets: Secrets,
+    /// The name of its meters.
+    meter: String,
+}
+
+impl Version {
+    async fn read(
+        engine: &Engine,
+        settings: PluginSettings,
+        meter: String,
+    ) -> Result<Version, Vec<LoadError>> {
+        let artefact = artefact::read(engine, &settings).await.map_err(|error| vec![error])?;
+        let secrets = read_secrets(&settings, &artefact).await?;
+        Ok(Version { settings, artefact, secrets, meter })
+    }
+
+    /// True when that plugin was made from the same.
+    fn is_of(&self, plugin: &Plugin, capabilities: &Capabilities) -> bool {
+        plugin.settings == self.settings
+            && plugin.digest == self.artefact.digest
+            && plugin.signer == self.artefact.signer
+            && plugin.terms.secrets == self.secrets
+            && plugin.terms.capabilities.are_same(capabilities)
     }
 }
 
@@ -95,87 +184,101 @@ fn check_names(plugins: &[PluginSettings]) -> Vec<LoadError> {
     errors
 }
 
-/// A plugin, and the new version that stands beside it.
-async fn load_versions(
+async fn make_plugin(
     engine: &Engine,
     number: u64,
-    settings: &PluginSettings,
+    version: Version,
     capabilities: &Capabilities,
-) -> Result<(Plugin, Vec<Digest>), Vec<LoadError>> {
-    let (mut plugin, key) = load_plugin(engine, number, settings, &settings.name, capabilities).await?;
-    let Some((wanted, next, meter)) = next::settings_of(settings) else { return Ok((plugin, vec![key])) };
-    let loaded = load_plugin(engine, number, &next, &meter, capabilities).await;
-    let (next, next_key) = loaded.map_err(|errors| next::name_errors(errors, settings))?;
-    plugin.next = Some(next::beside(&plugin, next, wanted)?);
-    Ok((plugin, vec![key, next_key]))
-}
-
-async fn load_plugin(
-    engine: &Engine,
-    number: u64,
-    settings: &PluginSettings,
-    meter: &str,
-    capabilities: &Capabilities,
-) -> Result<(Plugin, Digest), Vec<LoadError>> {
+) -> Result<Plugin, Vec<LoadError>> {
+    let Version { settings, artefact, secrets, meter } = version;
+    let settings = &settings;
     check_limits(engine, settings)?;
-    let http_grants = read_http_grants(settings)?;
-    let secrets = read_secrets(settings).await?;
-    let (wasm, digest) = read(engine, settings).await.map_err(|error| vec![error])?;
-    let digest_text: String = digest.iter().take(4).map(|octet| format!("{octet:02x}")).collect();
+    let asked = Asked::of(artefact.manifest.as_ref(), &artefact.imports);
+    let mut advice = grants::differences(settings, &asked);
+    advice.extend(grants::suggestions(settings, artefact.manifest.as_ref()));
+    let grants = grants::in_force(&settings.grants, &asked.grants);
     let terms = Arc::new(Terms {
         name: settings.name.clone(),
-        label: format!("{}@{digest_text}#{number}", settings.name),
+        label: format!("{}@{}#{number}", settings.name, short(&artefact.digest)),
         limits: settings.limits,
-        grants: settings.grants.clone(),
+        http_grants: read_http_grants(settings, &grants)?,
+        grants,
         config: settings.config.clone(),
         config_json: settings.config.to_string(),
         secrets,
-        http_grants,
         capabilities: capabilities.clone(),
         log_gate: LogGate::default(),
-        meters: capabilities.metrics.meters(meter),
+        meters: capabilities.metrics.meters(&meter),
         nobody: Nobody::new(),
     });
+    let digest = artefact.digest;
     let key = if engine.takes_snapshots() { snapshot::key(&digest, &terms.config_json) } else { digest };
-    let linked = make(engine, settings, &terms, &wasm, key).await?;
+    let linked = make(engine, settings, &terms, &artefact, key).await?;
     let running =
-        Running::new(engine, settings, &linked.hooks.in_use, capabilities.metrics.breaker_meters(meter));
+        Running::new(engine, settings, &linked.hooks.in_use, capabilities.metrics.breaker_meters(&meter));
     let running = running.map_err(|errors| LoadError::guards(settings, &errors))?;
-    let plugin = Plugin {
+    Ok(Plugin {
         terms,
+        settings: settings.clone(),
+        digest: artefact.digest,
+        key,
         hooks: linked.hooks.in_use,
-        digest: digest_text,
         on_failure: settings.on_failure,
+        manifest: artefact.manifest,
+        signer: artefact.signer,
+        asked: asked.grants,
+        advice,
         component: linked.component,
         exports: linked.exports,
         running,
         next: None,
-    };
-    Ok((plugin, key))
+    })
 }
 
-/// The component that calls start from: the snapshot of an earlier load, a new one, or what is in the file.
+/// The component that calls start from: that of an earlier load or of an earlier run, or a new one.
 async fn make(
     engine: &Engine,
     settings: &PluginSettings,
     terms: &Arc<Terms>,
-    wasm: &Arc<Vec<u8>>,
+    artefact: &Artefact,
     key: Digest,
 ) -> Result<Linked, Vec<LoadError>> {
     if !engine.takes_snapshots() {
-        return make_plainly(engine, settings, terms, wasm, key).await;
+        return make_plainly(engine, settings, terms, artefact, key).await;
     }
+    let manifest = artefact.manifest.as_ref();
     if let Some(component) = engine.compiled(&key) {
-        return link(engine, settings, &component);
+        return link(engine, settings, manifest, &component);
     }
-    let reason = match snapshot::take(engine, settings, terms, wasm).await? {
-        Snapshot::Taken(taken) => match use_snapshot(engine, settings, terms, key, taken).await {
+    if let Some(component) = blocking(engine, move |engine| engine.revive(&key)).await.flatten() {
+        match try_out(engine, settings, terms, manifest, &component).await {
+            Ok(linked) => return Ok(linked),
+            Err(_) => engine.forget(&key),
+        }
+    }
+    let linked = make_anew(engine, settings, terms, artefact, key).await?;
+    let component = linked.component.component().clone();
+    blocking(engine, move |engine| engine.keep(&key, &component)).await;
+    Ok(linked)
+}
+
+/// A snapshot, or where there can be none what is in the file.
+async fn make_anew(
+    engine: &Engine,
+    settings: &PluginSettings,
+    terms: &Arc<Terms>,
+    artefact: &Artefact,
+    key: Digest,
+) -> Result<Linked, Vec<LoadError>> {
+    let manifest = artefact.manifest.as_ref();
+    let reason = match snapshot::take(engine, settings, terms, artefact).await? {
+        Snapshot::Taken(taken) => match use_snapshot(engine, settings, terms, manifest, key, taken).await {
             Ok(linked) => return Ok(linked),
             Err(reason) => reason,
         },
         Snapshot::NotPossible(reason) => reason,
     };
-    let linked = make_plainly(engine, settings, terms, wasm, key).await?;
+    let linked = make_plainly(engine, settings, terms, artefact, key).await?;
     tracing::warn!(target: "hooks", plugin = %terms.label, reason, "no snapshot after init: the plugin reads its settings at each call");
     Ok(linked)
 }
@@ -185,34 +288,52 @@ async fn make_plainly(
     engine: &Engine,
     settings: &PluginSettings,
     terms: &Arc<Terms>,
-    wasm: &Arc<Vec<u8>>,
+    artefact: &Artefact,
     key: Digest,
 ) -> Result<Linked, Vec<LoadError>> {
-    let compiled = compile(engine, key, Arc::clone(wasm)).await;
+    let compiled = compile(engine, key, Arc::clone(&artefact.wasm)).await;
     let component = compiled.map_err(|error| vec![LoadError::compile(settings, describe(&error))])?;
-    let linked = link(engine, settings, &component)?;
+    let linked = link(engine, settings, artefact.manifest.as_ref(), &component)?;
     initialise(engine, settings, terms, &linked).await?;
     Ok(linked)
 }
 
-/// Compiles a snapshot, and makes one instance of it to see that it can be used.
+/// Does work that blocks on a thread that may; nothing when the relay is shutting down.
+async fn blocking<T: Send + 'static>(
+    engine: &Engine,
+    work: impl FnOnce(&Engine) -> T + Send + 'static,
+) -> Option<T> {
+    let engine = engine.clone();
+    tokio::task::spawn_blocking(move || work(&engine)).await.ok()
+}
+
+/// Compiles a snapshot, and sees that it can be used.
 async fn use_snapshot(
     engine: &Engine,
     settings: &PluginSettings,
     terms: &Arc<Terms>,
+    manifest: Option<&Manifest>,
     key: Digest,
     snapshot: Vec<u8>,
 ) -> Result<Linked, String> {
     let component = compile(engine, key, Arc::new(snapshot)).await.map_err(|error| describe(&error))?;
-    let tried = async {
-        let linked = link(engine, settings, &component)?;
-        instantiate(engine, settings, terms, &linked).await?;
-        Ok(linked)
-    };
-    tried.await.map_err(|errors: Vec<LoadError>| {
+    try_out(engine, settings, terms, manifest, &component).await.map_err(|errors| {
         engine.forget(&key);
         errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     })
+}
+
+/// Links a component that has init behind it, and makes one instance of it.
+async fn try_out(
+    engine: &Engine,
+    settings: &PluginSettings,
+    terms: &Arc<Terms>,
+    manifest: Option<&Manifest>,
+    component: &Component,
+) -> Result<Linked, Vec<LoadError>> {
+    let linked = link(engine, settings, manifest, component)?;
+    instantiate(engine, settings, terms, &linked).await?;
+    Ok(linked)
 }
 
 /// A component that fits the contract, with everything found that calls need.
@@ -222,9 +343,16 @@ struct Linked {
     exports: Exports,
 }
 
-fn link(engine: &Engine, settings: &PluginSettings, component: &Component) -> Result<Linked, Vec<LoadError>> {
-    let hooks = contract::check(engine, settings, component)?;
-    let mismatch = |error: wasmtime::Error| vec![LoadError::mismatch(settings, describe(&error))];
+fn link(
+    engine: &Engine,
+    settings: &PluginSettings,
+    manifest: Option<&Manifest>,
+    component: &Component,
+) -> Result<Linked, Vec<LoadError>> {
+    let hooks = contract::check(engine, settings, manifest, component)?;
+    let mismatch = |error: wasmtime::Error| {
+        shape::explain(engine, settings, component, LoadError::mismatch(settings, describe(&error)))
+    };
     let component = engine.linker().instantiate_pre(component).map_err(mismatch)?;
     let exports = find_exports(&hooks, &component).map_err(mismatch)?;
     Ok(Linked { hooks, component, exports })
@@ -243,14 +371,14 @@ fn check_limits(engine: &Engine, settings: &PluginSettings) -> Result<(), Vec<Lo
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-fn read_http_grants(settings: &PluginSettings) -> Result<Vec<HttpGrant>, Vec<LoadError>> {
+fn read_http_grants(settings: &PluginSettings, in_force: &Grants) -> Result<Vec<HttpGrant>, Vec<LoadError>> {
     let bad = |grant: &String, reason: String| LoadError::HttpGrant {
         plugin: settings.name.clone(),
         grant: sanitize(grant, 200),
         reason,
     };
     let (mut grants, mut errors) = (Vec::new(), Vec::new());
-    for grant in &settings.grants.http {
+    for grant in &in_force.http {
         match HttpGrant::parse(grant) {
             Ok(read) => grants.push(read),
             Err(reason) => errors.push(bad(grant, reason)),
@@ -260,36 +388,18 @@ fn read_http_grants(settings: &PluginSettings) -> Result<Vec<HttpGrant>, Vec<Loa
 }
 
 /// Reads the secrets on a thread that may block.
-async fn read_secrets(settings: &PluginSettings) -> Result<Secrets, Vec<LoadError>> {
+async fn read_secrets(settings: &PluginSettings, artefact: &Artefact) -> Result<Secrets, Vec<LoadError>> {
     if settings.secrets.is_empty() {
         return Ok(Secrets::new());
     }
-    let (sources, granted) = (settings.secrets.clone(), settings.grants.secrets.clone());
+    let asked = Asked::of(artefact.manifest.as_ref(), &artefact.imports);
+    let granted = grants::in_force(&settings.grants, &asked.grants).secrets;
+    let sources = settings.secrets.clone();
     let reading = tokio::task::spawn_blocking(move || secrets::read(&sources, &granted)).await;
     let read = reading.map_err(|error| vec![LoadError::Interrupted { detail: error.to_string() }])?;
     let unreadable =
         |(name, reason): (String, String)| LoadError::Secret { plugin: settings.name.clone(), name, reason };
     read.map_err(|troubles| troubles.into_iter().map(unreadable).collect())
-}
-
-/// Reads the file on a thread that may block, and checks that it is a component.
-async fn read(engine: &Engine, settings: &PluginSettings) -> Result<(Arc<Vec<u8>>, Digest), LoadError> {
-    let octets_max = engine.settings().component_octets_max;
-    let settings = settings.clone();
-    let work = move || {
-        let path: &Path = &settings.source;
-        let unreadable = |error| LoadError::unreadable(&settings, error);
-        let octets = std::fs::metadata(path).map_err(unreadable)?.len();
-        if octets > octets_max {
-            return Err(LoadError::too_large(&settings, octets, octets_max));
-        }
-        let wasm = std::fs::read(path).map_err(unreadable)?;
-        contract::check_format(&settings, &wasm)?;
-        let digest: Digest = sha2::Sha256::digest(&wasm).into();
-        Ok((Arc::new(wasm), digest))
-    };
-    let joined = tokio::task::spawn_blocking(work).await;
-    joined.unwrap_or_else(|error| Err(LoadError::Interrupted { detail: error.to_string() }))
 }
 
 /// Compiles on a thread that may block; remembers the result under that key.
@@ -325,7 +435,10 @@ async fn instantiate(
         .map_err(|error| vec![LoadError::init(settings, &classify(&error, store.data().memory.refused))])?;
     for hook in &linked.hooks.in_use {
         let checked = linked.exports.check(*hook, &mut store, &instance);
-        checked.map_err(|error| vec![LoadError::hook_mismatch(settings, *hook, describe(&error))])?;
+        checked.map_err(|error| {
+            let linker = LoadError::hook_mismatch(settings, *hook, describe(&error));
+            shape::explain(engine, settings, linked.component.component(), linker)
+        })?;
     }
     Ok((store, instance))
 }

@@ -7,25 +7,39 @@ use wasmtime::component::{Instance, InstancePre};
 
 use crate::bindings::exports::baton::relay as exports;
 use crate::breaker::Breaker;
-use crate::engine::Engine;
+use crate::engine::{Digest, Engine};
 use crate::guard::{GuardError, Guards};
 use crate::host::Capabilities;
 use crate::log_gate::LogGate;
+use crate::manifest::Manifest;
 use crate::metrics::{BreakerMeters, Meters};
 use crate::next::Next;
 use crate::secrets::Secrets;
 use crate::shelf::Shelf;
 use crate::state::State;
 use crate::{
-    Call, Grants, Hook, HttpGrant, Limits, Mode, OnFailure, PluginSettings, SessionFacts, SessionNotes,
+    Advice, Call, Grants, Hook, HttpGrant, Limits, Mode, OnFailure, PluginSettings, SessionFacts,
+    SessionNotes,
 };
 
 /// A plugin, ready to be called.
 pub(crate) struct Plugin {
     pub(crate) terms: Arc<Terms>,
+    /// What it was made from, to see whether a reload can carry it over.
+    pub(crate) settings: PluginSettings,
+    /// SHA-256 of its file.
+    pub(crate) digest: Digest,
+    /// What its compiled component is remembered by.
+    pub(crate) key: Digest,
     pub(crate) hooks: Vec<Hook>,
-    pub(crate) digest: String,
     pub(crate) on_failure: OnFailure,
+    pub(crate) manifest: Option<Manifest>,
+    /// The name of the trusted key that signed it.
+    pub(crate) signer: Option<String>,
+    /// What its artefact asks for.
+    pub(crate) asked: Grants,
+    /// What the operator should know about it.
+    pub(crate) advice: Vec<Advice>,
     pub(crate) component: InstancePre<State>,
     pub(crate) exports: Exports,
     pub(crate) running: Running,
@@ -76,12 +90,25 @@ impl Nobody {
     }
 }
 
+impl Plugin {
+    /// The first eight digits of its digest, for people.
+    pub(crate) fn short_digest(&self) -> String {
+        short(&self.digest)
+    }
+}
+
+/// The first eight digits of a digest.
+pub(crate) fn short(digest: &Digest) -> String {
+    digest.iter().take(4).map(|octet| format!("{octet:02x}")).collect()
+}
+
 /// What a plugin is called, what it may use and do, and the services that it is given. Shared by all its calls.
 pub(crate) struct Terms {
     pub(crate) name: String,
     /// `name@digest#generation`, for logs and decisions.
     pub(crate) label: String,
     pub(crate) limits: Limits,
+    /// What is granted and asked for.
     pub(crate) grants: Grants,
     pub(crate) config: serde_json::Value,
     pub(crate) config_json: String,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::Hook;
+use crate::trust::Trust;
 
 pub use running::{
     BreakerSettings, GuardSettings, Instances, Mode, NextMode, NextSettings, PoolSettings, RunSettings,
@@ -42,12 +43,16 @@ impl Default for EngineSettings {
 }
 
 /// One plugin.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PluginSettings {
     /// Its name: lower-case letters, digits and hyphens, at most 64; unique; not `shared`.
     pub name: String,
     /// The component's file.
     pub source: PathBuf,
+    /// The SHA-256 that the file must have.
+    pub sha256: Option<[u8; 32]>,
+    /// Whose signature it must or may have.
+    pub trust: Trust,
     /// The hooks it is asked at; all that it exports when none.
     pub hooks: Option<Vec<Hook>>,
     /// What happens when it fails.
@@ -71,6 +76,25 @@ pub enum SecretSource {
     File(PathBuf),
     /// A variable of the relay's environment.
     Environment(String),
+}
+
+impl PluginSettings {
+    /// A plugin at its defaults: no grants, no config.
+    pub fn new(name: &str, source: impl Into<PathBuf>) -> PluginSettings {
+        PluginSettings {
+            name: name.to_owned(),
+            source: source.into(),
+            sha256: None,
+            trust: Trust::default(),
+            hooks: None,
+            on_failure: OnFailure::default(),
+            limits: Limits::default(),
+            grants: Grants::default(),
+            run: RunSettings::default(),
+            config: serde_json::Value::Object(serde_json::Map::new()),
+            secrets: BTreeMap::new(),
+        }
+    }
 }
 
 /// What happens when a plugin fails: it traps, uses up a limit, or answers what it may not.
@@ -139,6 +163,31 @@ pub struct Limits {
     pub log_line_octets_max: usize,
 }
 
+impl Limits {
+    /// Each with its name in the settings.
+    pub(crate) fn named(&self) -> [(&'static str, u64); 17] {
+        [
+            ("cpu_ms", self.cpu_ms.into()),
+            ("wall_ms", self.wall_ms.into()),
+            ("memory_octets", self.memory_octets as u64),
+            ("table_elements", self.table_elements as u64),
+            ("host_calls_max", self.host_calls_max.into()),
+            ("host_call_octets_max", self.host_call_octets_max as u64),
+            ("read_octets_max", self.read_octets_max),
+            ("handles_max", self.handles_max as u64),
+            ("work_octets_max", self.work_octets_max),
+            ("body_octets_max", self.body_octets_max),
+            ("dns_queries_max", self.dns_queries_max.into()),
+            ("http_requests_max", self.http_requests_max.into()),
+            ("http_request_octets_max", self.http_request_octets_max as u64),
+            ("http_response_octets_max", self.http_response_octets_max as u64),
+            ("verify_questions_max", self.verify_questions_max.into()),
+            ("log_lines_per_s", self.log_lines_per_s.into()),
+            ("log_line_octets_max", self.log_line_octets_max as u64),
+        ]
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
@@ -185,6 +234,21 @@ pub struct Grants {
     pub secrets: Vec<String>,
 }
 
+impl Grants {
+    /// Each grant in words, for people.
+    pub fn in_words(&self) -> Vec<String> {
+        let mut words: Vec<_> = self.edit.iter().map(|edit| format!("edit {}", edit.as_str())).collect();
+        words.extend(self.relay.then(|| "relay".to_owned()));
+        words.extend(self.route.iter().map(|target| format!("route {target}")));
+        words.extend(self.kv.iter().map(|bucket| format!("kv {bucket}")));
+        words.extend(self.dns.then(|| "dns".to_owned()));
+        words.extend(self.http.iter().map(|url| format!("http {url}")));
+        words.extend(self.verify.then(|| "verify".to_owned()));
+        words.extend(self.secrets.iter().map(|name| format!("secret {name}")));
+        words
+    }
+}
+
 /// A part of a message that a plugin may be allowed to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -197,4 +261,16 @@ pub enum EditGrant {
     Recipients,
     /// The return path.
     Sender,
+}
+
+impl EditGrant {
+    /// The name in settings and manifests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EditGrant::Headers => "headers",
+            EditGrant::Body => "body",
+            EditGrant::Recipients => "recipients",
+            EditGrant::Sender => "sender",
+        }
+    }
 }

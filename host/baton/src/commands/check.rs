@@ -10,7 +10,7 @@ use baton_hooks::{Engine, Generation};
 use baton_mail::SystemClock;
 use serde_json::json;
 
-use super::write_out;
+use super::{notes, write_out};
 use crate::cli::CheckOptions;
 use crate::settings::check::Checked;
 use crate::settings::problem::Problems;
@@ -27,13 +27,15 @@ pub(crate) async fn run(options: CheckOptions) -> anyhow::Result<()> {
         Err(problems) => return Err(anyhow!("{}:\n{problems}", problems.count())),
     };
     let generation = load(&checked).await?;
-    let plugins: Vec<_> =
-        generation.plugins().iter().map(|plugin| format!("{}@{}", plugin.name, plugin.digest)).collect();
+    let loaded = generation.plugins();
+    let plugins: Vec<_> = loaded.iter().map(|plugin| format!("{}@{}", plugin.name, plugin.digest)).collect();
+    let advice: Vec<_> = loaded.iter().flat_map(|plugin| &plugin.advice).map(ToString::to_string).collect();
     if options.json {
-        return write_out(&(json!({"problems": [], "plugins": plugins}).to_string() + "\n"));
+        let all = json!({"problems": [], "plugins": plugins, "advice": advice});
+        return write_out(&(all.to_string() + "\n"));
     }
     let plugins = if plugins.is_empty() { "none".to_owned() } else { plugins.join(", ") };
-    write_out(&format!("The settings are valid. Plugins: {plugins}.\n"))
+    write_out(&format!("The settings are valid. Plugins: {plugins}.\n{}", notes(&advice)))
 }
 
 fn fail_as_json(problems: &Problems) -> anyhow::Result<()> {

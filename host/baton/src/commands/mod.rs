@@ -21,6 +21,11 @@ pub(crate) fn print<T: Serialize>(
     write_out(&text)
 }
 
+/// What an operator should know, a line each.
+pub(crate) fn notes(advice: &[String]) -> String {
+    advice.iter().map(|advice| format!("note: {advice}\n")).collect()
+}
+
 /// Writes to the standard output. A reader that went away (`| head`) is no error.
 pub(crate) fn write_out(text: &str) -> anyhow::Result<()> {
     let mut output = std::io::stdout().lock();

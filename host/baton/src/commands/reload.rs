@@ -2,7 +2,7 @@
 
 use baton_api::wire::ReloadReport;
 
-use super::print;
+use super::{notes, print};
 use crate::admin::Admin;
 use crate::cli::Target;
 
@@ -21,7 +21,7 @@ fn show(report: &ReloadReport) -> String {
     if !report.restart_needed.is_empty() {
         text.push_str(&format!("these wait for a restart: {}\n", report.restart_needed.join(", ")));
     }
-    text
+    text + &notes(&report.advice)
 }
 
 #[cfg(test)]
@@ -35,11 +35,13 @@ mod tests {
             plugins: vec!["guard@3fa9".to_owned()],
             applied: vec!["session".to_owned()],
             restart_needed: vec!["listeners.smtp".to_owned()],
+            advice: vec!["plugins.guard.grants.dns: is granted".to_owned()],
         };
         let text = show(&report);
         assert!(
             text.contains("generation 2") && text.contains("wait for a restart: listeners.smtp"),
             "{text}"
         );
+        assert!(text.ends_with("note: plugins.guard.grants.dns: is granted\n"), "{text}");
     }
 }

@@ -3,6 +3,8 @@
 use baton_api::wire::{JobRow, PluginsView, QueuePage, SummaryView};
 use comfy_table::{ContentArrangement, Table, presets};
 
+use crate::commands::notes;
+
 use super::words::{mailboxes, moment, octets, relative};
 
 /// A table without borders, as wide as its content.
@@ -132,7 +134,9 @@ pub(crate) fn plugins(view: &PluginsView) -> String {
             plugin.grants.join(", "),
         ]);
     }
-    format!("generation {}\n{}\n\n{}", view.generation, rows.trim_fmt(), order(&view.order))
+    let advice: Vec<String> = view.plugins.iter().flat_map(|plugin| plugin.advice.clone()).collect();
+    let advice = if advice.is_empty() { String::new() } else { format!("\n{}", notes(&advice)) };
+    format!("generation {}\n{}\n\n{}{advice}", view.generation, rows.trim_fmt(), order(&view.order))
 }
 
 /// Who is asked at which hook.

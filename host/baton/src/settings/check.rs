@@ -4,14 +4,17 @@ mod delivery;
 mod inbound;
 mod plugins;
 mod running;
+mod trust;
 
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use baton_dns::DnsSettings;
+use baton_hooks::trust::TrustedKey;
 use baton_hooks::{EngineSettings, Hook, PluginSettings, Thresholds};
 use baton_inbound::{InboundSettings, Policy};
 use baton_mail::Domain;
@@ -39,9 +42,15 @@ pub(crate) struct Checked {
     pub(crate) outbound: OutboundSettings,
     pub(crate) engine: EngineSettings,
     pub(crate) http: HttpSettings,
+    /// Octets of compiled plugins that are kept; 0 is none.
+    pub(crate) plugin_cache_octets: u64,
     pub(crate) plugins: Vec<PluginSettings>,
+    /// Whose signatures count.
+    pub(crate) trusted_keys: Arc<[TrustedKey]>,
     pub(crate) order: HashMap<Hook, Vec<String>>,
     pub(crate) thresholds: Thresholds,
+    /// The files whose change is a reason to load anew, beside the settings; none when they are not watched.
+    pub(crate) watched: Option<Vec<PathBuf>>,
     pub(crate) log: LogSettings,
     pub(crate) api: ApiSettings,
 }
@@ -78,7 +87,8 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
     let store = checker.store(&raw.store, &state_path);
     let mut outbound = checker.outbound(raw, &hostname, &inbound);
     outbound.limits.lane_weights = store.lane_weights;
-    let plugins = checker.plugins(raw);
+    let trusted = checker.trust(&raw.plugin_trust);
+    let plugins = checker.plugins(raw, &trusted);
     let order = checker.order(raw, &plugins);
     let checked = Checked {
         worker_threads: checker.worker_threads(raw.worker_threads),
@@ -87,6 +97,7 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
         engine: checker.engine(&raw.engine),
         http: checker.http(&raw.http),
         thresholds: checker.thresholds(&raw.hooks.thresholds),
+        plugin_cache_octets: raw.engine.cache_octets_max,
         log: checker.log(raw),
         api: checker.api(raw, &state_path),
         raw: raw.clone(),
@@ -95,6 +106,8 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
         policy,
         outbound,
         plugins,
+        trusted_keys: trusted.keys,
+        watched: checker.watched(raw),
         order,
     };
     if checker.problems.is_empty() { Ok(checked) } else { Err(checker.problems) }

@@ -29,6 +29,8 @@ section! {
         session: RawSession = RawSession::default(),
         /// The WebAssembly plugins, by name: lower-case letters, digits and hyphens.
         plugins: Named<RawPlugin> = Named(Vec::new()),
+        /// Whose signatures on plugins count.
+        plugin_trust: RawTrust = RawTrust::default(),
         /// In which order each hook asks its plugins, where the order of the file is not meant.
         hooks: RawHooks = RawHooks::default(),
         /// What all plugins share.
@@ -199,6 +201,8 @@ section! {
     RawPlugin {
         /// The component: a `.wasm` file.
         source: PathBuf = PathBuf::new(),
+        /// The SHA-256 that the file must have, in hexadecimal digits. Unset: any file of that name is loaded.
+        sha256: Option<String> = None,
         /// The hooks it is asked at. Unset: all that it exports.
         hooks: Option<Vec<String>> = None,
         /// What happens to mail when the plugin fails: `tempfail` (4xx, try again), `open` (as if it were not there), `closed` (5xx) or `quarantine` (accept and hold).
@@ -301,8 +305,30 @@ section! {
 }
 
 section! {
+    /// Whose signatures on plugins count. A signature lies beside its file, as `x.wasm.sig`.
+    RawTrust {
+        /// Which plugins need a signature of one of the keys: `none`, `oci` (those that come from a registry) or `all`. A signature that does not fit its file is refused in any case.
+        require: String = "oci".to_owned(),
+        /// The keys.
+        keys: Vec<RawTrustedKey> = Vec::new(),
+    }
+}
+
+section! {
+    /// One key.
+    RawTrustedKey {
+        /// What to call it.
+        name: String = String::new(),
+        /// The public key, as `baton plugin keygen` prints it.
+        public: String = String::new(),
+    }
+}
+
+section! {
     /// In which order each hook asks its plugins.
     RawHooks {
+        /// Reloads by itself when this file or a plugin's file changes. Otherwise changes wait for `baton reload` or SIGHUP.
+        watch: bool = false,
         /// A client connects.
         connect: Option<Vec<String>> = None,
         /// A client gives a name and a password.
@@ -333,6 +359,8 @@ section! {
         table_elements_max: usize = 20_000,
         /// The largest component that is loaded, in octets.
         component_octets_max: u64 = 32 << 20,
+        /// Octets of compiled plugins that are kept in `plugins` below `store.path`, so that a start is quick; what was not used for the longest time goes first. 0 keeps none.
+        cache_octets_max: u64 = 1 << 30,
     }
 }
 

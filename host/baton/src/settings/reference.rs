@@ -81,6 +81,7 @@ mod tests {
         raw.plugins.0.clear();
         raw.next_hops.0.clear();
         raw.routes.clear();
+        raw.plugin_trust.keys.clear();
         assert_eq!(raw, Raw::default());
     }
 

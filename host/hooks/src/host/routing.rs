@@ -198,7 +198,7 @@ fn covers(grant: &str, target: &Target<'_>) -> bool {
 }
 
 /// Shell-like: `*` stands for any run of characters. Linear in the text for each star.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern.eq_ignore_ascii_case(text) };
     let (head, text, rest) =
         (head.to_ascii_lowercase(), text.to_ascii_lowercase(), rest.to_ascii_lowercase());

@@ -4,10 +4,11 @@ use wasmtime::component::Component;
 
 use super::error::LoadError;
 use crate::engine::Engine;
+use crate::manifest::Manifest;
 use crate::{Hook, PluginSettings, wasi};
 
 /// The version of the packages in `wit/`. Components of another patch version fit as long as they use nothing new.
-const VERSION: &str = "0.1.0";
+pub(super) const VERSION: &str = "0.1.0";
 const RELAY_PACKAGE: &str = "baton:relay/";
 const IMPORTS: [&str; 14] = [
     "baton:host/log",
@@ -46,6 +47,7 @@ pub(super) fn check_format(settings: &PluginSettings, wasm: &[u8]) -> Result<(),
 pub(super) fn check(
     engine: &Engine,
     settings: &PluginSettings,
+    manifest: Option<&Manifest>,
     component: &Component,
 ) -> Result<Hooks, Vec<LoadError>> {
     let shape = component.component_type();
@@ -65,18 +67,37 @@ pub(super) fn check(
             errors.push(wrong_version(settings, name));
         }
     }
-    let in_use = pick(settings, &exported).map_err(|found| errors.extend(found)).unwrap_or_default();
+    let in_use =
+        pick(settings, manifest, &exported).map_err(|found| errors.extend(found)).unwrap_or_default();
     if errors.is_empty() { Ok(Hooks { in_use, has_lifecycle }) } else { Err(errors) }
 }
 
-fn pick(settings: &PluginSettings, exported: &[Hook]) -> Result<Vec<Hook>, Vec<LoadError>> {
+/// The hooks that are asked. A component may export more than its author means to serve (some languages can only export
+/// all): then the manifest says which.
+fn pick(
+    settings: &PluginSettings,
+    manifest: Option<&Manifest>,
+    exported: &[Hook],
+) -> Result<Vec<Hook>, Vec<LoadError>> {
     if exported.is_empty() {
         return Err(vec![LoadError::NoHook { plugin: settings.name.clone(), path: settings.source.clone() }]);
     }
-    let Some(wanted) = &settings.hooks else {
-        return Ok(Hook::ALL.into_iter().filter(|hook| exported.contains(hook)).collect());
+    let meant = manifest.and_then(|manifest| manifest.hooks.as_deref());
+    let served = meant.unwrap_or(exported);
+    let absent = |hook: &Hook| LoadError::ManifestHook {
+        plugin: settings.name.clone(),
+        path: settings.source.clone(),
+        hook: *hook,
+        interface: hook.interface(),
     };
-    let names: Vec<&str> = exported.iter().map(|hook| hook.as_str()).collect();
+    let errors: Vec<LoadError> = served.iter().filter(|hook| !exported.contains(hook)).map(absent).collect();
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let Some(wanted) = &settings.hooks else {
+        return Ok(Hook::ALL.into_iter().filter(|hook| served.contains(hook)).collect());
+    };
+    let names: Vec<&str> = served.iter().map(|hook| hook.as_str()).collect();
     let missing = |hook: &Hook| LoadError::MissingHook {
         plugin: settings.name.clone(),
         path: settings.source.clone(),
@@ -84,7 +105,7 @@ fn pick(settings: &PluginSettings, exported: &[Hook]) -> Result<Vec<Hook>, Vec<L
         interface: hook.interface(),
         exported: names.join(", "),
     };
-    let errors: Vec<LoadError> = wanted.iter().filter(|hook| !exported.contains(hook)).map(missing).collect();
+    let errors: Vec<LoadError> = wanted.iter().filter(|hook| !served.contains(hook)).map(missing).collect();
     let in_use = Hook::ALL.into_iter().filter(|hook| wanted.contains(hook)).collect();
     if errors.is_empty() { Ok(in_use) } else { Err(errors) }
 }
@@ -130,7 +151,7 @@ fn wrong_version(settings: &PluginSettings, name: &str) -> LoadError {
 }
 
 /// Interface and version of a name such as `baton:relay/session@0.1.0`.
-fn split(name: &str) -> (&str, &str) {
+pub(super) fn split(name: &str) -> (&str, &str) {
     name.split_once('@').unwrap_or((name, ""))
 }
 

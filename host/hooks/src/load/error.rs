@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use baton_mail::text::sanitize;
 
 use crate::guard::GuardError;
+use crate::manifest::ManifestError;
 use crate::policy::{Failure, FailureKind};
+use crate::trust::TrustError;
 use crate::{Hook, PluginSettings};
 
 /// Octets of a plugin's own words in an error.
@@ -110,6 +112,54 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
     },
+    /// The file is not the one that the settings pin.
+    #[error(
+        "plugins.{plugin}.sha256: {path} is not the file that is pinned: its SHA-256 is {found}, pinned is {pinned}; if the change is meant, write sha256 = \"{found}\""
+    )]
+    Pin {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// The digest of the settings.
+        pinned: String,
+        /// The digest of the file.
+        found: String,
+    },
+    /// The file is not signed as it must be.
+    #[error("plugins.{plugin}.source: {path}: {source}")]
+    Trust {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: TrustError,
+    },
+    /// The manifest of the file can not be used.
+    #[error("plugins.{plugin}.source: {path}: {source}")]
+    Manifest {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ManifestError,
+    },
+    /// The manifest names a hook that the component lacks.
+    #[error(
+        "plugins.{plugin}.source: the manifest of {path} names the hook {hook}, but the component does not export baton:relay/{interface}; implement it, or take \"{hook}\" out of hooks in plugin.toml, and rebuild"
+    )]
+    ManifestHook {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// The hook.
+        hook: Hook,
+        /// The interface that is missing.
+        interface: &'static str,
+    },
     /// The component is not valid.
     #[error("plugins.{plugin}.source: {path} does not compile: {detail}")]
     Compile {
@@ -172,9 +222,27 @@ pub enum LoadError {
         /// Which interface and function, and how they differ.
         detail: String,
     },
+    /// A function of an interface is missing, or has other types than the contract says.
+    #[error(
+        "plugins.{plugin}.source: {path} was built for {interface}, whose function {function} does not fit version {offered} of this relay: {detail}; rebuild it with the SDK of this relay, or upgrade the relay"
+    )]
+    Shape {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// The interface with the version that the component has.
+        interface: String,
+        /// The function.
+        function: String,
+        /// How it differs.
+        detail: String,
+        /// The version of the relay.
+        offered: &'static str,
+    },
     /// The component lacks a hook of the settings.
     #[error(
-        "plugins.{plugin}.hooks: {path} has no {hook} hook (it exports {exported}); remove \"{hook}\" from hooks, or export baton:relay/{interface} in the plugin"
+        "plugins.{plugin}.hooks: {path} has no {hook} hook (it serves {exported}); remove \"{hook}\" from hooks, or export baton:relay/{interface} in the plugin"
     )]
     MissingHook {
         /// The plugin.
@@ -286,6 +354,10 @@ impl LoadError {
             octets,
             octets_max,
         }
+    }
+
+    pub(super) fn manifest(settings: &PluginSettings, source: ManifestError) -> LoadError {
+        LoadError::Manifest { plugin: settings.name.clone(), path: settings.source.clone(), source }
     }
 
     pub(super) fn compile(settings: &PluginSettings, detail: String) -> LoadError {

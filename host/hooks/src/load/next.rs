@@ -11,6 +11,8 @@ pub(super) fn settings_of(settings: &PluginSettings) -> Option<(NextSettings, Pl
     let mut next = settings.clone();
     next.source = wanted.source.clone();
     next.run.next = None;
+    // The pin is about the file that serves.
+    next.sha256 = None;
     Some((wanted, next, format!("{}.next", settings.name)))
 }
 

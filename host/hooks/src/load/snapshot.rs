@@ -10,6 +10,7 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance, Lift, WasmList};
 use wasmtime_wizer::{ComponentInstanceState, Wizer};
 
+use super::artefact::Artefact;
 use super::{LoadError, initialise, link};
 use crate::PluginSettings;
 use crate::engine::{Digest, Engine};
@@ -38,11 +39,11 @@ pub(super) async fn take(
     engine: &Engine,
     settings: &PluginSettings,
     terms: &Arc<Terms>,
-    wasm: &Arc<Vec<u8>>,
+    artefact: &Artefact,
 ) -> Result<Snapshot, Vec<LoadError>> {
-    let (engine, settings, terms, wasm) =
-        (engine.clone(), settings.clone(), Arc::clone(terms), Arc::clone(wasm));
-    let task = tokio::spawn(async move { attempt(&engine, &settings, &terms, &wasm).await });
+    let (engine, settings, terms, artefact) =
+        (engine.clone(), settings.clone(), Arc::clone(terms), artefact.clone());
+    let task = tokio::spawn(async move { attempt(&engine, &settings, &terms, &artefact).await });
     task.await.unwrap_or_else(|_| Ok(Snapshot::NotPossible("its form is not supported".to_owned())))
 }
 
@@ -50,11 +51,11 @@ async fn attempt(
     engine: &Engine,
     settings: &PluginSettings,
     terms: &Arc<Terms>,
-    wasm: &[u8],
+    artefact: &Artefact,
 ) -> Result<Snapshot, Vec<LoadError>> {
     let not_possible = |error: wasmtime::Error| Ok(Snapshot::NotPossible(describe(&error)));
     let wizer = Wizer::new();
-    let (context, instrumented) = match wizer.instrument_component(wasm) {
+    let (context, instrumented) = match wizer.instrument_component(&artefact.wasm) {
         Ok(instrumented) => instrumented,
         Err(error) => return not_possible(error),
     };
@@ -63,7 +64,7 @@ async fn attempt(
         Ok(component) => component,
         Err(error) => return not_possible(error),
     };
-    let linked = link(engine, settings, &component)?;
+    let linked = link(engine, settings, artefact.manifest.as_ref(), &component)?;
     let (mut store, instance) = initialise(engine, settings, terms, &linked).await?;
     if !store.data().table.is_empty() {
         return Ok(Snapshot::NotPossible("init left handles open (a bucket, or standard output)".to_owned()));

@@ -214,7 +214,7 @@ async fn a_retired_generation_keeps_nothing() {
         let generation = host.load(&[kept(everywhere("global"), instances)]).await;
         ask(&generation, Hook::Data, &mut call_at(Hook::Data)).await;
         assert_eq!(host.engine.kept_instances(), 1);
-        generation.retire();
+        generation.retire(&Generation::empty());
         assert_eq!(host.engine.kept_instances(), 0);
         for _ in 0..2 {
             let answer = ask(&generation, Hook::Data, &mut call_at(Hook::Data)).await;

@@ -1,6 +1,7 @@
 //! The plugin host against a plugin that misbehaves on demand (`tests/plugins/zoo`).
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends by a panic")]
 
+mod artefacts;
 mod capabilities;
 mod cases;
 mod chains;
@@ -8,5 +9,6 @@ mod edits;
 mod instances;
 mod loading;
 mod matrix;
+mod reload;
 mod running;
 mod support;

@@ -1,6 +1,6 @@
 //! An engine, the zoo's settings, and services that live in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use baton_hooks::host::{
 use baton_hooks::worlds::World;
 use baton_hooks::{
     AttemptFacts, Call, Credential, EditGrant, Engine, EngineSettings, FailureFacts, Generation, Grants,
-    Hook, Limits, MessageContent, OnFailure, PluginSettings, RunSettings, SessionFacts, SessionNotes,
+    Hook, Limits, MessageContent, PluginSettings, SessionFacts, SessionNotes,
 };
 use baton_mail::body::Content;
 use baton_mail::clock::ManualClock;
@@ -117,10 +117,6 @@ pub(crate) fn limits() -> Limits {
 /// The zoo under the name `zoo`, which may do everything.
 pub(crate) fn zoo(config: serde_json::Value) -> PluginSettings {
     PluginSettings {
-        name: "zoo".to_owned(),
-        source: zoo_path(),
-        hooks: None,
-        on_failure: OnFailure::Tempfail,
         limits: limits(),
         grants: Grants {
             edit: vec![EditGrant::Headers, EditGrant::Body, EditGrant::Recipients, EditGrant::Sender],
@@ -132,9 +128,8 @@ pub(crate) fn zoo(config: serde_json::Value) -> PluginSettings {
             verify: true,
             secrets: Vec::new(),
         },
-        run: RunSettings::default(),
         config,
-        secrets: BTreeMap::new(),
+        ..PluginSettings::new("zoo", zoo_path())
     }
 }
 

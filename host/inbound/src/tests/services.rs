@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use baton_hooks::worlds::World;
-use baton_hooks::{
-    EditGrant, Engine, EngineSettings, Generation, Grants, Limits, OnFailure, PluginSettings, RunSettings,
-};
+use baton_hooks::{EditGrant, Engine, EngineSettings, Generation, Grants, Limits, PluginSettings};
 
 /// The zoo, a component that does at each hook what its config names; with all grants, or with none.
 pub(super) async fn zoo(config: serde_json::Value, granted: bool) -> Generation {
@@ -16,16 +14,11 @@ pub(super) async fn zoo(config: serde_json::Value, granted: bool) -> Generation 
         ..Grants::default()
     };
     let plugin = PluginSettings {
-        name: "zoo".to_owned(),
-        source: zoo_path(),
-        hooks: None,
-        on_failure: OnFailure::Tempfail,
         // Far enough for a loaded machine.
         limits: Limits { cpu_ms: 1_000, wall_ms: 20_000, ..Limits::default() },
         grants: if granted { grants } else { Grants::default() },
-        run: RunSettings::default(),
         config,
-        secrets: Default::default(),
+        ..PluginSettings::new("zoo", zoo_path())
     };
     let engine =
         Engine::new(&EngineSettings { concurrent_calls_max: 16, ..EngineSettings::default() }).unwrap();

@@ -1,8 +1,9 @@
 //! Plugins, their limits, grants, config and order.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use baton_hooks::trust::signature_path;
 use baton_hooks::{
     EditGrant, EngineSettings, Grants, Hook, HttpGrant, Limits, OnFailure, PluginSettings, SecretSource,
 };
@@ -10,6 +11,7 @@ use serde_json::Value;
 
 use super::Checker;
 use super::inbound::NAME_OCTETS_MAX;
+use super::trust::{Trusted, is_remote};
 use crate::settings::field::Named;
 use crate::settings::raw::{Raw, RawEngine, RawGrants, RawHooks, RawHttp, RawLimits, RawPlugin, RawSecret};
 use crate::settings::{read_file, tree};
@@ -72,11 +74,11 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn plugins(&mut self, raw: &Raw) -> Vec<PluginSettings> {
-        raw.plugins.0.iter().map(|(name, plugin)| self.plugin(raw, name, plugin)).collect()
+    pub(super) fn plugins(&mut self, raw: &Raw, trusted: &Trusted) -> Vec<PluginSettings> {
+        raw.plugins.0.iter().map(|(name, plugin)| self.plugin(raw, name, plugin, trusted)).collect()
     }
 
-    fn plugin(&mut self, raw: &Raw, name: &str, plugin: &RawPlugin) -> PluginSettings {
+    fn plugin(&mut self, raw: &Raw, name: &str, plugin: &RawPlugin, trusted: &Trusted) -> PluginSettings {
         let key = format!("plugins.{name}");
         self.plugin_name(&key, name);
         if plugin.source.as_os_str().is_empty() {
@@ -91,6 +93,8 @@ impl Checker<'_> {
         PluginSettings {
             name: name.to_owned(),
             source: self.folder.join(&plugin.source),
+            sha256: plugin.sha256.as_ref().and_then(|text| self.sha256(&format!("{key}.sha256"), text)),
+            trust: trusted.of(&plugin.source.to_string_lossy()),
             hooks: plugin.hooks.as_ref().map(|names| self.hooks(&format!("{key}.hooks"), names)),
             on_failure: on_failure.unwrap_or_default(),
             limits: self.plugin_limits(&format!("{key}.limits"), &plugin.limits, &raw.engine),
@@ -103,6 +107,15 @@ impl Checker<'_> {
             run: self.running(&key, plugin),
             config: self.config(&key, plugin),
         }
+    }
+
+    fn sha256(&mut self, key: &str, text: &str) -> Option<[u8; 32]> {
+        let read = read_digest(text);
+        if read.is_none() {
+            let remedy = "write the 64 hexadecimal digits that `sha256sum FILE` prints";
+            self.problems.push(key, Some(text.to_owned()), "is not a SHA-256", remedy);
+        }
+        read
     }
 
     /// A plugin's name stands in metrics, bucket names and note keys; `shared` would collide with shared buckets.
@@ -240,8 +253,22 @@ impl Checker<'_> {
         }
     }
 
+    /// The files whose change is a reason to load anew, beside the settings; none when they are not watched.
+    pub(super) fn watched(&self, raw: &Raw) -> Option<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for (_, plugin) in &raw.plugins.0 {
+            if !is_remote(&plugin.source.to_string_lossy()) {
+                let source = self.folder.join(&plugin.source);
+                files.push(signature_path(&source));
+                files.push(source);
+            }
+            files.extend(plugin.config_file.iter().map(|path| self.folder.join(path)));
+        }
+        raw.hooks.watch.then_some(files)
+    }
+
     pub(super) fn order(&mut self, raw: &Raw, plugins: &[PluginSettings]) -> HashMap<Hook, Vec<String>> {
-        let RawHooks { connect, auth, rcpt, data, route, bounce, thresholds: _ } = &raw.hooks;
+        let RawHooks { watch: _, connect, auth, rcpt, data, route, bounce, thresholds: _ } = &raw.hooks;
         let given = Hook::ALL.into_iter().zip([connect, auth, rcpt, data, route, bounce]);
         let mut order = HashMap::new();
         for (hook, names) in given {
@@ -271,6 +298,17 @@ impl Checker<'_> {
             self.problems.push(&format!("hooks.{hook}"), None, reason, remedy);
         }
     }
+}
+
+fn read_digest(text: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|octet| octet.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (octet, digits) in digest.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *octet = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(digest)
 }
 
 fn read_config(path: &Path) -> Result<Value, String> {
