@@ -4,6 +4,7 @@
 //! Invariant: an error that reaches a person names the key, file or socket, and the remedy.
 
 mod admin;
+mod children;
 mod cli;
 mod commands;
 mod demo;

@@ -6,6 +6,7 @@
 mod compare;
 mod decided;
 mod format;
+mod measure;
 mod read;
 mod scene;
 
@@ -17,6 +18,7 @@ use baton_mail::UnixMs;
 use serde_json::Value;
 
 pub use format::Expect;
+pub use measure::{Measured, measure};
 pub use read::{CaseProblem, InvalidCases, inline_messages, read_file, read_value};
 
 use crate::engine::Engine;
@@ -211,6 +213,7 @@ impl<'a> Stage<'a> {
         let mut settings = self.settings.clone();
         settings.config = step.config.clone();
         settings.hooks = None;
+        settings.secrets = step.scene.secrets.clone();
         if let Some(grants) = &step.grants {
             settings.grants = grants.clone();
         }
@@ -232,6 +235,13 @@ fn problems_of(errors: &[LoadError]) -> BTreeMap<String, String> {
         other => (String::new(), other.to_string()),
     };
     errors.iter().map(problem).collect()
+}
+
+/// The secrets that cases make up, for plugins that do not say themselves which they ask for.
+pub fn secrets_of(cases: &[Case]) -> Vec<String> {
+    let steps = cases.iter().flat_map(|case| &case.steps);
+    let named = steps.flat_map(|step| step.scene.secrets.keys());
+    named.collect::<BTreeSet<_>>().into_iter().cloned().collect()
 }
 
 /// The buckets that cases name, for plugins that do not say themselves which they ask for.

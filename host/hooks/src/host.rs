@@ -1,6 +1,5 @@
 //! What the host does for plugins: one module per interface of the contract, and the services behind them.
 
-mod absent;
 mod clock;
 mod config;
 mod digest;
@@ -26,7 +25,6 @@ use futures_util::future::BoxFuture;
 
 use crate::metrics::Metrics;
 
-pub use absent::Absent;
 pub use http::{HttpBackend, HttpError, HttpRequest, HttpResponse};
 pub(crate) use log::emit_line;
 pub(crate) use routing::matches as matches_pattern;

@@ -49,6 +49,7 @@ mod policy;
 mod run;
 mod secrets;
 mod settings;
+pub mod shape;
 mod shelf;
 mod state;
 mod thresholds;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use wasmtime::Trap;
 use wasmtime_wasi::ResourceTableError;
 
-use crate::Call;
+use crate::answer::Answer;
 use crate::ask::Ask;
 use crate::breaker::Admission;
 use crate::edits::Staged;
@@ -21,6 +21,7 @@ use crate::plugin::Plugin;
 use crate::policy::{Failure, FailureKind};
 use crate::shelf::Place;
 use crate::state::{Stop, wall};
+use crate::{Call, Hook};
 
 /// What came out of a call. Nothing is applied yet.
 pub(crate) struct Outcome<A> {
@@ -67,6 +68,7 @@ pub(crate) async fn run<Q: Ask>(
     match result {
         Ok(answer) => {
             pass.succeed();
+            tell(plugin, Q::HOOK, call, &answer, &staged, took);
             Outcome { result: Ok(answer), staged, took }
         }
         Err(failure) => {
@@ -77,6 +79,22 @@ pub(crate) async fn run<Q: Ask>(
             Outcome { result: Err(failure), staged: Staged::default(), took }
         }
     }
+}
+
+/// Tells of each answer, a plain `next` included, to those who log at that level: authors at work.
+fn tell(plugin: &Plugin, hook: Hook, call: &Call, answer: &impl Answer, staged: &Staged, took: Duration) {
+    if !tracing::enabled!(target: "hooks::decision", tracing::Level::DEBUG) {
+        return;
+    }
+    tracing::debug!(
+        target: "hooks::decision",
+        plugin = %plugin.terms.label,
+        hook = hook.as_str(),
+        answer = answer.words(),
+        edits = staged.summaries(answer.refuses()).join(", "),
+        micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        session = %call.session.id,
+    );
 }
 
 async fn attempt<Q: Ask>(

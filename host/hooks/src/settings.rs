@@ -76,6 +76,8 @@ pub enum SecretSource {
     File(PathBuf),
     /// A variable of the relay's environment.
     Environment(String),
+    /// Made up by a self-test case. Settings can not say this.
+    MadeUp(String),
 }
 
 impl PluginSettings {

@@ -2,7 +2,9 @@
 //! cases and measurements run the real plugin in the real engine inside one.
 
 mod dns;
+mod http;
 mod kv;
+mod verify;
 
 use std::sync::Arc;
 
@@ -10,9 +12,11 @@ use baton_mail::UnixMs;
 use baton_mail::clock::ManualClock;
 
 pub use dns::{DnsTable, rr_type_number};
+pub use http::HttpTable;
 pub use kv::MemoryKv;
+pub use verify::VerifyTable;
 
-use crate::host::{Absent, Capabilities};
+use crate::host::Capabilities;
 use crate::metrics::Metrics;
 
 /// One world. Clones share it.
@@ -24,6 +28,10 @@ pub struct World {
     pub kv: Arc<MemoryKv>,
     /// Its DNS: no name exists at the beginning.
     pub dns: Arc<DnsTable>,
+    /// Its web: nobody answers at the beginning.
+    pub http: Arc<HttpTable>,
+    /// Its next hops: there is none at the beginning.
+    pub verify: Arc<VerifyTable>,
     /// What plugins count in it.
     pub metrics: Arc<Metrics>,
 }
@@ -38,6 +46,8 @@ impl World {
         World {
             kv: Arc::new(MemoryKv::new(clock.clone())),
             dns: Arc::default(),
+            http: Arc::default(),
+            verify: Arc::default(),
             metrics: Arc::default(),
             clock,
         }
@@ -53,8 +63,8 @@ impl World {
         Capabilities {
             kv: self.kv.clone(),
             dns: self.dns.clone(),
-            http: Arc::new(Absent),
-            verify: Arc::new(Absent),
+            http: self.http.clone(),
+            verify: self.verify.clone(),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
         }

@@ -14,6 +14,22 @@ pub(crate) struct PluginOptions {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
+    /// Make a new plugin project that builds, passes its test and runs in the relay
+    New(NewOptions),
+    /// Build the plugin of a project, embed its manifest, check it
+    Build(ProjectOptions),
+    /// Embed the manifest of a project into a component that was built otherwise
+    Pack(PackOptions),
+    /// Check that a component fits this relay: contract, hooks, grants, limits
+    Check(ComponentOptions),
+    /// Show what a component is, imports and exports, and what it could do with what it asks for
+    Inspect(ComponentOptions),
+    /// Run the self-test cases of a plugin: the real component in the real plugin host
+    Test(TestOptions),
+    /// Measure a plugin over its self-test cases: time, host calls, octets, memory, instructions
+    Bench(BenchOptions),
+    /// Watch a project: build, check, test and swap it into a local relay, and tell what it decides
+    Dev(DevOptions),
     /// Print the plugins that each hook asks, in order: by the settings, or of the running relay
     Order(OrderOptions),
     /// Make a key that signs plugins: NAME.key, to be kept secret, and NAME.pub
@@ -22,6 +38,83 @@ pub(crate) enum PluginCommand {
     Sign(SignOptions),
     /// Check the signature of a plugin, by a public key or by the keys of the settings
     Verify(VerifyOptions),
+}
+
+/// The folder of a project.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ProjectOptions {
+    /// The folder with plugin.toml
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NewOptions {
+    /// The plugin's name: lower-case letters, digits and hyphens; the folder that is made has it too
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The language
+    #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
+    pub(crate) lang: String,
+    /// The hooks that it is to serve
+    #[arg(long, value_name = "HOOK,...", value_delimiter = ',', default_value = "rcpt")]
+    pub(crate) hooks: Vec<String>,
+    /// The folder `sdk` of Baton's sources; by default it is looked for above this folder and above the program
+    #[arg(long, value_name = "DIR")]
+    pub(crate) sdk: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PackOptions {
+    /// The component
+    #[arg(value_name = "FILE.wasm")]
+    pub(crate) component: PathBuf,
+    /// The folder with plugin.toml
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) project: PathBuf,
+    /// Where the result goes; by default the component is replaced
+    #[arg(long, short, value_name = "FILE.wasm")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ComponentOptions {
+    /// The component; by default what the project in this folder builds
+    #[arg(value_name = "FILE.wasm")]
+    pub(crate) component: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TestOptions {
+    #[command(flatten)]
+    pub(crate) component: ComponentOptions,
+    /// The cases; by default the project's, or those that the component carries
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cases: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchOptions {
+    #[command(flatten)]
+    pub(crate) test: TestOptions,
+    /// Calls that are measured of each case
+    #[arg(long, value_name = "COUNT", default_value_t = 2_000)]
+    pub(crate) calls: u32,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DevOptions {
+    #[command(flatten)]
+    pub(crate) project: ProjectOptions,
+    /// Where the local relay listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:2525")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// A TOML file with the plugin's settings
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

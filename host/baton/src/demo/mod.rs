@@ -13,6 +13,7 @@ use anyhow::{Context, bail, ensure};
 use baton_api::wire::QueuePage;
 use tokio::time::{Instant, sleep};
 
+use crate::children;
 use crate::cli::DemoOptions;
 use crate::commands::write_out;
 use account::Account;
@@ -31,7 +32,7 @@ pub(crate) async fn run(options: DemoOptions) -> anyhow::Result<()> {
     if options.keep {
         write_out(&format!("Settings, spool, logs and delivered mail are in {}\n", path.display()))?;
     } else if shown.is_err() {
-        eprintln!("the relay said:\n{}", stage::log_of(&path, "relay"));
+        eprintln!("the relay said:\n{}", children::log_of(&path, "relay"));
     }
     shown
 }

@@ -8,7 +8,7 @@ use crate::commands::notes;
 use super::words::{mailboxes, moment, octets, relative};
 
 /// A table without borders, as wide as its content.
-fn table(header: &[&str]) -> Table {
+pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.to_vec());

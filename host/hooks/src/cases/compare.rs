@@ -96,6 +96,7 @@ impl Found {
         let recipients = envelope.recipients.iter().map(|rcpt| rcpt.address.to_string()).collect();
         self.same("recipients", expect.recipients.as_ref(), Some(&recipients));
         self.same("stream", expect.stream.as_ref(), envelope.stream.as_ref());
+        self.same("priority", expect.priority.as_ref(), Some(&envelope.priority));
         for (name, value) in &expect.tags {
             let got = envelope.tags.iter().find(|(known, _)| known == name).map(|(_, value)| value);
             self.same(&format!("tags.{name}"), Some(value), got);
@@ -140,6 +141,7 @@ impl Found {
                 self.same(&format!("kv.{bucket}.\"{key}\""), Some(value), got.as_ref());
             }
         }
+        self.same("http_requests", expect.http_requests.as_ref(), Some(&after.world.http.take_asked()));
         for part in &expect.log {
             if !after.lines.iter().any(|line| line.contains(part)) {
                 self.push("log", format!("a line with {part:?}"), shown(Some(&after.lines)));

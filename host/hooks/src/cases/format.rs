@@ -29,6 +29,10 @@ pub(super) struct RawStep {
     pub(super) dns: BTreeMap<String, RawName>,
     /// Bucket, key, value.
     pub(super) kv: BTreeMap<String, BTreeMap<String, String>>,
+    pub(super) http: Vec<RawExchange>,
+    /// Recipient, what its next hop says: a reply, or `timeout`.
+    pub(super) verify: BTreeMap<String, String>,
+    pub(super) secrets: BTreeMap<String, String>,
     pub(super) grants: Option<Grants>,
     pub(super) advance_ms: u64,
     pub(super) expect: Expect,
@@ -52,6 +56,7 @@ pub(super) struct RawEnvelope {
     pub(super) recipients: Option<Vec<String>>,
     pub(super) tenant: Option<String>,
     pub(super) stream: Option<String>,
+    pub(super) priority: i8,
 }
 
 /// `NAME` or `NAME=VALUE` each.
@@ -97,6 +102,19 @@ pub(super) enum RawName {
     Records(BTreeMap<String, Vec<String>>),
 }
 
+/// A request, and what comes back.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawExchange {
+    pub(super) method: Option<String>,
+    pub(super) url: String,
+    pub(super) status: Option<u16>,
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) body: String,
+    /// Instead of a response: `timeout`, `denied`, `too-large`, or what went wrong in words.
+    pub(super) error: Option<String>,
+}
+
 /// What must have come of a call. What is not named is not compared, but a failure that is not named is always one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -125,6 +143,8 @@ pub struct Expect {
     pub recipients: Option<Vec<String>>,
     /// The stream afterwards.
     pub stream: Option<String>,
+    /// The priority afterwards.
+    pub priority: Option<i8>,
     /// Tags afterwards.
     pub tags: BTreeMap<String, String>,
     /// The sum of all points afterwards.
@@ -139,6 +159,8 @@ pub struct Expect {
     pub body_contains: Vec<String>,
     /// Values of buckets afterwards.
     pub kv: BTreeMap<String, BTreeMap<String, String>>,
+    /// All HTTP requests of the call, in order: `POST http://…`.
+    pub http_requests: Option<Vec<String>>,
     /// Parts of lines that were logged.
     pub log: Vec<String>,
     /// Names of metrics that were counted.

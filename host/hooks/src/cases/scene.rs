@@ -1,5 +1,6 @@
 //! What a call finds: session, envelope, message, attempt and failure, and the world around them.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +14,14 @@ use bytes::Bytes;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::format::{RawAttempt, RawAuth, RawFailure, RawName, RawStep};
+use super::format::{RawAttempt, RawAuth, RawExchange, RawFailure, RawName, RawStep};
 use super::read::Reader;
 use crate::call::Parameter;
 use crate::worlds::{World, rr_type_number};
-use crate::{AttemptFacts, Call, Credential, FailureFacts, Hook, MessageContent, SessionFacts, SessionNotes};
+use crate::{
+    AttemptFacts, Call, Credential, FailureFacts, Hook, HttpError, HttpResponse, HttpUrl, MessageContent,
+    SecretSource, SessionFacts, SessionNotes,
+};
 
 /// The client of a case that does not name one (RFC 5737).
 const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -45,6 +49,19 @@ pub(super) struct Scene {
     pub(super) now: Option<UnixMs>,
     dns: Vec<(String, Name)>,
     kv: Vec<(String, String, String)>,
+    http: Vec<Exchange>,
+    verify: Vec<(Mailbox, Option<Reply>)>,
+    /// Made-up secrets, by name.
+    pub(super) secrets: BTreeMap<String, SecretSource>,
+    priority: i8,
+}
+
+/// A request, and what comes back.
+#[derive(Clone, Debug)]
+struct Exchange {
+    method: String,
+    url: String,
+    result: Result<HttpResponse, HttpError>,
 }
 
 /// What the auth hook is asked with.
@@ -81,6 +98,15 @@ impl Scene {
         let auth = read_auth(reader, hook, raw.auth);
         let now = raw.now.as_deref().and_then(|now| reader.ok("now", read_moment(now)));
         let dns = raw.dns.into_iter().flat_map(|(name, records)| read_name(reader, &name, records)).collect();
+        let http = raw.http.into_iter().enumerate();
+        let http = http.filter_map(|(index, exchange)| read_exchange(reader, index, exchange)).collect();
+        let verify =
+            raw.verify.iter().filter_map(|(rcpt, reply)| read_question(reader, rcpt, reply)).collect();
+        let secrets =
+            raw.secrets.into_iter().map(|(name, text)| (name, SecretSource::MadeUp(text))).collect();
+        if !(-9..=9).contains(&raw.envelope.priority) {
+            reader.problem("envelope.priority", "a priority is a number from -9 to 9 (RFC 6710)");
+        }
         let values = raw.kv.into_iter().flat_map(|(bucket, values)| {
             values.into_iter().map(move |(key, value)| (bucket.clone(), key, value))
         });
@@ -100,6 +126,10 @@ impl Scene {
             now,
             dns,
             kv: values.collect(),
+            http,
+            verify,
+            secrets,
+            priority: raw.envelope.priority,
         })
     }
 
@@ -115,6 +145,12 @@ impl Scene {
         }
         for (name, key, value) in &self.kv {
             world.kv.put(&bucket(name), key, value.clone().into_bytes());
+        }
+        for Exchange { method, url, result } in &self.http {
+            world.http.put(method, url, result.clone());
+        }
+        for (rcpt, reply) in &self.verify {
+            world.verify.put(rcpt, reply.clone());
         }
     }
 
@@ -169,6 +205,7 @@ impl Scene {
         envelope.eight_bit = !self.message.is_ascii();
         envelope.tenant = self.tenant.clone();
         envelope.stream = self.stream.clone();
+        envelope.priority = self.priority;
         envelope
     }
 }
@@ -342,6 +379,35 @@ fn read_name(reader: &mut Reader<'_>, name: &str, raw: RawName) -> Vec<(String, 
         },
     };
     vec![(name.to_owned(), answer)]
+}
+
+fn read_exchange(reader: &mut Reader<'_>, index: usize, raw: RawExchange) -> Option<Exchange> {
+    let url = reader.ok(&format!("http[{index}].url"), HttpUrl::parse(&raw.url))?.to_string();
+    let result = match raw.error.as_deref() {
+        Some("timeout") => Err(HttpError::Timeout),
+        Some("denied") => Err(HttpError::Denied),
+        Some("too-large") => Err(HttpError::TooLarge),
+        Some(words) => Err(HttpError::Failed(words.to_owned())),
+        None => Ok(HttpResponse {
+            status: raw.status.unwrap_or(200),
+            headers: raw
+                .headers
+                .into_iter()
+                .map(|(name, value)| (name.to_ascii_lowercase(), value))
+                .collect(),
+            body: raw.body.into(),
+        }),
+    };
+    Some(Exchange { method: raw.method.unwrap_or_else(|| "GET".to_owned()), url, result })
+}
+
+fn read_question(reader: &mut Reader<'_>, rcpt: &str, reply: &str) -> Option<(Mailbox, Option<Reply>)> {
+    let key = format!("verify.\"{rcpt}\"");
+    let mailbox = reader.ok(&key, rcpt.parse::<Mailbox>())?;
+    match reply {
+        "timeout" => Some((mailbox, None)),
+        _ => Some((mailbox, Some(reader.ok(&key, read_reply(reply))?))),
+    }
 }
 
 fn parameter(text: &str) -> Parameter {

@@ -43,6 +43,11 @@ impl MemoryKv {
         self.with(bucket, |entries, _| store(entries, key, value, None));
     }
 
+    /// Empties all buckets.
+    pub fn clear(&self) {
+        self.buckets.lock().clear();
+    }
+
     /// The value of a key now.
     pub fn value(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
         self.with(bucket, |entries, _| entries.get(key).map(|entry| entry.value.clone()))
