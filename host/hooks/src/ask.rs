@@ -172,7 +172,7 @@ impl Ask for AskBounce {
             Decision::Next => BounceAnswer::Next,
             Decision::Notify => BounceAnswer::Notify,
             Decision::Silent => BounceAnswer::Silent,
-            Decision::Retry(after_ms) => BounceAnswer::Retry(after_ms),
+            Decision::Retry(after_ms) => BounceAnswer::Retry(check_retry(after_ms)?),
             Decision::Reroute => BounceAnswer::Reroute,
             Decision::Fail => BounceAnswer::Fail,
         })
@@ -194,6 +194,19 @@ fn check_reply(decision: &str, reply: &types::Reply, classes: &[u16]) -> Result<
     let text = if text.trim().is_empty() { "Refused by a mail filter" } else { text.trim() };
     Ok(Reply::new(reply.code, EnhancedCode(first, subject, detail), text))
 }
+
+/// A wait that makes sense. Less than a second would be a loop without pause, and more than a month is longer than any
+/// message lives: the plugin most likely counts in another unit.
+fn check_retry(after_ms: u64) -> Result<u64, Stop> {
+    if RETRY_MS.contains(&after_ms) {
+        return Ok(after_ms);
+    }
+    let (least, most) = (RETRY_MS.start(), RETRY_MS.end());
+    Err(Stop::BadVerdict(format!("retry after {after_ms} ms, which is not from {least} to {most}")))
+}
+
+/// Waits that a `bounce` plugin may ask for, in milliseconds: a second to 31 days.
+const RETRY_MS: std::ops::RangeInclusive<u64> = 1_000..=31 * 86_400 * 1_000;
 
 fn check_account(account: String) -> Result<String, Stop> {
     if account.is_empty() || account.len() > ACCOUNT_OCTETS_MAX || account.chars().any(is_unsafe) {
@@ -227,6 +240,13 @@ mod tests {
         }
         assert!(check_reply("reject", &reply(550, Some((4, 7, 1)), "no"), &[5]).is_err());
         assert!(check_reply("reject", &reply(550, Some((5, 1_000, 1)), "no"), &[5]).is_err());
+    }
+
+    #[test]
+    fn a_retry_is_neither_at_once_nor_never() {
+        assert!([0, 999, 31 * 86_400_000 + 1, u64::MAX].into_iter().all(|wait| check_retry(wait).is_err()));
+        assert_eq!(check_retry(1_000).ok(), Some(1_000));
+        assert_eq!(check_retry(31 * 86_400_000).ok(), Some(31 * 86_400_000));
     }
 
     #[test]

@@ -156,11 +156,10 @@ async fn waiting_for_ever() {
     check_failure("sleep", "wall-time", Limits { wall_ms: 20, ..limits() }, &Hook::ALL).await;
 }
 
-/// The bounce hook has no reply that could be of the wrong class.
+/// A reply of the wrong class; at the bounce hook, which has no reply, a time that makes no sense.
 #[tokio::test]
 async fn bad_verdict() {
-    let hooks = [Hook::Connect, Hook::Auth, Hook::Rcpt, Hook::Data, Hook::Route];
-    check_failure("wrong-class", "bad-verdict", limits(), &hooks).await;
+    check_failure("wrong-class", "bad-verdict", limits(), &Hook::ALL).await;
 }
 
 #[tokio::test]

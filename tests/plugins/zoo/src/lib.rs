@@ -150,6 +150,8 @@ impl bounce_hook::Guest for Zoo {
         match animals::act("bounce", &behaviour("bounce")) {
             Said::Next => Decision::Next,
             Said::Accept => Decision::Silent,
+            // Of a wrong class: here a decision carries no reply, but a time that makes no sense.
+            Said::Reject(reply) if reply.code < 400 => Decision::Retry(0),
             Said::Reject(_) => Decision::Fail,
             Said::Tempfail(_) => Decision::Retry(1_000),
         }
