@@ -1,13 +1,15 @@
 //! Where mail comes in: addresses, kinds of listeners, bounds on connections.
 
-use std::net::TcpListener;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use baton_tests::client::Client;
 use baton_tests::message;
 use baton_tests::relay::Relay;
 use baton_tests::settings::Settings;
 use baton_tests::sink::Sink;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 #[test]
 fn a_port_in_use_is_named_with_its_remedy() -> Result<()> {
@@ -79,5 +81,29 @@ fn one_stranger_may_not_take_all_connections() -> Result<()> {
     let mut third = Client::connect(relay.smtp()?)?;
     assert_eq!(third.reply()?.code, 421);
     drop(kept);
+    Ok(())
+}
+
+#[test]
+fn a_listener_without_descriptors_waits_and_goes_on() -> Result<()> {
+    let relay = Relay::start(Settings::new())?;
+    let pid = Pid::from_raw(i32::try_from(relay.pid()?)?);
+    let open = fs::read_dir(format!("/proc/{}/fd", relay.pid()?))?.count() as u64;
+    let before = getrlimit(Resource::Nofile);
+    prlimit(pid, Resource::Nofile, Rlimit { current: Some(open + 2), ..before.clone() })?;
+    // The kernel completes the connections; the relay can not take them.
+    let waiting = (0..20).map(|_| TcpStream::connect(relay.smtp()?).map_err(Into::into));
+    let waiting = waiting.collect::<Result<Vec<_>>>()?;
+    baton_tests::wait::until("the relay to say so", || {
+        Ok(relay.log().contains("can not take connections").then_some(()))
+    })?;
+    prlimit(pid, Resource::Nofile, before)?;
+    drop(waiting);
+    baton_tests::wait::until("a session", || Ok(relay.client().ok()))?;
+    let metrics = relay.metrics()?;
+    let errors = metrics.lines().find_map(|line| line.strip_prefix("baton_listener_accept_errors_total "));
+    let errors: u64 = errors.context("no count of failed accepts")?.parse()?;
+    // The pauses grow to a second, so a thousand errors would take a quarter of an hour: nobody spins.
+    assert!((1..1_000).contains(&errors), "{errors} failed accepts");
     Ok(())
 }

@@ -152,3 +152,22 @@ fn metrics_and_health_answer() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_transaction_refused_at_mail_is_explained_by_the_id_that_the_client_was_told() -> Result<()> {
+    let settings = Settings::new()
+        .set("listeners.users.address", "127.0.0.1:0")
+        .set("listeners.users.kind", "submission");
+    let relay = Relay::start(settings)?;
+    let mut client = Client::greeted(relay.listener("users")?)?;
+    let answer = client.command("MAIL FROM:<ada@sender.example>")?;
+    assert_eq!(answer.code, 530, "{answer}");
+    let recent = relay.said(&["explain", "--recent"])?;
+    assert!(recent.contains("ada@sender.example") && recent.contains("530"), "{recent}");
+    let newest = relay.admin("GET", "/v1/messages/recent", "")?;
+    let id = newest["messages"][0]["message"].as_str().unwrap_or_default().to_owned();
+    assert!(answer.text().contains(&id), "{answer} does not name {id}");
+    let told = relay.said(&["explain", &id])?;
+    assert!(told.to_lowercase().contains("reject") && told.contains("ada@sender.example"), "{told}");
+    Ok(())
+}
