@@ -71,7 +71,7 @@ bench-relay: setup
 bench: bench-relay guests
 	tests/bench/run.py all
 
-bench-bank: bench-relay
+bench-bank: bench-relay plugins
 	tests/bench/run.py bank
 
 lint: setup

@@ -10,19 +10,22 @@ from lab.relay import program
 
 
 class CountingSink(Process):
-    """`baton sink --count`: counts messages, and knows each by its number."""
+    """`baton sink --count`: counts messages, and knows each by its number. It may take its time for each."""
 
-    def __init__(self):
+    def __init__(self, delay_ms=0):
         super().__init__()
+        self.delay_ms = delay_ms
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="baton-sink-"))
         self.port = None
 
     def start(self):
         ports = self.folder / "ports"
-        self.launch(
-            [str(program()), "sink", "--count", "--listen", "127.0.0.1:0", "--ports-file", str(ports), "--summary-file", str(self.folder / "summary")],
-            log=self.folder / "log",
-        )
+        command = [str(program()), "sink", "--count", "--listen", "127.0.0.1:0", "--ports-file", str(ports), "--summary-file", str(self.folder / "summary")]
+        if self.delay_ms:
+            rules = self.folder / "rules.toml"
+            rules.write_text(f'[[rule]]\nphase = "message"\ndelay_ms = {self.delay_ms}\n')
+            command += ["--replies", str(rules)]
+        self.launch(command, log=self.folder / "log")
         until = time.monotonic() + 30
         while not ports.exists():
             if time.monotonic() > until or self.exit_code() is not None:

@@ -234,7 +234,7 @@ pub(crate) struct SendOptions {
     /// Messages over one session; then a new one is opened
     #[arg(long, default_value_t = 100)]
     pub(crate) per_session: u64,
-    /// Classes of made-up messages, such as `code:5000,confirmation:50000`, mixed evenly; their sum is the count
+    /// Classes of made-up messages, such as `code:5000,confirmation:50000`, mixed evenly; their sum is the count. Those of the class `code` say that they bring a one-time code
     #[arg(long, value_name = "CLASS:COUNT,...")]
     pub(crate) class_mix: Option<String>,
     /// Speak LMTP

@@ -151,9 +151,10 @@ impl MadeUp {
     }
 
     fn header(&self, id: u64, class: &str, sender: &str, recipient: &str, now_us: u64) -> String {
+        let subject = subject(class, id);
         format!(
             "X-Baton-Id: {id}\r\nX-Baton-Sent: {now_us}\r\nX-Baton-Class: {class}\r\nFrom: <{sender}>\r\n\
-             To: <{recipient}>\r\nSubject: Message {id}\r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\n\
+             To: <{recipient}>\r\nSubject: {subject}\r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\n\
              Message-ID: <{now_us}.{id}@send.example>\r\nMIME-Version: 1.0\r\n\
              Content-Type: text/plain; charset=us-ascii\r\n\r\n"
         )
@@ -178,6 +179,15 @@ fn read_mix(mix: &str) -> anyhow::Result<Vec<(Arc<str>, u64)>> {
         bail!("--class-mix: at most {MIX_MESSAGES_MAX} messages in {} classes", u8::MAX);
     }
     Ok(counts)
+}
+
+/// The subject of a made-up message. Those of the class `code` look like what they stand for, so that a plugin can know
+/// them by their content, as it does in life.
+fn subject(class: &str, id: u64) -> String {
+    match class {
+        "code" => format!("Your verification code is {:06}", id % 1_000_000),
+        _ => format!("Message {id}"),
+    }
 }
 
 /// An order in which each class comes as evenly as its count allows.
