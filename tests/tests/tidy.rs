@@ -222,7 +222,7 @@ fn children(folder: &str) -> Result<Vec<String>> {
 
 /// Every file of the checkout with one of these endings; what builds and runs leave behind is skipped.
 fn files_ending(endings: &[&str]) -> Result<Vec<PathBuf>> {
-    let skipped = [".git", "target", "node_modules", "baton-data", "__pycache__"];
+    let skipped = [".git", "target", "node_modules", ".venv", "dist", "baton-data", "__pycache__"];
     let mut found = Vec::new();
     let mut folders = vec![repository()];
     while let Some(folder) = folders.pop() {

@@ -21,10 +21,11 @@ use crate::ticker::Ticker;
 use crate::wasi;
 
 /// Core instances, tables and memories that one component may consist of. A component of one language has one memory
-/// and three or four core instances; interpreters have a few more.
-const CORE_INSTANCES_PER_CALL: u32 = 16;
-const TABLES_PER_CALL: u32 = 8;
-const MEMORIES_PER_CALL: u32 = 2;
+/// and three or four core instances. QuickJS and CPython as their tools link them are several modules, each library one,
+/// with three memories.
+const CORE_INSTANCES_PER_CALL: u32 = 48;
+const TABLES_PER_CALL: u32 = 16;
+const MEMORIES_PER_CALL: u32 = 4;
 /// Native stack of a guest, and of the fiber that it runs on together with the host functions that it calls.
 const WASM_STACK_OCTETS: usize = 256 << 10;
 const ASYNC_STACK_OCTETS: usize = 512 << 10;
