@@ -1,5 +1,7 @@
 //! Changes that a plugin asked for: kept aside while it runs, applied when it answered.
 
+use std::collections::HashMap;
+
 use baton_mail::edit::{Edit, EnvelopeEdit, MessageEdit};
 use baton_mail::{Mailbox, Recipient, header};
 
@@ -16,6 +18,8 @@ pub(crate) struct Staged {
     session_notes: Vec<(String, Option<Vec<u8>>)>,
     /// Recipients that are added minus those that are removed.
     pub(crate) recipients: i64,
+    /// How many stand in the place of a recipient that was removed or redirected, by its index.
+    pub(crate) slots: HashMap<u32, usize>,
     /// Tags and scores.
     pub(crate) remarks: usize,
     /// The sum of the scores.

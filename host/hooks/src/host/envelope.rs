@@ -60,6 +60,15 @@ impl State {
         Ok(())
     }
 
+    /// Counts what comes in the place of a recipient. One that was removed in this call stays away.
+    fn check_slot(&mut self, index: u32, count: usize) -> Result<(), String> {
+        let before = self.staged.slots.get(&index).copied().unwrap_or(1);
+        let after = if before == 0 { 0 } else { count };
+        self.check_recipient_count(after as i64 - before as i64)?;
+        self.staged.slots.insert(index, after);
+        Ok(())
+    }
+
     fn stage_sender(&mut self, to: Option<Address>) -> Result<(), String> {
         check_envelope_is_open(self.hook)?;
         if !self.terms.grants.edit.contains(&EditGrant::Sender) {
@@ -85,7 +94,7 @@ impl State {
             return Err("at the rcpt hook a recipient is not removed; answer discard instead".to_owned());
         }
         self.check_index(hook, index)?;
-        self.check_recipient_count(-1)?;
+        self.check_slot(index, 0)?;
         self.staged.push(Edit::Envelope(EnvelopeEdit::RemoveRecipient(index)))
     }
 
@@ -96,7 +105,7 @@ impl State {
             return Err(format!("a recipient is redirected to 1 to {REDIRECTS_MAX} mailboxes"));
         }
         let mailboxes = to.iter().map(check_address).collect::<Result<Vec<_>, _>>()?;
-        self.check_recipient_count(mailboxes.len() as i64 - 1)?;
+        self.check_slot(index, mailboxes.len())?;
         self.staged.push(Edit::Envelope(EnvelopeEdit::Redirect(index, mailboxes)))
     }
 
