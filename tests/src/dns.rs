@@ -3,8 +3,8 @@
 //! It answers over UDP and TCP, says "no such name" with a start-of-authority record so that the answer can be
 //! cached, and can be told to fail or to stay silent for a name. It counts questions.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
@@ -42,6 +42,7 @@ pub enum Fault {
 struct Zone {
     records: BTreeMap<RrKey, RecordSet>,
     faults: Mutex<HashMap<Name, Fault>>,
+    turns: Mutex<HashMap<Name, VecDeque<Ipv4Addr>>>,
     questions: Mutex<HashMap<(Name, RecordType), usize>>,
 }
 
@@ -70,6 +71,13 @@ impl DnsServer {
             Some(fault) => faults.insert(absolute(name), fault),
             None => faults.remove(&absolute(name)),
         };
+    }
+
+    /// From now on, questions for an address of `name` get these, one after the other and the last one for good. Answers
+    /// may not be kept (RFC 1035 3.2.1: TTL 0).
+    pub fn set_turns(&self, name: &str, addresses: &[Ipv4Addr]) {
+        let mut turns = self.zone.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.insert(absolute(name), addresses.iter().copied().collect());
     }
 
     /// How many questions for this name and type have come in.
@@ -149,8 +157,19 @@ impl Zone {
         *questions.entry((name.clone(), record_type)).or_default() += 1;
     }
 
+    /// The address whose turn it is.
+    fn turn(&self, name: &Name, record_type: RecordType) -> Option<Ipv4Addr> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let addresses = turns.get_mut(name).filter(|_| record_type == RecordType::A)?;
+        if addresses.len() > 1 { addresses.pop_front() } else { addresses.front().copied() }
+    }
+
     /// Follows aliases for a while; longer chains are left to the client, as some real servers do.
     fn fill(&self, answer: &mut Message, mut name: Name, record_type: RecordType) {
+        if let Some(address) = self.turn(&name, record_type) {
+            answer.add_answer(Record::from_rdata(name, 0, RData::A(address.into())));
+            return;
+        }
         for _ in 0..ALIASES_MAX {
             if let Some(records) = self.records.get(&RrKey::new(LowerName::new(&name), record_type)) {
                 answer.add_answers(records.records_without_rrsigs().cloned());

@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod dns;
+pub mod http;
 pub mod message;
 pub mod program;
 pub mod relay;

@@ -346,6 +346,20 @@ mod tests {
     }
 
     #[test]
+    fn an_envelope_of_before_priorities_has_none() {
+        let (now, lifetime) = (UnixMs(5), std::time::Duration::from_secs(1));
+        let sender = baton_mail::ReversePath::Null;
+        let mut envelope =
+            Envelope::new(MessageId::new(now), now, lifetime, sender, baton_mail::Origin::internal());
+        envelope.priority = -9;
+        let mut value = encode(&EnvelopeRecordRef { chunks: 1, jobs: &[], envelope: &envelope });
+        assert_eq!(decode_owned::<EnvelopeRecord>(&value).unwrap().envelope, envelope);
+        value.pop();
+        let read = decode_owned::<EnvelopeRecord>(&value).unwrap().envelope;
+        assert_eq!(read, Envelope { priority: 0, ..envelope });
+    }
+
+    #[test]
     fn the_key_after_a_prefix_carries() {
         assert_eq!(after_prefix(b"a"), Some(b"b".to_vec()));
         assert_eq!(after_prefix(&[1, 255]), Some(vec![2]));

@@ -1,6 +1,7 @@
 //! Plugins at the six hooks: the ones that ship, in a real relay.
 
 mod failures;
+mod reach;
 
 use anyhow::{Context, Result};
 use baton_tests::client::Client;

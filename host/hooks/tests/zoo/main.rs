@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends by a panic")]
 
 mod artefacts;
+mod beyond;
 mod capabilities;
 mod cases;
 mod chains;
@@ -10,5 +11,6 @@ mod instances;
 mod loading;
 mod matrix;
 mod reload;
+mod random;
 mod running;
 mod support;

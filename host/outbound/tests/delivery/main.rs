@@ -5,5 +5,6 @@
 mod endings;
 mod hostile;
 mod peer;
+mod questions;
 mod relay;
 mod transactions;

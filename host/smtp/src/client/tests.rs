@@ -294,3 +294,25 @@ fn quit_ends_it() {
     assert_eq!(pair.written(), "QUIT\r\n");
     assert!(matches!(pair.read("221 bye\r\n"), ClientStep::Closed));
 }
+
+#[test]
+fn a_question_ends_before_any_content() {
+    let question = || transaction(&["x@y.example", "z@y.example"], "");
+    let mut pair = Pair::greeted(EHLO_ALL, |_| {});
+    pair.client.ask(question()).unwrap();
+    assert_eq!(
+        pair.written(),
+        "MAIL FROM:<a@b.example>\r\nRCPT TO:<x@y.example>\r\nRCPT TO:<z@y.example>\r\n"
+    );
+    let result = pair.result("250 ok\r\n250 ok\r\n550 5.1.1 no\r\n");
+    assert_eq!(summary(&result), ["250", "rcpt 550"]);
+    assert_eq!(pair.written(), "RSET\r\n");
+    assert!(matches!(pair.read("250 ok\r\n"), ClientStep::Ready));
+    let mut bare = Pair::greeted(EHLO_BARE, |_| {});
+    bare.client.ask(question()).unwrap();
+    assert_eq!(bare.written(), "MAIL FROM:<a@b.example>\r\n");
+    assert_eq!(summary(&bare.result("550 5.7.1 no\r\n")), ["mail 550", "mail 550"]);
+    assert_eq!(bare.written(), "", "there is no transaction to end");
+    bare.client.ask(Transaction { smtputf8: true, ..question() }).unwrap();
+    assert_eq!(summary(&bare.result("")), ["incapable 5.6.7", "incapable 5.6.7"]);
+}

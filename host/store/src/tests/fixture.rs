@@ -50,7 +50,9 @@ fn format_1_is_opened_and_understood() {
         assert!(matches!(bench.store.story(first).await.unwrap()[0].what, What::Accepted { .. }));
         assert_eq!(bench.store.kv().get("bucket", "key").await, Ok(Some(b"value".to_vec())));
         assert_eq!(bench.store.kv().increment("bucket", "count", 1, None).await, Ok(42));
-        assert_eq!(bench.claim_all().await.len(), 3);
+        let claims = bench.claim_all().await;
+        assert_eq!(claims.len(), 3);
+        assert!(claims.iter().all(|claim| claim.envelope.priority == 0), "the field came later");
         let db = bench.store.core().db().unwrap();
         let format = db.get(Family::Meta, crate::format::FORMAT_KEY).unwrap().unwrap();
         assert_eq!(

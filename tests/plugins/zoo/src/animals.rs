@@ -9,7 +9,7 @@ use crate::bindings::baton::host::{clock, dns, log, metrics};
 use crate::bindings::baton::relay::types::Address;
 use crate::bindings::baton::relay::{envelope, failure, message, routing, session};
 use crate::bindings::exports::baton::relay::lifecycle::Problem;
-use crate::{Said, reply};
+use crate::{Said, callers, reply};
 
 /// Does what is asked for, and says what the decision is if it comes to that.
 pub(crate) fn act(hook: &str, behaviour: &str) -> Said {
@@ -53,7 +53,8 @@ pub(crate) fn act(hook: &str, behaviour: &str) -> Said {
         "dns" => ask_dns(),
         "metrics" => measure(),
         "getters" => read(),
-        other => Said::Reject(reply(599, &format!("no such animal: {other}"))),
+        other => callers::act(other)
+            .unwrap_or_else(|| Said::Reject(reply(599, &format!("no such animal: {other}")))),
     }
 }
 
@@ -307,7 +308,8 @@ pub(crate) fn check_init() -> Result<(), Vec<Problem>> {
     ];
     log::emit(log::Level::Info, "checked", &[]);
     let problem = |name: &str| Problem { path: name.to_owned(), message: "answered during init".to_owned() };
+    let answered = answers.iter().filter(|(_, answered)| *answered).map(|(name, _)| *name);
     let problems: Vec<Problem> =
-        answers.iter().filter(|(_, answered)| *answered).map(|(name, _)| problem(name)).collect();
+        answered.chain(callers::answered_during_init()).map(|name| problem(name)).collect();
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }

@@ -5,6 +5,8 @@
 #![cfg(target_family = "wasm")]
 
 mod animals;
+mod callers;
+mod dice;
 
 #[allow(
     missing_docs,

@@ -165,11 +165,14 @@ impl PluginHttp {
         mut message: Request<Pieces>,
     ) -> Result<(Connection, Response<Incoming>), Unanswered> {
         while let Some(mut kept) = self.pool.take(place) {
-            match kept.send(message).await {
-                Ok(response) => return Ok((kept, response)),
+            let again = message.method().is_idempotent().then(|| message.clone());
+            match (kept.send(message).await, again) {
+                (Ok(response), _) => return Ok((kept, response)),
                 // The server closed it meanwhile and saw nothing of this request.
-                Err(Unanswered { message: Some(unsent), .. }) => message = *unsent,
-                Err(unanswered) => return Err(unanswered),
+                (Err(Unanswered { message: Some(unsent), .. }), _) => message = *unsent,
+                // It closed it at this very moment: what may be asked twice is asked again (RFC 9110 9.2.2).
+                (Err(_), Some(again)) => message = again,
+                (Err(unanswered), None) => return Err(unanswered),
             }
         }
         let bound = Duration::from_millis(self.settings.connect_ms);
