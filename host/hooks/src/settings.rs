@@ -257,6 +257,8 @@ impl Grants {
 pub enum EditGrant {
     /// Header fields.
     Headers,
+    /// `Received` fields too, by which mail loops are found (RFC 5321 6.3).
+    Trace,
     /// The body.
     Body,
     /// Recipients.

@@ -287,7 +287,7 @@ section! {
 section! {
     /// What a plugin may do beyond looking and deciding.
     RawGrants {
-        /// What it may change: any of `headers`, `body`, `recipients`, `sender`.
+        /// What it may change: any of `headers`, `trace` (with `headers`: also `Received` fields, by which mail loops are found), `body`, `recipients`, `sender`.
         edit: Vec<String> = Vec::new(),
         /// Its `accept` at `rcpt` lets a client send to a foreign domain.
         relay: bool = false,

@@ -19,7 +19,9 @@ const READ_OCTETS_MAX: u32 = 1 << 20;
 /// Octets of what is searched for.
 const NEEDLE_OCTETS_MAX: usize = 1_024;
 /// Fields that tell of facts which only the relay knows. A plugin may not write them.
-const FORGERIES: [&str; 3] = ["Received", "Return-Path", "DKIM-Signature"];
+const FORGERIES: [&str; 2] = ["Return-Path", "DKIM-Signature"];
+/// Steps of the way. They stop mail loops, so that changing them is a grant of its own.
+const TRACE: &str = "Received";
 
 impl State {
     fn message(&mut self) -> wasmtime::Result<Option<&MessageContent>> {
@@ -44,6 +46,11 @@ impl State {
         }
         if let Some(Err(error)) = self.call.content.as_ref().map(MessageContent::header) {
             return Err(format!("the header can not be changed: {error}"));
+        }
+        if name.eq_ignore_ascii_case(TRACE) && !self.terms.grants.edit.contains(&EditGrant::Trace) {
+            let remedy =
+                "Received fields stop mail loops; to change them add \"trace\" to grants.edit of this plugin";
+            return Err(remedy.to_owned());
         }
         name.parse::<HeaderName>().map_err(|error| error.to_string())
     }
@@ -71,9 +78,6 @@ impl State {
 
     fn stage_removal(&mut self, name: &str) -> Result<u32, String> {
         let field = self.check_field(name)?;
-        if name.eq_ignore_ascii_case("Received") {
-            return Err("Received fields stop mail loops; they can not be removed".to_owned());
-        }
         let count = self.count_fields(name);
         if count > 0 {
             self.staged.push(Edit::Message(MessageEdit::Remove(field)))?;

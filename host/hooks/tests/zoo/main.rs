@@ -10,7 +10,7 @@ mod edits;
 mod instances;
 mod loading;
 mod matrix;
-mod reload;
 mod random;
+mod reload;
 mod running;
 mod support;

@@ -176,6 +176,7 @@ impl Checker<'_> {
     fn grants(&mut self, key: &str, raw: &RawGrants, all: &Raw) -> Grants {
         let edits = [
             ("headers", EditGrant::Headers),
+            ("trace", EditGrant::Trace),
             ("body", EditGrant::Body),
             ("recipients", EditGrant::Recipients),
             ("sender", EditGrant::Sender),
