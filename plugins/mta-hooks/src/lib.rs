@@ -173,7 +173,7 @@ fn default_content_octets_max() -> u32 {
 }
 
 fn default_answer_octets_max() -> u32 {
-    4 << 20
+    1 << 20
 }
 
 #[cfg(test)]

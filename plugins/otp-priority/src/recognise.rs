@@ -4,8 +4,11 @@
 
 use crate::words::{COMPANIONS, MINUTES, OTHER, STRONG, WEAK};
 
-/// Characters between an announcing word and the code at most.
-const NEAR: usize = 90;
+/// Characters before a code, and behind it, in which a word that announces it is looked for.
+const BEFORE: usize = 110;
+const BEHIND: usize = 60;
+/// Codes whose neighbourhood is looked at; a text with more is a table.
+const CODES_MAX: usize = 12;
 /// Characters of text; more than this is something to read.
 const LONG: usize = 2_500;
 
@@ -22,50 +25,60 @@ pub(crate) struct Mail {
 /// Points for and against; the texts of a message say the same, so the best one counts.
 pub(crate) fn points(mail: &Mail, more_words: &[String]) -> i32 {
     let subject = Text::new(&mail.subject);
-    let subject_points =
-        3 * i32::from(subject.has_any(STRONG, more_words)) + 3 * i32::from(subject.announces(more_words));
-    let of_text =
-        |text: &String| text_points(&Text::new(text), subject.has_any(STRONG, more_words), more_words);
+    let is_announced = subject.has_any(STRONG, more_words);
+    let subject_points = 3 * i32::from(is_announced) + 3 * i32::from(subject.announces(more_words));
+    let of_text = |text: &String| text_points(&Text::new(text), is_announced, more_words);
     let best = mail.texts.iter().map(of_text).max().unwrap_or(0);
     let mut points = subject_points.min(5) + best;
-    if subject.has_any(OTHER, &[]) {
+    if points > 0 && subject.has_any(OTHER, &[]) {
         points -= 3;
     }
     points - 2 * i32::from(mail.is_list) - 4 * i32::from(mail.has_attachment)
 }
 
-fn text_points(text: &Text, announced: bool, more_words: &[String]) -> i32 {
-    let mut points = 0;
-    if text.announces(more_words) {
-        points += 4;
-    } else if text.is_near(WEAK, &[]) || (announced && text.has_code()) {
-        points += 3;
-    }
+/// Most mail has no code near such a word, and is looked through no further.
+fn text_points(text: &Text, is_announced: bool, more_words: &[String]) -> i32 {
+    let mut points = if text.announces(more_words) {
+        4
+    } else if text.is_near(WEAK, &[]) || (is_announced && text.has_code()) {
+        3
+    } else if is_announced {
+        0
+    } else {
+        return 0;
+    };
     let companions =
         COMPANIONS.iter().filter(|word| text.has(word)).count() + usize::from(text.has_minutes());
     points += companions.min(2) as i32;
     points -= 2 * OTHER.iter().filter(|word| text.has(word)).count().min(2) as i32;
-    points - 2 * i32::from(text.characters.len() > LONG)
+    points - 2 * i32::from(text.characters > LONG)
 }
 
-/// A text in lower case, and where codes stand in it.
+/// A text in lower case, and what stands around the codes in it.
 struct Text {
     lower: String,
-    characters: Vec<char>,
-    /// Beginnings and ends, in characters.
-    codes: Vec<(usize, usize)>,
+    characters: usize,
+    around_codes: Vec<String>,
 }
 
 impl Text {
     fn new(text: &str) -> Text {
         let original: Vec<char> = text.chars().map(one_digit).collect();
-        let characters: Vec<char> =
+        let lower: Vec<char> =
             original.iter().flat_map(|character| character.to_lowercase().take(1)).collect();
-        Text { codes: codes(&original), lower: characters.iter().collect(), characters }
+        let around = |(from, to): (usize, usize)| {
+            let window = lower.get(from.saturating_sub(BEFORE)..(to + BEHIND).min(lower.len()));
+            window.unwrap_or_default().iter().collect()
+        };
+        Text {
+            around_codes: codes(&original).into_iter().take(CODES_MAX).map(around).collect(),
+            characters: lower.len(),
+            lower: lower.into_iter().collect(),
+        }
     }
 
     fn has(&self, word: &str) -> bool {
-        self.places(word).next().is_some()
+        stands_in(word, &self.lower)
     }
 
     fn has_any(&self, words: &[&str], more: &[String]) -> bool {
@@ -80,7 +93,7 @@ impl Text {
     }
 
     fn has_code(&self) -> bool {
-        !self.codes.is_empty()
+        !self.around_codes.is_empty()
     }
 
     /// True when a code stands near a word that announces one.
@@ -89,31 +102,18 @@ impl Text {
     }
 
     fn is_near(&self, words: &[&str], more: &[String]) -> bool {
-        if self.codes.is_empty() {
-            return false;
-        }
-        let near = |word: &str| {
-            let octets = word.len();
-            self.places(word).any(|at| {
-                let start = self.lower.get(..at).map_or(0, |before| before.chars().count());
-                let end = start + word.get(..octets).map_or(0, |word| word.chars().count());
-                self.codes.iter().any(|(from, to)| {
-                    from.saturating_sub(end) <= NEAR && start.saturating_sub(*to) <= NEAR / 2
-                })
-            })
-        };
-        words.iter().copied().chain(more.iter().map(String::as_str)).any(near)
+        let mut all = words.iter().copied().chain(more.iter().map(String::as_str));
+        self.has_code() && all.any(|word| self.around_codes.iter().any(|window| stands_in(word, window)))
     }
+}
 
-    /// Where a word stands, in octets: at the beginning of a word, unless the script writes no blanks.
-    fn places<'a>(&'a self, word: &'a str) -> impl Iterator<Item = usize> + 'a {
-        let spaced =
-            word.chars().next().is_some_and(|first| first.is_alphabetic() && (first as u32) < 0x0e00);
-        self.lower.match_indices(word).map(|(at, _)| at).filter(move |at| {
-            let before = self.lower.get(..*at).and_then(|before| before.chars().next_back());
-            !spaced || !before.is_some_and(char::is_alphanumeric)
-        })
-    }
+/// True when the word stands in the text: at the beginning of a word, unless the script writes no blanks.
+fn stands_in(word: &str, text: &str) -> bool {
+    let spaced = word.chars().next().is_some_and(|first| first.is_alphabetic() && (first as u32) < 0x0e00);
+    text.match_indices(word).any(|(at, _)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        !spaced || !before.is_some_and(char::is_alphanumeric)
+    })
 }
 
 /// Digits of other scripts as those of ASCII.
@@ -235,8 +235,7 @@ mod tests {
 
     #[test]
     fn words_begin_where_words_begin() {
-        let text = Text::new("mushroomotp otp 验证码是");
-        assert_eq!(text.places("otp").count(), 1);
-        assert!(text.has("验证码"));
+        assert!(stands_in("otp", "mushroomotp otp") && !stands_in("otp", "mushroomotp"));
+        assert!(stands_in("验证码", "您的验证码是"));
     }
 }
