@@ -14,4 +14,5 @@ pub mod relay;
 pub mod settings;
 pub mod sink;
 pub mod wait;
+pub mod web;
 pub mod zone;

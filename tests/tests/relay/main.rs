@@ -7,6 +7,7 @@ mod clients;
 mod delivery;
 mod hooks;
 mod listener;
+mod plugins;
 mod queue;
 mod router;
 mod session;
