@@ -272,6 +272,7 @@ impl EditGrant {
     pub fn as_str(self) -> &'static str {
         match self {
             EditGrant::Headers => "headers",
+            EditGrant::Trace => "trace",
             EditGrant::Body => "body",
             EditGrant::Recipients => "recipients",
             EditGrant::Sender => "sender",

@@ -45,7 +45,7 @@ impl Asked {
         let any = |interface: &str| if has(interface) { vec![ANY.to_owned()] } else { Vec::new() };
         let mut edit = Vec::new();
         if has("baton:relay/message") {
-            edit.extend([EditGrant::Headers, EditGrant::Body]);
+            edit.extend([EditGrant::Headers, EditGrant::Trace, EditGrant::Body]);
         }
         if has("baton:relay/envelope") {
             edit.extend([EditGrant::Recipients, EditGrant::Sender]);
