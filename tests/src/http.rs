@@ -23,6 +23,11 @@ pub struct Request {
     pub content: Vec<u8>,
 }
 
+/// Status, header fields with their line ends, content.
+pub type Answer = (u16, String, Vec<u8>);
+
+type Script = dyn Fn(&Request) -> Answer;
+
 /// A running server. Its threads end with the process.
 pub struct HttpServer {
     address: SocketAddr,
@@ -31,16 +36,14 @@ pub struct HttpServer {
 
 impl HttpServer {
     /// Serves on a port of the system's choice; each request is answered with status, header fields and content.
-    pub fn start(
-        answer: impl Fn(&Request) -> (u16, String, Vec<u8>) + Send + Sync + 'static,
-    ) -> Result<HttpServer> {
+    pub fn start(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Result<HttpServer> {
         HttpServer::start_at("127.0.0.1:0".parse()?, answer)
     }
 
     /// As [`HttpServer::start`], at an address of the test's choice.
     pub fn start_at(
         address: SocketAddr,
-        answer: impl Fn(&Request) -> (u16, String, Vec<u8>) + Send + Sync + 'static,
+        answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
     ) -> Result<HttpServer> {
         let listener = TcpListener::bind(address).with_context(|| format!("listen on {address}"))?;
         let address = listener.local_addr()?;
@@ -67,11 +70,7 @@ impl HttpServer {
     }
 }
 
-fn serve(
-    stream: &TcpStream,
-    answer: &dyn Fn(&Request) -> (u16, String, Vec<u8>),
-    seen: &Mutex<Vec<Request>>,
-) -> Result<()> {
+fn serve(stream: &TcpStream, answer: &Script, seen: &Mutex<Vec<Request>>) -> Result<()> {
     let mut reader = BufReader::new(stream);
     while let Some(request) = read(&mut reader)? {
         let (status, fields, content) = answer(&request);

@@ -45,10 +45,11 @@ impl Server {
                 tokio::spawn(async move {
                     match acceptor {
                         // A client that does not trust us goes away.
-                        Some(acceptor) => match acceptor.accept(stream).await {
-                            Ok(stream) => serve(stream, &gate, &waiting).await,
-                            Err(_) => {}
-                        },
+                        Some(acceptor) => {
+                            if let Ok(stream) = acceptor.accept(stream).await {
+                                serve(stream, &gate, &waiting).await;
+                            }
+                        }
                         None => serve(stream, &gate, &waiting).await,
                     }
                 });
