@@ -128,7 +128,8 @@ impl Banner {
         let of_sender =
             config.senders.is_empty() || config.senders.iter().any(|pattern| pattern.matches(&sender));
         let is_inside = |rcpt: &Address| config.not_only_to.iter().any(|pattern| pattern.matches(rcpt));
-        of_sender && !(envelope.recipients().iter().all(is_inside) && !config.not_only_to.is_empty())
+        let leaves_the_house = || envelope.recipients().iter().any(|rcpt| !is_inside(rcpt));
+        of_sender && (config.not_only_to.is_empty() || leaves_the_house())
     }
 
     /// Why the message must stay as it is; none when it may be changed.

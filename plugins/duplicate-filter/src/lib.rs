@@ -123,10 +123,10 @@ impl Data for DuplicateFilter {
 #[baton_sdk::hook]
 impl Route for DuplicateFilter {
     fn on_route(&self, cx: &Context, rcpt: &Address) -> Result<RouteDecision> {
-        if cx.routing().attempt() == 0 {
-            if let Some(identity) = cx.envelope().note(NOTE) {
-                self.remember(cx, &identity, rcpt)?;
-            }
+        if cx.routing().attempt() == 0
+            && let Some(identity) = cx.envelope().note(NOTE)
+        {
+            self.remember(cx, &identity, rcpt)?;
         }
         next()
     }

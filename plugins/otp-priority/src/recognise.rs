@@ -193,10 +193,10 @@ fn end_of_pair(text: &[char], start: usize, end: usize) -> Option<usize> {
     let before = start.checked_sub(1).and_then(|at| text.get(at)).copied().unwrap_or(' ');
     let after =
         (text.get(second_end).copied().unwrap_or(' '), text.get(second_end + 1).copied().unwrap_or(' '));
-    let stands_alone =
-        !"+-.,/$€£".contains(before) && !(" -.,/".contains(after.0) && after.1.is_ascii_digit());
+    let is_part_of_more =
+        "+-.,/$€£".contains(before) || (" -.,/".contains(after.0) && after.1.is_ascii_digit());
     let is_pair = " -\u{a0}".contains(*separator) && is_piece(start, end) && is_piece(end + 1, second_end);
-    (is_pair && stands_alone && second_end - start <= 9).then_some(second_end)
+    (is_pair && !is_part_of_more && second_end - start <= 9).then_some(second_end)
 }
 
 fn is_year(word: &[char]) -> bool {

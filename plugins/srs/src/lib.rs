@@ -71,10 +71,10 @@ impl Rcpt for Srs {
             return next();
         }
         let mut answer = self.scheme(cx, &self.config.secret)?.original(rcpt.local());
-        if answer == Err(Denied::Forged) {
-            if let Ok(old) = self.scheme(cx, &self.config.old_secret) {
-                answer = old.original(rcpt.local());
-            }
+        if answer == Err(Denied::Forged)
+            && let Ok(old) = self.scheme(cx, &self.config.old_secret)
+        {
+            answer = old.original(rcpt.local());
         }
         match answer {
             Ok(original) => {
