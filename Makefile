@@ -5,6 +5,7 @@
 #   make bars         the long trials: kill -9, full disk, smuggling, MIME bombs, other mail programs
 #   make bench        figures beside Debian's Postfix, by the same load on the same machine
 #   make bench-bank   5,000 one-time codes among 50,000 confirmations
+#   make script       the interpreter of scripted policies anew, as checked in at host/hooks/assets (needs clang)
 #   make lint         formatting, clippy, licences and allowed dependencies
 #
 # One profile and one cache serve them all, so RocksDB and wasmtime are compiled once. The cache lies outside
@@ -13,7 +14,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bars relay plugins guests demo test bars bench bench-relay bench-bank lint
+.PHONY: help setup script setup-test setup-bars relay plugins guests demo test bars bench bench-relay bench-bank lint
 
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton/target
 PLUGIN_DIR := $(CARGO_TARGET_DIR)/wasm32-wasip2/plugin
@@ -73,6 +74,10 @@ bench: bench-relay guests
 
 bench-bank: bench-relay plugins
 	tests/bench/run.py bank
+
+script:
+	@.ci/setup script
+	sdk/script/build.sh
 
 lint: setup
 	cargo fmt --check

@@ -175,6 +175,20 @@ fn tests_ask_for_no_feature_that_the_relay_does_without() -> Result<()> {
 }
 
 #[test]
+fn the_interpreter_is_made_from_what_is_here() -> Result<()> {
+    let record = "host/hooks/assets/SHA256";
+    let mut compare = Command::new("sha256sum");
+    compare.args(["--check", "--strict", "--quiet", record]).current_dir(repository());
+    let output = compare.output().context("run sha256sum")?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "sdk/script is not what host/hooks/assets was made from; run `make script`:\n{told}"
+    );
+    Ok(())
+}
+
+#[test]
 fn nothing_is_left_open_and_no_machine_is_named() -> Result<()> {
     // Put together here, so that this file does not find itself.
     let words = [
