@@ -46,7 +46,14 @@ async fn measure() -> anyhow::Result<()> {
         hooks: Some(vec![hook]),
         on_failure: OnFailure::Closed,
         limits: Limits::default(),
-        grants: Grants { relay: true, route: vec!["*".to_owned()], dns: true, ..Grants::default() },
+        grants: Grants {
+            relay: true,
+            route: vec!["*".to_owned()],
+            dns: true,
+            kv: vec!["rate".to_owned()],
+            edit: vec![baton_hooks::EditGrant::Headers],
+            ..Grants::default()
+        },
         run: RunSettings { instances, when: when.into_iter().collect(), ..RunSettings::default() },
         config,
         ..PluginSettings::new("measured", source)
@@ -55,6 +62,9 @@ async fn measure() -> anyhow::Result<()> {
     let generation = Generation::load(&engine, 1, &[plugin], &HashMap::new(), &capabilities)
         .await
         .map_err(|errors| anyhow!(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+    if std::env::var_os("FIRST_TIER").is_none() {
+        generation.settled().await;
+    }
     let mut call = call_at(hook)?;
     let rcpt: Mailbox = "ann@us.example".parse()?;
     let answer = ask(&generation, hook, &mut call, &rcpt).await;

@@ -48,7 +48,7 @@ impl Ask for AskConnect {
 
     async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<ConnectAnswer> {
         use exports::connect_hook::Decision;
-        let Instance { store, component, guests } = instance;
+        let Instance { store, component, guests, .. } = instance;
         let guest = looked_up(&mut guests.connect, || found(&exports.connect)?.load(&mut *store, component))?;
         Ok(match guest.call_on_connect(store).await? {
             Decision::Next => ConnectAnswer::Next,
@@ -71,7 +71,7 @@ impl Ask for AskAuth<'_> {
 
     async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<AuthAnswer> {
         use exports::auth_hook::Decision;
-        let Instance { store, component, guests } = instance;
+        let Instance { store, component, guests, .. } = instance;
         let guest = looked_up(&mut guests.auth, || found(&exports.auth)?.load(&mut *store, component))?;
         Ok(match guest.call_on_auth(store, self.mechanism, self.user, &self.credential).await? {
             Decision::Next => AuthAnswer::Next,
@@ -96,7 +96,7 @@ impl Ask for AskRcpt {
 
     async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<RcptAnswer> {
         use exports::rcpt_hook::Decision;
-        let Instance { store, component, guests } = instance;
+        let Instance { store, component, guests, .. } = instance;
         let guest = looked_up(&mut guests.rcpt, || found(&exports.rcpt)?.load(&mut *store, component))?;
         Ok(match guest.call_on_rcpt(store, &self.recipient, &self.parameters).await? {
             Decision::Next => RcptAnswer::Next,
@@ -119,7 +119,7 @@ impl Ask for AskData {
 
     async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<DataAnswer> {
         use exports::data_hook::Decision;
-        let Instance { store, component, guests } = instance;
+        let Instance { store, component, guests, .. } = instance;
         let guest = looked_up(&mut guests.data, || found(&exports.data)?.load(&mut *store, component))?;
         Ok(match guest.call_on_data(store).await? {
             Decision::Next => DataAnswer::Next,
@@ -145,7 +145,7 @@ impl Ask for AskRoute {
 
     async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<RouteAnswer> {
         use exports::route_hook::Decision;
-        let Instance { store, component, guests } = instance;
+        let Instance { store, component, guests, .. } = instance;
         let guest = looked_up(&mut guests.route, || found(&exports.route)?.load(&mut *store, component))?;
         Ok(match guest.call_on_route(store, &self.recipient).await? {
             Decision::Next => RouteAnswer::Next,
@@ -166,7 +166,7 @@ impl Ask for AskBounce {
 
     async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<BounceAnswer> {
         use exports::bounce_hook::Decision;
-        let Instance { store, component, guests } = instance;
+        let Instance { store, component, guests, .. } = instance;
         let guest = looked_up(&mut guests.bounce, || found(&exports.bounce)?.load(&mut *store, component))?;
         Ok(match guest.call_on_bounce(store, &self.recipient).await? {
             Decision::Next => BounceAnswer::Next,

@@ -16,6 +16,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use crate::EngineSettings;
 use crate::bindings::EveryHook;
 use crate::cache::{Authentic, Cache};
+use crate::script::{self, Scripts};
 use crate::state::State;
 use crate::ticker::Ticker;
 use crate::wasi;
@@ -55,6 +56,7 @@ struct Inner {
     kept: AtomicU32,
     /// Components of the last load, so that a reload works only on what changed. Pruned by each load.
     compiled: Mutex<HashMap<Digest, Component>>,
+    scripts: Scripts,
     compilations: AtomicU64,
     /// What earlier runs compiled.
     cache: Option<Cache>,
@@ -120,6 +122,7 @@ impl Engine {
         let mut linker = Linker::new(&wasmtime);
         wasi::add_to_linker(&mut linker).map_err(unsupported)?;
         EveryHook::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(unsupported)?;
+        script::add_to_linker(&mut linker).map_err(unsupported)?;
         Ok(Engine(Arc::new(Inner {
             ticker: Ticker::start(wasmtime.weak())?,
             slots: Semaphore::new(settings.concurrent_calls_max as usize),
@@ -127,6 +130,7 @@ impl Engine {
             wasmtime,
             linker,
             compiled: Mutex::default(),
+            scripts: Scripts::new(),
             compilations: AtomicU64::new(0),
             cache,
             settings: *settings,
@@ -168,6 +172,10 @@ impl Engine {
 
     pub(crate) fn linker(&self) -> &Linker<State> {
         &self.0.linker
+    }
+
+    pub(crate) fn scripts(&self) -> &Scripts {
+        &self.0.scripts
     }
 
     pub(crate) fn ticker(&self) -> &Ticker {

@@ -26,6 +26,7 @@ pub struct Generation {
     pub(crate) plugins: Vec<Arc<Plugin>>,
     pub(crate) chains: [Vec<Arc<Plugin>>; 6],
     pub(crate) thresholds: Thresholds,
+    pub(crate) troubles: Vec<String>,
 }
 
 /// What is loaded, for people.
@@ -85,6 +86,7 @@ impl Generation {
             plugins: Vec::new(),
             chains: Default::default(),
             thresholds: Thresholds::default(),
+            troubles: Vec::new(),
         }
     }
 
@@ -96,6 +98,21 @@ impl Generation {
     /// True when some plugin is asked at that hook. When false, a call may be left out altogether.
     pub fn has(&self, hook: Hook) -> bool {
         !self.chain(hook).is_empty()
+    }
+
+    /// Waits until every script runs from its snapshot, or can not. Calls do not need to wait: until then they take
+    /// longer.
+    pub async fn settled(&self) {
+        for plugin in &self.plugins {
+            if let Some(faster) = &plugin.faster {
+                faster.wait().await;
+            }
+        }
+    }
+
+    /// Why plugins serve in their last version, or not at all, although their files changed.
+    pub fn troubles(&self) -> &[String] {
+        &self.troubles
     }
 
     /// The names of the plugins of every chain, in the order in which they are asked.

@@ -1,5 +1,7 @@
 //! One instance of a plugin, with the store that it lives in. A call begins and ends in it; between calls it rests.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::Instance as Component;
@@ -9,7 +11,7 @@ use crate::ask::Ask;
 use crate::edits::Staged;
 use crate::engine::Engine;
 use crate::metrics::Used;
-use crate::plugin::{Guests, Plugin};
+use crate::plugin::{Code, Guests, Plugin};
 use crate::policy::{Failure, FailureKind};
 use crate::run::{NoInstance, classify, within};
 use crate::state::State;
@@ -18,6 +20,8 @@ use crate::state::State;
 pub(crate) struct Instance {
     pub(crate) store: Store<State>,
     pub(crate) component: Component,
+    /// What it was made of.
+    code: Arc<Code>,
     /// The functions that were called before, so that a warm call looks nothing up.
     pub(crate) guests: Guests,
 }
@@ -36,8 +40,9 @@ impl Instance {
         let terms = &plugin.terms;
         let mut store = State::new(terms.clone(), None, terms.nobody.call(), now).into_store(engine);
         terms.meters.made.inc();
-        match plugin.component.instantiate_async(&mut store).await {
-            Ok(component) => Ok(Instance { store, component, guests: Guests::default() }),
+        let code = Arc::clone(plugin.code());
+        match code.component.instantiate_async(&mut store).await {
+            Ok(component) => Ok(Instance { store, component, code, guests: Guests::default() }),
             Err(error) => Err(classify(&error.context(NoInstance), store.data().memory.refused)),
         }
     }
@@ -54,7 +59,8 @@ impl Instance {
         self.store.data_mut().begin(Q::HOOK, call, started);
         self.store.set_epoch_deadline(1);
         let deadline = self.store.data().budget.deadline;
-        let answered = within(deadline, question.ask(&plugin.exports, self)).await;
+        let code = Arc::clone(&self.code);
+        let answered = within(deadline, question.ask(&code.exports, self)).await;
         let fuel = fuel.and_then(|full| Some(full - self.fuel(plugin)?));
         let state = self.store.data_mut();
         let staged = state.end(call);

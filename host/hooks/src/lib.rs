@@ -47,6 +47,7 @@ mod off_thread;
 mod plugin;
 mod policy;
 mod run;
+mod script;
 mod secrets;
 mod settings;
 pub mod shape;
@@ -73,7 +74,7 @@ pub use host::{
     Capabilities, DnsAnswer, DnsBackend, DnsError, HttpBackend, HttpError, HttpRequest, HttpResponse,
     KvBackend, KvError, Page, Taken, VerifyAnswer, VerifyBackend, VerifyError,
 };
-pub use load::{Advice, LoadError};
+pub use load::{Advice, LoadError, is_script, prepare_interpreter};
 pub use policy::{Blame, FailureKind, RETRY_AFTER_MS};
 pub use settings::{
     BreakerSettings, EditGrant, EngineSettings, Grants, GuardSettings, Instances, Limits, Mode, NextMode,

@@ -7,6 +7,7 @@ mod error;
 mod grants;
 mod next;
 mod order;
+mod script;
 mod shape;
 mod snapshot;
 
@@ -17,14 +18,14 @@ use std::time::Duration;
 use baton_mail::text::sanitize;
 use tokio::time::Instant;
 use wasmtime::Store;
-use wasmtime::component::{Component, Instance, InstancePre};
+use wasmtime::component::{Component, Instance};
 
 use crate::bindings::exports::baton::relay::lifecycle;
 use crate::engine::{Digest, Engine};
 use crate::host::Capabilities;
 use crate::log_gate::LogGate;
 use crate::manifest::Manifest;
-use crate::plugin::{Exports, Nobody, Plugin, Running, Terms, short};
+use crate::plugin::{Code, Faster, Nobody, Plugin, Running, Terms, short};
 use crate::policy::{Failure, FailureKind};
 use crate::run::{classify, describe};
 use crate::secrets::{self, Secrets};
@@ -35,7 +36,7 @@ use artefact::Artefact;
 pub(crate) use artefact::hex;
 pub use error::LoadError;
 pub use grants::Advice;
-use grants::Asked;
+pub use script::{is_script, prepare_interpreter};
 use snapshot::Snapshot;
 
 /// Time that init may use: it runs once per load, off the mail path.
@@ -72,14 +73,18 @@ impl Generation {
         capabilities: &Capabilities,
     ) -> Result<Generation, Vec<LoadError>> {
         let mut errors = check_names(plugins);
-        let mut loaded = Vec::new();
+        let (mut loaded, mut troubles) = (Vec::new(), Vec::new());
         for settings in plugins {
             match self.load_plugin(engine, number, settings, capabilities).await {
                 Ok(plugin) => loaded.push(plugin),
+                Err(found) if settings.keeps_last && self.number > 0 => {
+                    loaded.extend(self.plugins.iter().find(|last| last.terms.name == settings.name).cloned());
+                    troubles.extend(found.iter().map(ToString::to_string));
+                }
                 Err(found) => errors.extend(found),
             }
         }
-        let everything_loaded = errors.is_empty();
+        let everything_loaded = errors.is_empty() && troubles.is_empty();
         let chains = order::chains(&loaded, order, everything_loaded).unwrap_or_else(|found| {
             errors.extend(found);
             Default::default()
@@ -88,11 +93,14 @@ impl Generation {
             return Err(errors);
         }
         let next = |plugin: &Arc<Plugin>| plugin.next.as_ref().map(|next| next.plugin.key);
+        for trouble in &troubles {
+            tracing::error!(target: "hooks", "{trouble}");
+        }
         let keys: Vec<Digest> =
             loaded.iter().flat_map(|plugin| [Some(plugin.key), next(plugin)]).flatten().collect();
         engine.retain(&keys);
         let thresholds = Thresholds::default();
-        Ok(Generation { number, engine: Some(engine.clone()), plugins: loaded, chains, thresholds })
+        Ok(Generation { number, engine: Some(engine.clone()), plugins: loaded, chains, thresholds, troubles })
     }
 
     /// The plugin of this generation when nothing about it changed, or a new one.
@@ -193,11 +201,11 @@ async fn make_plugin(
     let Version { settings, artefact, secrets, meter } = version;
     let settings = &settings;
     check_limits(engine, settings)?;
-    let asked = Asked::of(artefact.manifest.as_ref(), &artefact.imports);
+    let asked = artefact.asked(settings);
     let mut advice = grants::differences(settings, &asked);
     advice.extend(grants::suggestions(settings, artefact.manifest.as_ref()));
     let grants = grants::in_force(&settings.grants, &asked.grants);
-    let terms = Arc::new(Terms {
+    let mut terms = Terms {
         name: settings.name.clone(),
         label: format!("{}@{}#{number}", settings.name, short(&artefact.digest)),
         limits: settings.limits,
@@ -210,29 +218,47 @@ async fn make_plugin(
         log_gate: LogGate::default(),
         meters: capabilities.metrics.meters(&meter),
         nobody: Nobody::new(),
-    });
-    let digest = artefact.digest;
-    let key = if engine.takes_snapshots() { snapshot::key(&digest, &terms.config_json) } else { digest };
-    let linked = make(engine, settings, &terms, &artefact, key).await?;
-    let running =
-        Running::new(engine, settings, &linked.hooks.in_use, capabilities.metrics.breaker_meters(&meter));
+    };
+    if is_script(&settings.source) {
+        terms.config = script::config(engine, settings, &artefact, capabilities).await?;
+        terms.config_json = terms.config.to_string();
+    }
+    let terms = Arc::new(terms);
+    let made = if is_script(&settings.source) {
+        script::make(engine, settings, &terms).await?
+    } else {
+        let digest = artefact.digest;
+        let key = if engine.takes_snapshots() { snapshot::key(&digest, &terms.config_json) } else { digest };
+        let Linked { hooks, code, .. } = make(engine, settings, &terms, &artefact, key).await?;
+        Made { key, hooks: hooks.in_use, code, faster: None }
+    };
+    let running = Running::new(engine, settings, &made.hooks, capabilities.metrics.breaker_meters(&meter));
     let running = running.map_err(|errors| LoadError::guards(settings, &errors))?;
     Ok(Plugin {
         terms,
         settings: settings.clone(),
         digest: artefact.digest,
-        key,
-        hooks: linked.hooks.in_use,
+        key: made.key,
+        hooks: made.hooks,
         on_failure: settings.on_failure,
         manifest: artefact.manifest,
         signer: artefact.signer,
         asked: asked.grants,
         advice,
-        component: linked.component,
-        exports: linked.exports,
+        code: made.code,
+        faster: made.faster,
         running,
         next: None,
     })
+}
+
+/// What calls run.
+struct Made {
+    /// What its compiled component is remembered by.
+    key: Digest,
+    hooks: Vec<Hook>,
+    code: Arc<Code>,
+    faster: Option<Arc<Faster>>,
 }
 
 /// The component that calls start from: that of an earlier load or of an earlier run, or a new one.
@@ -257,7 +283,7 @@ async fn make(
         }
     }
     let linked = make_anew(engine, settings, terms, artefact, key).await?;
-    let component = linked.component.component().clone();
+    let component = linked.code.component.component().clone();
     blocking(engine, move |engine| engine.keep(&key, &component)).await;
     Ok(linked)
 }
@@ -339,8 +365,8 @@ async fn try_out(
 /// A component that fits the contract, with everything found that calls need.
 struct Linked {
     hooks: contract::Hooks,
-    component: InstancePre<State>,
-    exports: Exports,
+    lifecycle: Option<lifecycle::GuestIndices>,
+    code: Arc<Code>,
 }
 
 fn link(
@@ -353,9 +379,11 @@ fn link(
     let mismatch = |error: wasmtime::Error| {
         shape::explain(engine, settings, component, LoadError::mismatch(settings, describe(&error)))
     };
-    let component = engine.linker().instantiate_pre(component).map_err(mismatch)?;
-    let exports = find_exports(&hooks, &component).map_err(mismatch)?;
-    Ok(Linked { hooks, component, exports })
+    let instantiable = engine.linker().instantiate_pre(component).map_err(mismatch)?;
+    let lifecycle = hooks.has_lifecycle.then(|| lifecycle::GuestIndices::new(&instantiable)).transpose();
+    let lifecycle = lifecycle.map_err(mismatch)?;
+    let code = Code::of(&hooks.in_use, instantiable).map_err(mismatch)?;
+    Ok(Linked { hooks, lifecycle, code })
 }
 
 fn check_limits(engine: &Engine, settings: &PluginSettings) -> Result<(), Vec<LoadError>> {
@@ -392,7 +420,7 @@ async fn read_secrets(settings: &PluginSettings, artefact: &Artefact) -> Result<
     if settings.secrets.is_empty() {
         return Ok(Secrets::new());
     }
-    let asked = Asked::of(artefact.manifest.as_ref(), &artefact.imports);
+    let asked = artefact.asked(settings);
     let granted = grants::in_force(&settings.grants, &asked.grants).secrets;
     let sources = settings.secrets.clone();
     let reading = tokio::task::spawn_blocking(move || secrets::read(&sources, &granted)).await;
@@ -409,17 +437,6 @@ async fn compile(engine: &Engine, key: Digest, wasm: Arc<Vec<u8>>) -> wasmtime::
     joined.unwrap_or_else(|error| Err(wasmtime::Error::msg(error.to_string())))
 }
 
-fn find_exports(hooks: &contract::Hooks, component: &InstancePre<State>) -> wasmtime::Result<Exports> {
-    let mut exports = Exports::default();
-    if hooks.has_lifecycle {
-        exports.lifecycle = Some(lifecycle::GuestIndices::new(component)?);
-    }
-    for hook in &hooks.in_use {
-        exports.find(*hook, component)?;
-    }
-    Ok(exports)
-}
-
 /// Makes one instance and checks the types of all hooks.
 async fn instantiate(
     engine: &Engine,
@@ -430,14 +447,14 @@ async fn instantiate(
     let mut state = State::new(Arc::clone(terms), None, terms.nobody.call(), Instant::now());
     state.budget.ticks = INIT_CPU_MS;
     let mut store = state.into_store(engine);
-    let made = linked.component.instantiate_async(&mut store).await;
+    let made = linked.code.component.instantiate_async(&mut store).await;
     let instance = made
         .map_err(|error| vec![LoadError::init(settings, &classify(&error, store.data().memory.refused))])?;
     for hook in &linked.hooks.in_use {
-        let checked = linked.exports.check(*hook, &mut store, &instance);
+        let checked = linked.code.exports.check(*hook, &mut store, &instance);
         checked.map_err(|error| {
             let linker = LoadError::hook_mismatch(settings, *hook, describe(&error));
-            shape::explain(engine, settings, linked.component.component(), linker)
+            shape::explain(engine, settings, linked.code.component.component(), linker)
         })?;
     }
     Ok((store, instance))
@@ -453,7 +470,8 @@ async fn initialise(
     let _running = engine.ticker().enter();
     let (mut store, instance) = instantiate(engine, settings, terms, linked).await?;
     let failed = |failure: Failure| Err(vec![LoadError::init(settings, &failure)]);
-    let problems = match tokio::time::timeout(INIT_WALL, init(&linked.exports, &mut store, &instance)).await {
+    let problems = match tokio::time::timeout(INIT_WALL, init(&linked.lifecycle, &mut store, &instance)).await
+    {
         Ok(Ok(problems)) => problems,
         Ok(Err(error)) => return failed(classify(&error, store.data().memory.refused)),
         Err(_elapsed) => return failed(Failure::new(FailureKind::WallTime, "it did not return in time")),
@@ -466,11 +484,11 @@ async fn initialise(
 }
 
 async fn init(
-    exports: &Exports,
+    indices: &Option<lifecycle::GuestIndices>,
     store: &mut Store<State>,
     instance: &Instance,
 ) -> wasmtime::Result<Vec<lifecycle::Problem>> {
-    let Some(indices) = &exports.lifecycle else { return Ok(Vec::new()) };
+    let Some(indices) = indices else { return Ok(Vec::new()) };
     let guest = indices.load(&mut *store, instance)?;
     Ok(guest.call_init(store).await?.err().unwrap_or_default())
 }

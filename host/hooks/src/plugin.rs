@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use baton_mail::Origin;
+use tokio::sync::SetOnce;
 use wasmtime::component::{Instance, InstancePre};
 
 use crate::bindings::exports::baton::relay as exports;
@@ -40,11 +41,40 @@ pub(crate) struct Plugin {
     pub(crate) asked: Grants,
     /// What the operator should know about it.
     pub(crate) advice: Vec<Advice>,
-    pub(crate) component: InstancePre<State>,
-    pub(crate) exports: Exports,
+    pub(crate) code: Arc<Code>,
+    /// What takes the place of `code` soon, for a script.
+    pub(crate) faster: Option<Arc<Faster>>,
     pub(crate) running: Running,
     /// A new version that is tried.
     pub(crate) next: Option<Next>,
+}
+
+impl Plugin {
+    /// What a new instance is made of.
+    pub(crate) fn code(&self) -> &Arc<Code> {
+        let faster = self.faster.as_ref().and_then(|faster| faster.get()?.as_ref());
+        faster.unwrap_or(&self.code)
+    }
+}
+
+/// Code that is made in the background; none in it when it can not be made.
+pub(crate) type Faster = SetOnce<Option<Arc<Code>>>;
+
+/// A component that is ready to be instantiated, and where its hooks stand.
+pub(crate) struct Code {
+    pub(crate) component: InstancePre<State>,
+    pub(crate) exports: Exports,
+}
+
+impl Code {
+    /// Finds these hooks in a component.
+    pub(crate) fn of(hooks: &[Hook], component: InstancePre<State>) -> wasmtime::Result<Arc<Code>> {
+        let mut exports = Exports::default();
+        for hook in hooks {
+            exports.find(*hook, &component)?;
+        }
+        Ok(Arc::new(Code { component, exports }))
+    }
 }
 
 /// How a plugin runs, with what changes while it does.
@@ -124,7 +154,6 @@ pub(crate) struct Terms {
 /// Where the hooks stand in the component, so that no call looks anything up by name.
 #[derive(Default)]
 pub(crate) struct Exports {
-    pub(crate) lifecycle: Option<exports::lifecycle::GuestIndices>,
     pub(crate) connect: Option<exports::connect_hook::GuestIndices>,
     pub(crate) auth: Option<exports::auth_hook::GuestIndices>,
     pub(crate) rcpt: Option<exports::rcpt_hook::GuestIndices>,

@@ -26,7 +26,7 @@ pub enum Blame {
 /// What went wrong in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureKind {
-    /// The plugin trapped: a panic, a stack overflow, an exit, a bad access.
+    /// The plugin trapped: an exception, a panic, a stack overflow, an exit, a bad access.
     Trap,
     /// It used up its time on the processor.
     CpuBudget,

@@ -156,6 +156,8 @@ pub(crate) fn classify(error: &wasmtime::Error, memory_was_refused: bool) -> Fai
         Some(Stop::HostCalls) => FailureKind::HostCalls,
         Some(Stop::Handles) => FailureKind::Handles,
         Some(Stop::BadVerdict(_)) => FailureKind::BadVerdict,
+        Some(Stop::Script(..)) if memory_was_refused => FailureKind::Memory,
+        Some(Stop::Script(kind, _)) => *kind,
         None if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) => {
             FailureKind::Handles
         }

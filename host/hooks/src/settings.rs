@@ -53,6 +53,8 @@ pub struct PluginSettings {
     pub sha256: Option<[u8; 32]>,
     /// Whose signature it must or may have.
     pub trust: Trust,
+    /// When its file can not be loaded by a reload, the version that serves goes on; otherwise the reload changes nothing.
+    pub keeps_last: bool,
     /// The hooks it is asked at; all that it exports when none.
     pub hooks: Option<Vec<Hook>>,
     /// What happens when it fails.
@@ -88,6 +90,7 @@ impl PluginSettings {
             source: source.into(),
             sha256: None,
             trust: Trust::default(),
+            keeps_last: false,
             hooks: None,
             on_failure: OnFailure::default(),
             limits: Limits::default(),

@@ -12,6 +12,7 @@ use crate::edits::Staged;
 use crate::engine::Engine;
 use crate::metrics::Used;
 use crate::plugin::Terms;
+use crate::policy::FailureKind;
 use crate::ticker::TICK;
 use crate::{Call, Hook, Limits};
 
@@ -69,6 +70,9 @@ pub(crate) enum Stop {
     Handles,
     #[error("{0}")]
     BadVerdict(String),
+    /// A script has no decision, in the words of the interpreter.
+    #[error("{1}")]
+    Script(FailureKind, String),
 }
 
 impl State {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sha2::Digest as _;
 use wasmparser::{Parser, Payload};
 
+use super::grants::Asked;
 use super::{LoadError, contract};
 use crate::PluginSettings;
 use crate::engine::{Digest, Engine};
@@ -22,6 +23,16 @@ pub(crate) struct Artefact {
     pub(crate) signer: Option<String>,
     /// The interfaces that it imports, without versions.
     pub(crate) imports: Vec<String>,
+}
+
+impl Artefact {
+    /// What it asks for. A script says so nowhere: what it is granted is what it has.
+    pub(super) fn asked(&self, settings: &PluginSettings) -> Asked {
+        if super::is_script(&settings.source) {
+            return Asked { grants: settings.grants.clone(), by_manifest: true };
+        }
+        Asked::of(self.manifest.as_ref(), &self.imports)
+    }
 }
 
 /// Reads the file on a thread that may block, and checks its size, its form and its pin.
@@ -47,6 +58,11 @@ fn read_now(settings: &PluginSettings, octets_max: u64) -> Result<Artefact, Load
         path: path.to_owned(),
         source,
     })?;
+    if super::is_script(path) {
+        super::script::check_text(settings, &wasm)?;
+        let (manifest, imports) = (None, Vec::new());
+        return Ok(Artefact { wasm: Arc::new(wasm), digest, manifest, signer, imports });
+    }
     contract::check_format(settings, &wasm)?;
     // A file that can not be walked through has no manifest; what is wrong with it is for the compiler to say.
     let (manifest, imports) = match (Manifest::read(&wasm), imports(&wasm)) {

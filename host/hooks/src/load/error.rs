@@ -8,6 +8,7 @@ use baton_mail::text::sanitize;
 use crate::guard::GuardError;
 use crate::manifest::ManifestError;
 use crate::policy::{Failure, FailureKind};
+use crate::script::Problem;
 use crate::trust::TrustError;
 use crate::{Hook, PluginSettings};
 
@@ -266,6 +267,32 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
     },
+    /// The script does not load.
+    #[error("plugins.{plugin}.source: {place}: {message}")]
+    Script {
+        /// The plugin.
+        plugin: String,
+        /// The file, with line and column where they are known.
+        place: String,
+        /// What is wrong there.
+        message: String,
+    },
+    /// The script lacks a hook of the settings.
+    #[error(
+        "plugins.{plugin}.hooks: {path} defines no {hook} hook (it defines {defined}); remove \"{hook}\" from hooks, or export a function {function} in the script"
+    )]
+    Undefined {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// The hook.
+        hook: Hook,
+        /// The function that is missing.
+        function: String,
+        /// The hooks that are there.
+        defined: String,
+    },
     /// The plugin does not like its settings.
     #[error("plugins.{plugin}.config{path}: {message}")]
     Config {
@@ -378,6 +405,30 @@ impl LoadError {
             guard: sanitize(&error.to_string(), 4 * WORDS_OCTETS_MAX),
         };
         errors.iter().map(error).collect()
+    }
+
+    pub(super) fn script(settings: &PluginSettings, problem: &Problem) -> LoadError {
+        if let Some(setting) = &problem.setting {
+            return LoadError::config(settings, setting, &problem.message);
+        }
+        let path = settings.source.display();
+        let place = match problem.line {
+            0 => path.to_string(),
+            line => format!("{path}:{line}:{}", problem.column),
+        };
+        let message = sanitize(&problem.message, WORDS_OCTETS_MAX);
+        LoadError::Script { plugin: settings.name.clone(), place, message }
+    }
+
+    pub(super) fn undefined(settings: &PluginSettings, hook: Hook, defined: &[String]) -> LoadError {
+        let (first, rest) = hook.as_str().split_at(1);
+        LoadError::Undefined {
+            plugin: settings.name.clone(),
+            path: settings.source.clone(),
+            hook,
+            function: format!("on{}{rest}", first.to_uppercase()),
+            defined: defined.join(", "),
+        }
     }
 
     pub(super) fn init(settings: &PluginSettings, failure: &Failure) -> LoadError {

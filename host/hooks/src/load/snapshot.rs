@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sha2::Digest as _;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance, Lift, WasmList};
-use wasmtime_wizer::{ComponentInstanceState, Wizer};
+use wasmtime_wizer::{ComponentContext, ComponentInstanceState, Wizer};
 
 use super::artefact::Artefact;
 use super::{LoadError, initialise, link};
@@ -66,15 +66,31 @@ async fn attempt(
     };
     let linked = link(engine, settings, artefact.manifest.as_ref(), &component)?;
     let (mut store, instance) = initialise(engine, settings, terms, &linked).await?;
+    Ok(read(&wizer, &context, &mut store, instance).await.map_or_else(Snapshot::NotPossible, Snapshot::Taken))
+}
+
+/// A snapshot of an instance of the instrumented component, after its init.
+pub(super) async fn of(mut store: Store<State>, instance: Instance, wasm: &[u8]) -> Result<Vec<u8>, String> {
+    let wizer = Wizer::new();
+    let (context, _) = wizer.instrument_component(wasm).map_err(|error| describe(&error))?;
+    read(&wizer, &context, &mut store, instance).await
+}
+
+async fn read(
+    wizer: &Wizer,
+    context: &ComponentContext<'_>,
+    store: &mut Store<State>,
+    instance: Instance,
+) -> Result<Vec<u8>, String> {
     if !store.data().table.is_empty() {
-        return Ok(Snapshot::NotPossible("init left handles open (a bucket, or standard output)".to_owned()));
+        return Err("init left handles open (a bucket, or standard output)".to_owned());
     }
     store.set_hostcall_fuel(usize::MAX);
-    let mut memory = Memory { store: &mut store, instance, trouble: None };
-    let taken = wizer.snapshot_component(&context, &mut memory).await;
+    let mut memory = Memory { store, instance, trouble: None };
+    let taken = wizer.snapshot_component(context, &mut memory).await;
     match (taken, memory.trouble) {
-        (Ok(taken), None) => Ok(Snapshot::Taken(taken)),
-        (Err(error), _) | (_, Some(error)) => not_possible(error),
+        (Ok(taken), None) => Ok(taken),
+        (Err(error), _) | (_, Some(error)) => Err(describe(&error)),
     }
 }
 
