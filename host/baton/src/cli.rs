@@ -1,6 +1,7 @@
 //! What can be typed: the commands and their options.
 
 pub(crate) mod plugin;
+pub(crate) mod policy;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use plugin::PluginOptions;
+use policy::PolicyOptions;
 
 /// Baton, a programmable SMTP relay.
 #[derive(Debug, Parser)]
@@ -33,6 +35,8 @@ pub(crate) enum Command {
     Plugins(Target),
     /// Write, check, test and measure plugins
     Plugin(PluginOptions),
+    /// Write, check and try scripted policies
+    Policy(PolicyOptions),
     /// Show a relay at work: real mail through all six hooks, checked at the end
     Demo(DemoOptions),
     /// Run an SMTP server that stores or counts what it gets, for tests and measurements

@@ -2,6 +2,7 @@
 
 mod failures;
 mod reach;
+mod scripts;
 
 use anyhow::{Context, Result};
 use baton_tests::client::Client;

@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod plugin;
 pub(crate) mod plugins;
+pub(crate) mod policy;
 pub(crate) mod queue;
 pub(crate) mod reload;
 

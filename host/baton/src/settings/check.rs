@@ -3,6 +3,7 @@
 mod delivery;
 mod inbound;
 mod plugins;
+mod policies;
 mod running;
 mod trust;
 

@@ -29,6 +29,8 @@ section! {
         session: RawSession = RawSession::default(),
         /// The WebAssembly plugins, by name: lower-case letters, digits and hyphens.
         plugins: Named<RawPlugin> = Named(Vec::new()),
+        /// A folder of scripts, each of which is a plugin.
+        policies: RawPolicies = RawPolicies::default(),
         /// Whose signatures on plugins count.
         plugin_trust: RawTrust = RawTrust::default(),
         /// In which order each hook asks its plugins, where the order of the file is not meant.
@@ -197,9 +199,23 @@ section! {
 }
 
 section! {
+    /// A folder of scripts, each of which is a plugin.
+    RawPolicies {
+        /// Each `.js` or `.ts` file in this folder is a plugin by the name of the file, asked after those of `plugins`, in the order of the names. `[plugins.NAME]` without a `source` sets what is particular to one. With `hooks.watch` the folder is watched. One that does not load after a change goes on in its last version.
+        folder: Option<PathBuf> = None,
+        /// What happens to mail when one of them fails, as `on_failure` of a plugin.
+        on_failure: String = "tempfail".to_owned(),
+        /// What one call of each may use.
+        limits: RawLimits = RawLimits::default(),
+        /// What each of them may do. Nothing by default.
+        grants: RawGrants = RawGrants::default(),
+    }
+}
+
+section! {
     /// One plugin.
     RawPlugin {
-        /// The component: a `.wasm` file.
+        /// The component, a `.wasm` file; or a script, a `.js` or `.ts` file.
         source: PathBuf = PathBuf::new(),
         /// The SHA-256 that the file must have, in hexadecimal digits. Unset: any file of that name is loaded.
         sha256: Option<String> = None,

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::Checker;
 use super::inbound::NAME_OCTETS_MAX;
+use super::policies::is_policy;
 use super::trust::{Trusted, is_remote};
 use crate::settings::field::Named;
 use crate::settings::raw::{Raw, RawEngine, RawGrants, RawHooks, RawHttp, RawLimits, RawPlugin, RawSecret};
@@ -75,14 +76,20 @@ impl Checker<'_> {
     }
 
     pub(super) fn plugins(&mut self, raw: &Raw, trusted: &Trusted) -> Vec<PluginSettings> {
-        raw.plugins.0.iter().map(|(name, plugin)| self.plugin(raw, name, plugin, trusted)).collect()
+        let plugins = self.with_policies(raw);
+        plugins.iter().map(|(name, plugin)| self.plugin(raw, name, plugin, trusted)).collect()
     }
 
     fn plugin(&mut self, raw: &Raw, name: &str, plugin: &RawPlugin, trusted: &Trusted) -> PluginSettings {
         let key = format!("plugins.{name}");
         self.plugin_name(&key, name);
         if plugin.source.as_os_str().is_empty() {
-            self.problems.push(&format!("{key}.source"), None, "is missing", "name the plugin's .wasm file");
+            self.problems.push(
+                &format!("{key}.source"),
+                None,
+                "is missing",
+                "name the plugin's .wasm, .js or .ts file",
+            );
         }
         let policies = [OnFailure::Tempfail, OnFailure::Open, OnFailure::Closed, OnFailure::Quarantine];
         let on_failure = self.choose(
@@ -105,6 +112,7 @@ impl Checker<'_> {
             },
             secrets: self.secrets(&format!("{key}.secrets"), &plugin.secrets),
             run: self.running(&key, plugin),
+            keeps_last: is_policy(raw, &plugin.source),
             config: self.config(&key, plugin),
         }
     }
@@ -265,6 +273,7 @@ impl Checker<'_> {
             }
             files.extend(plugin.config_file.iter().map(|path| self.folder.join(path)));
         }
+        files.extend(self.watched_policies(raw));
         raw.hooks.watch.then_some(files)
     }
 
