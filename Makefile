@@ -14,7 +14,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup script setup-test setup-bars relay plugins guests demo test bars bench bench-relay bench-bank lint
+.PHONY: help setup script setup-test setup-bars relay plugins guests examples demo test bars bench bench-relay bench-bank lint
 
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton/target
 PLUGIN_DIR := $(CARGO_TARGET_DIR)/wasm32-wasip2/plugin
@@ -22,7 +22,7 @@ PLUGIN_DIR := $(CARGO_TARGET_DIR)/wasm32-wasip2/plugin
 # Names of the packages: the plugins that ship, and the ones that only tests load.
 package_names = $(shell awk -F'"' '/^name = /{ print $$2; nextfile }' $(wildcard $(1)))
 SHIPPED := $(call package_names,plugins/*/Cargo.toml)
-GUESTS := $(SHIPPED) $(call package_names,tests/plugins/*/Cargo.toml)
+GUESTS := $(SHIPPED) $(call package_names,tests/plugins/*/Cargo.toml sdk/rust/example/Cargo.toml)
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -53,7 +53,11 @@ guests: setup
 demo: relay plugins
 	"$(CARGO_TARGET_DIR)/debug/baton" demo --plugins "$(PLUGIN_DIR)" --corpus tests/corpus
 
-test: setup-test relay guests
+# The common plugin of the SDKs, in languages other than Rust: by their own tools, when something changed.
+examples: setup-test
+	@.ci/examples
+
+test: setup-test relay guests examples
 	@echo "==> running the tests"
 	cargo nextest run --workspace
 
