@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use baton_hooks::{Hook, PluginSettings};
-use serde_json::Value;
+use baton_hooks::{EditGrant, Grants, Hook, PluginSettings};
 
 use crate::support::{Stage, ask, call_at};
 
@@ -72,15 +71,10 @@ async fn the_vectors_of_all_languages_pass() {
     let settings =
         stage.script("guard.js", include_str!("../../../../sdk/script/example/attachment-guard.js"));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/plugins/vectors");
-    let text = std::fs::read_to_string(folder.join("cases.toml")).unwrap();
-    let mut file: Value = toml::from_str(&text).unwrap();
-    // The grants of the file are those of each case that has none of its own.
-    let grants = file.as_object_mut().unwrap().remove("grants").unwrap_or_default();
-    for case in file["case"].as_array_mut().unwrap() {
-        case.as_object_mut().unwrap().entry("grants").or_insert(grants.clone());
-    }
-    let cases = baton_hooks::cases::read_value("cases.toml", file, Some(&folder)).unwrap();
-    let settings = PluginSettings { grants: Default::default(), ..settings };
+    let cases = baton_hooks::cases::read_file(&folder.join("cases.toml")).unwrap();
+    let grants =
+        Grants { edit: vec![EditGrant::Headers], kv: vec!["attachments".to_owned()], ..Grants::default() };
+    let settings = PluginSettings { grants, ..settings };
     for report in baton_hooks::cases::run(&stage.engine, &settings, &cases).await {
         assert!(report.passed(), "{}: {:#?}", report.name, report.mismatches());
     }
