@@ -3,6 +3,7 @@
 mod failures;
 mod reach;
 mod scripts;
+mod reload;
 
 use anyhow::{Context, Result};
 use baton_tests::client::Client;

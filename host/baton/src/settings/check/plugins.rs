@@ -83,6 +83,12 @@ impl Checker<'_> {
     fn plugin(&mut self, raw: &Raw, name: &str, plugin: &RawPlugin, trusted: &Trusted) -> PluginSettings {
         let key = format!("plugins.{name}");
         self.plugin_name(&key, name);
+        if is_remote(&plugin.source.to_string_lossy()) {
+            let reason = "registries are not asked by this version";
+            let remedy = "pull the plugin with a registry's client, and name the .wasm file; sha256 pins it";
+            let source = plugin.source.display().to_string();
+            self.problems.push(&format!("{key}.source"), Some(source), reason, remedy);
+        }
         if plugin.source.as_os_str().is_empty() {
             self.problems.push(
                 &format!("{key}.source"),
