@@ -9,7 +9,7 @@ use baton_api::{AdminDeps, PublicDeps, ReloadRequest, bind_admin, serve_admin, s
 use baton_dns::Resolver;
 use baton_hooks::cache::Cache;
 use baton_hooks::host::Capabilities;
-use baton_hooks::{Engine, Generation};
+use baton_hooks::{Engine, EventFeed, Generation};
 use baton_inbound::{Inbound, InboundDeps, Policy};
 use baton_mail::{Clock, SystemClock};
 use baton_outbound::{Outbound, OutboundDeps, OutboundSettings, Verifier};
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::events;
 use crate::logs::Log;
 use crate::settings::check::Checked;
-use crate::wiring::{PluginDns, PluginHttp, PluginKv, PluginVerify};
+use crate::wiring::{PluginDns, PluginHttp, PluginKv, PluginVerify, tell_observers};
 
 /// Wishes to reload that may wait.
 const RELOADS_MAX: usize = 4;
@@ -34,6 +34,8 @@ pub(crate) struct Swappable {
     pub(crate) hooks: Arc<ArcSwap<Generation>>,
     pub(crate) policy: Arc<ArcSwap<Policy>>,
     pub(crate) outbound: Arc<ArcSwap<OutboundSettings>>,
+    /// Tells the plugins that observe.
+    pub(crate) feed: Arc<EventFeed>,
 }
 
 /// A relay whose parts are made and whose sockets are open; nothing runs yet.
@@ -90,6 +92,8 @@ impl Relay {
             metrics: hooks_metrics,
         };
         let generation = load_generation(&engine, 1, checked, &capabilities).await?;
+        let feed = Arc::new(EventFeed::new(&capabilities.metrics));
+        feed.serve(&generation);
         let hooks = Arc::new(ArcSwap::from_pointee(generation));
         let policy = Arc::new(ArcSwap::from_pointee(checked.policy.clone()));
         let inbound =
@@ -106,7 +110,7 @@ impl Relay {
         };
         let outbound = Outbound::new(settings.clone(), deps);
         let metrics = bind_metrics(checked).await?;
-        let swappable = Swappable { hooks, policy, outbound: settings };
+        let swappable = Swappable { hooks, policy, outbound: settings, feed };
         Ok(Relay {
             swappable,
             engine,
@@ -145,6 +149,7 @@ impl Relay {
             public: public.clone(),
         };
         let mut faces = vec![tokio::spawn(serve_admin(self.admin, deps, stop_faces.clone()))];
+        faces.push(tokio::spawn(tell_observers(self.store.clone(), self.swappable.feed.clone())));
         if let Some(listener) = self.metrics {
             if let Ok(address) = listener.local_addr() {
                 events::metrics_listening(address);

@@ -131,6 +131,7 @@ impl Reloader {
         outbound.limits.lane_weights = serving.limits.lane_weights;
         self.swappable.policy.store(Arc::new(checked.policy));
         self.swappable.outbound.store(Arc::new(outbound));
+        self.swappable.feed.serve(&generation);
         let generation = Arc::new(generation);
         self.swappable.hooks.swap(Arc::clone(&generation)).retire(&generation);
         if let Err(error) = log.set_filter(&checked.log.filter) {

@@ -126,5 +126,6 @@ async fn ask(generation: &Generation, hook: Hook, call: &mut Call, rcpt: &Mailbo
         Hook::Data => format!("{:?}", generation.data(call).await.answer),
         Hook::Route => format!("{:?}", generation.route(call, rcpt).await.answer),
         Hook::Bounce => format!("{:?}", generation.bounce(call, rcpt).await.answer),
+        Hook::Events => "nobody waits for observers".to_owned(),
     }
 }

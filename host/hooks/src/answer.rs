@@ -135,6 +135,30 @@ pub enum BounceAnswer {
     Fail,
 }
 
+/// An observer took a batch of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken;
+
+impl Answer for Taken {
+    const NEXT: Self = Taken;
+
+    fn is_next(&self) -> bool {
+        true
+    }
+
+    fn refuses(&self) -> bool {
+        false
+    }
+
+    fn words(&self) -> String {
+        "taken".to_owned()
+    }
+
+    fn from_fallback(_: Fallback) -> Self {
+        Taken
+    }
+}
+
 impl Answer for ConnectAnswer {
     const NEXT: Self = ConnectAnswer::Next;
 

@@ -4,7 +4,7 @@ use baton_mail::reply::REPLY_LINE_OCTETS_MAX;
 use baton_mail::text::{is_unsafe, sanitize};
 use baton_mail::{EnhancedCode, Mailbox, Reply};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Taken};
 use crate::bindings::baton::relay::types;
 use crate::bindings::exports::baton::relay as exports;
 use crate::call::Parameter;
@@ -176,6 +176,23 @@ impl Ask for AskBounce {
             Decision::Reroute => BounceAnswer::Reroute,
             Decision::Fail => BounceAnswer::Fail,
         })
+    }
+}
+
+/// Events that are told to an observer.
+pub(crate) struct AskEvents<'a> {
+    pub(crate) events: &'a [exports::events_hook::Event],
+}
+
+impl Ask for AskEvents<'_> {
+    const HOOK: Hook = Hook::Events;
+    type Answer = Taken;
+
+    async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<Taken> {
+        let Instance { store, component, guests, .. } = instance;
+        let guest = looked_up(&mut guests.events, || found(&exports.events)?.load(&mut *store, component))?;
+        guest.call_on_events(store, self.events).await?;
+        Ok(Taken)
     }
 }
 

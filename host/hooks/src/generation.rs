@@ -146,6 +146,13 @@ impl Generation {
         }
     }
 
+    /// The plugins that observe.
+    pub(crate) fn observers(&self) -> Vec<(Engine, Arc<Plugin>)> {
+        let observes = |plugin: &&Arc<Plugin>| plugin.hooks.contains(&Hook::Events);
+        let Some(engine) = &self.engine else { return Vec::new() };
+        self.plugins.iter().filter(observes).map(|plugin| (engine.clone(), Arc::clone(plugin))).collect()
+    }
+
     /// A client connected.
     pub async fn connect(&self, call: &mut Call) -> Verdict<ConnectAnswer> {
         Box::pin(self.drive_chain(call, None, |_| AskConnect, |_, _, _| ())).await

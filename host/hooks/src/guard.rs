@@ -50,7 +50,7 @@ impl Guards {
             let what = "the plugin is not asked at this hook; take the guard out".to_owned();
             errors.push(GuardError { key: key_of(guard), what });
         }
-        for hook in hooks.iter().copied() {
+        for hook in hooks.iter().copied().filter(|hook| *hook != Hook::Events) {
             let own = guards.iter().find(|guard| guard.hook == Some(hook));
             let Some(guard) = own.or_else(|| guards.iter().find(|guard| guard.hook.is_none())) else {
                 continue;

@@ -1,4 +1,4 @@
-//! The six points at which plugins decide.
+//! The six points at which plugins decide, and the one at which they observe.
 
 use std::fmt;
 
@@ -20,11 +20,17 @@ pub enum Hook {
     Route,
     /// An attempt failed.
     Bounce,
+    /// Something happened: told in batches, off the way of the mail. Decides nothing, and is in no chain.
+    Events,
 }
 
 impl Hook {
-    /// Every hook, in the order in which a message meets them.
+    /// Every hook that decides, in the order in which a message meets them.
     pub const ALL: [Hook; 6] = [Hook::Connect, Hook::Auth, Hook::Rcpt, Hook::Data, Hook::Route, Hook::Bounce];
+
+    /// Every hook that a plugin can have.
+    pub const EVERY: [Hook; 7] =
+        [Hook::Connect, Hook::Auth, Hook::Rcpt, Hook::Data, Hook::Route, Hook::Bounce, Hook::Events];
 
     /// The name that settings, logs and metrics use.
     pub fn as_str(self) -> &'static str {
@@ -35,12 +41,13 @@ impl Hook {
             Hook::Data => "data",
             Hook::Route => "route",
             Hook::Bounce => "bounce",
+            Hook::Events => "events",
         }
     }
 
     /// The hook of that name.
     pub fn from_name(name: &str) -> Option<Hook> {
-        Hook::ALL.into_iter().find(|hook| hook.as_str() == name)
+        Hook::EVERY.into_iter().find(|hook| hook.as_str() == name)
     }
 
     /// The name of the interface that a plugin exports for it.
@@ -52,15 +59,16 @@ impl Hook {
             Hook::Data => "data-hook",
             Hook::Route => "route-hook",
             Hook::Bounce => "bounce-hook",
+            Hook::Events => "events-hook",
         }
     }
 
     /// The hook of that exported interface.
     pub fn from_interface(interface: &str) -> Option<Hook> {
-        Hook::ALL.into_iter().find(|hook| hook.interface() == interface)
+        Hook::EVERY.into_iter().find(|hook| hook.interface() == interface)
     }
 
-    /// Where this hook stands in [`Hook::ALL`].
+    /// Where this hook stands in [`Hook::EVERY`].
     pub(crate) fn index(self) -> usize {
         self as usize
     }

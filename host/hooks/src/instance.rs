@@ -1,5 +1,6 @@
 //! One instance of a plugin, with the store that it lives in. A call begins and ends in it; between calls it rests.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -60,7 +61,7 @@ impl Instance {
         self.store.set_epoch_deadline(1);
         let deadline = self.store.data().budget.deadline;
         let code = Arc::clone(&self.code);
-        let answered = within(deadline, question.ask(&code.exports, self)).await;
+        let answered = within(deadline, pin!(question.ask(&code.exports, self))).await;
         let fuel = fuel.and_then(|full| Some(full - self.fuel(plugin)?));
         let state = self.store.data_mut();
         let staged = state.end(call);

@@ -33,6 +33,7 @@ pub mod cases;
 mod chain;
 mod edits;
 mod engine;
+mod events;
 mod generation;
 mod guard;
 mod hook;
@@ -68,6 +69,7 @@ pub use call::{
     AttemptFacts, Call, FailureFacts, MessageContent, NOTES_OCTETS_MAX, Parameter, SessionFacts, SessionNotes,
 };
 pub use engine::{Engine, EngineError};
+pub use events::EventFeed;
 pub use generation::{Generation, NextInfo, PluginInfo};
 pub use hook::Hook;
 pub use host::{
@@ -77,9 +79,9 @@ pub use host::{
 pub use load::{Advice, LoadError, is_script, prepare_interpreter};
 pub use policy::{Blame, FailureKind, RETRY_AFTER_MS};
 pub use settings::{
-    BreakerSettings, EditGrant, EngineSettings, Grants, GuardSettings, Instances, Limits, Mode, NextMode,
-    NextSettings, OnFailure, PluginSettings, PoolSettings, RunSettings, SecretSource, SessionSettings,
-    Thresholds,
+    BreakerSettings, EditGrant, EngineSettings, EventSettings, Grants, GuardSettings, Instances, Limits,
+    Mode, NextMode, NextSettings, OnFailure, PluginSettings, PoolSettings, RunSettings, SecretSource,
+    SessionSettings, Thresholds,
 };
 pub use url::{HttpGrant, HttpHost, HttpUrl};
 pub use witness::Cost;

@@ -37,6 +37,9 @@ pub struct Metrics {
     instances: Family<InstanceLabels, Counter>,
     breaker_open: Family<PluginLabels, Gauge>,
     breaker_openings: Family<PluginLabels, Counter>,
+    events_told: Family<PluginLabels, Counter>,
+    events_dropped: Family<PluginLabels, Counter>,
+    events_waiting: Family<PluginLabels, Gauge>,
     refused_edits: Family<PluginLabels, Counter>,
     dropped_lines: Family<PluginLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
@@ -57,6 +60,9 @@ impl Default for Metrics {
             instances: Family::default(),
             breaker_open: Family::default(),
             breaker_openings: Family::default(),
+            events_told: Family::default(),
+            events_dropped: Family::default(),
+            events_waiting: Family::default(),
             refused_edits: Family::default(),
             dropped_lines: Family::default(),
             requests: Family::default(),
@@ -101,6 +107,13 @@ impl Metrics {
             "Times that a breaker opened",
             self.breaker_openings.clone(),
         );
+        registry.register("baton_hooks_events_told", "Events that observers took", self.events_told.clone());
+        registry.register(
+            "baton_hooks_events_dropped",
+            "Events that an observer was too slow for, or failed at",
+            self.events_dropped.clone(),
+        );
+        registry.register("baton_hooks_events_waiting", "Events that wait", self.events_waiting.clone());
         registry.register(
             "baton_hooks_refused_edits",
             "Changes that a plugin may not make",
@@ -124,7 +137,7 @@ impl Metrics {
     pub(crate) fn meters(&self, plugin: &str) -> Meters {
         let labels = PluginLabels { plugin: plugin.to_owned() };
         Meters {
-            hooks: Hook::ALL.map(|hook| self.hook_meters(plugin, hook)),
+            hooks: Hook::EVERY.map(|hook| self.hook_meters(plugin, hook)),
             made: self.instance_counter(plugin, "made"),
             spoilt: self.instance_counter(plugin, "spoilt"),
             worn_out: self.instance_counter(plugin, "worn-out"),
@@ -154,6 +167,16 @@ impl Metrics {
         self.instances.get_or_create(&InstanceLabels { plugin: plugin.to_owned(), what }).clone()
     }
 
+    /// The meters of one observer.
+    pub(crate) fn event_meters(&self, plugin: &str) -> EventMeters {
+        let labels = PluginLabels { plugin: plugin.to_owned() };
+        EventMeters {
+            told: self.events_told.get_or_create(&labels).clone(),
+            dropped: self.events_dropped.get_or_create(&labels).clone(),
+            waiting: self.events_waiting.get_or_create(&labels).clone(),
+        }
+    }
+
     /// The meters of one plugin's breaker.
     pub(crate) fn breaker_meters(&self, plugin: &str) -> BreakerMeters {
         let labels = PluginLabels { plugin: plugin.to_owned() };
@@ -162,6 +185,13 @@ impl Metrics {
             openings: self.breaker_openings.get_or_create(&labels).clone(),
         }
     }
+}
+
+/// The meters of one observer.
+pub(crate) struct EventMeters {
+    pub(crate) told: Counter,
+    pub(crate) dropped: Counter,
+    pub(crate) waiting: Gauge,
 }
 
 /// The meters of one plugin's breaker.
@@ -244,7 +274,7 @@ fn raise(gauge: &Gauge, to: i64) {
 
 /// The meters of one plugin.
 pub(crate) struct Meters {
-    hooks: [HookMeters; 6],
+    hooks: [HookMeters; 7],
     refused_edits: Counter,
     dropped_lines: Counter,
     /// Instances that were made.

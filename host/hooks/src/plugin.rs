@@ -19,8 +19,8 @@ use crate::secrets::Secrets;
 use crate::shelf::Shelf;
 use crate::state::State;
 use crate::{
-    Advice, Call, Grants, Hook, HttpGrant, Limits, Mode, OnFailure, PluginSettings, SessionFacts,
-    SessionNotes,
+    Advice, Call, EventSettings, Grants, Hook, HttpGrant, Limits, Mode, OnFailure, PluginSettings,
+    SessionFacts, SessionNotes,
 };
 
 /// A plugin, ready to be called.
@@ -83,6 +83,7 @@ pub(crate) struct Running {
     pub(crate) guards: Guards,
     pub(crate) breaker: Breaker,
     pub(crate) shelf: Arc<Shelf>,
+    pub(crate) events: EventSettings,
 }
 
 impl Running {
@@ -98,6 +99,7 @@ impl Running {
             guards: Guards::check_all(&settings.run.when, hooks)?,
             breaker: Breaker::new(settings.run.breaker, meters),
             shelf: Shelf::new(engine, &settings.run),
+            events: settings.run.events,
         })
     }
 }
@@ -160,6 +162,7 @@ pub(crate) struct Exports {
     pub(crate) data: Option<exports::data_hook::GuestIndices>,
     pub(crate) route: Option<exports::route_hook::GuestIndices>,
     pub(crate) bounce: Option<exports::bounce_hook::GuestIndices>,
+    pub(crate) events: Option<exports::events_hook::GuestIndices>,
 }
 
 impl Exports {
@@ -172,6 +175,7 @@ impl Exports {
             Hook::Data => self.data = Some(exports::data_hook::GuestIndices::new(component)?),
             Hook::Route => self.route = Some(exports::route_hook::GuestIndices::new(component)?),
             Hook::Bounce => self.bounce = Some(exports::bounce_hook::GuestIndices::new(component)?),
+            Hook::Events => self.events = Some(exports::events_hook::GuestIndices::new(component)?),
         }
         Ok(())
     }
@@ -190,6 +194,7 @@ impl Exports {
             Hook::Data => found(&self.data)?.load(store, instance).map(drop),
             Hook::Route => found(&self.route)?.load(store, instance).map(drop),
             Hook::Bounce => found(&self.bounce)?.load(store, instance).map(drop),
+            Hook::Events => found(&self.events)?.load(store, instance).map(drop),
         }
     }
 }
@@ -203,6 +208,7 @@ pub(crate) struct Guests {
     pub(crate) data: Option<exports::data_hook::Guest>,
     pub(crate) route: Option<exports::route_hook::Guest>,
     pub(crate) bounce: Option<exports::bounce_hook::Guest>,
+    pub(crate) events: Option<exports::events_hook::Guest>,
 }
 
 /// What stands at a place, looked up when nothing does.

@@ -143,11 +143,12 @@ pub(crate) enum Fallback {
 /// | data | 451 4.3.0 | next | 550 5.3.0 | next, message held |
 /// | route | retry in 5 minutes | next | fail 550 5.3.0 | copy held |
 /// | bounce | retry in 5 minutes | next (the relay's own handling) | fail | retry in 5 minutes (nothing is lost) |
+/// | events | next: nothing waits for an observer | next | next | next |
 pub(crate) fn fallback(hook: Hook, policy: OnFailure) -> Fallback {
     let tempfail = |code| Fallback::Tempfail(Reply::new(code, EnhancedCode(4, 3, 0), TEMPFAIL_TEXT));
     let refuse = |code| Fallback::Refuse(Reply::new(code, EnhancedCode(5, 3, 0), REFUSE_TEXT));
     match (policy, hook) {
-        (OnFailure::Open, _) => Fallback::Next,
+        (OnFailure::Open, _) | (_, Hook::Events) => Fallback::Next,
         (OnFailure::Tempfail | OnFailure::Quarantine, Hook::Connect) => tempfail(421),
         (OnFailure::Tempfail | OnFailure::Quarantine, Hook::Auth) => tempfail(454),
         (OnFailure::Tempfail, Hook::Rcpt | Hook::Data) => tempfail(451),

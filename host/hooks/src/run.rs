@@ -1,7 +1,7 @@
 //! One call of one plugin: admitted by its breaker, in a warm or a fresh instance, all bounds in force.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -127,7 +127,7 @@ async fn attempt<Q: Ask>(
     let ended = instance.call(plugin, question, call, started).await;
     if ended.result.is_ok()
         && !instance.holds_handles()
-        && let Ok(kept) = shelf.adopt(instance, place, started)
+        && let Some(kept) = shelf.adopt(instance, place, started)
         && shelf.give_back(kept, place, started).is_some()
     {
         plugin.terms.meters.worn_out.inc();
@@ -136,8 +136,8 @@ async fn attempt<Q: Ask>(
 }
 
 /// Waits until the deadline at most. A timer is set only for work that is not done at the first look: most calls are.
-pub(crate) async fn within<F: Future>(deadline: Instant, work: F) -> Option<F::Output> {
-    let mut work = pin!(work);
+/// The work is pinned by the caller, so that it is not copied on the way here.
+pub(crate) async fn within<F: Future>(deadline: Instant, mut work: Pin<&mut F>) -> Option<F::Output> {
     if let Poll::Ready(output) = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
         return Some(output);
     }

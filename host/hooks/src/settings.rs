@@ -11,8 +11,8 @@ use crate::Hook;
 use crate::trust::Trust;
 
 pub use running::{
-    BreakerSettings, GuardSettings, Instances, Mode, NextMode, NextSettings, PoolSettings, RunSettings,
-    SessionSettings, Thresholds,
+    BreakerSettings, EventSettings, GuardSettings, Instances, Mode, NextMode, NextSettings, PoolSettings,
+    RunSettings, SessionSettings, Thresholds,
 };
 
 /// The size of the machine that runs plugins. One per process; a change needs a restart.

@@ -35,13 +35,13 @@ enum Keeping {
 
 #[derive(Default)]
 struct Resting {
-    pool: Vec<Kept>,
-    sessions: HashMap<SessionId, Kept>,
+    pool: Vec<Box<Kept>>,
+    sessions: HashMap<SessionId, Box<Kept>>,
     /// A task that looks after them runs.
     is_swept: bool,
 }
 
-/// An instance that may rest after its call.
+/// An instance that may rest after its call. Boxed, as it is handed to and fro at each call.
 pub(crate) struct Kept {
     pub(crate) instance: Instance,
     born: Instant,
@@ -73,7 +73,7 @@ impl Shelf {
     }
 
     /// A resting instance for a call there.
-    pub(crate) fn take(&self, place: Place, now: Instant) -> Option<Kept> {
+    pub(crate) fn take(&self, place: Place, now: Instant) -> Option<Box<Kept>> {
         match self.keeping {
             Keeping::Nothing => None,
             Keeping::Pool(settings) => {
@@ -90,22 +90,25 @@ impl Shelf {
         }
     }
 
-    /// Makes an instance that was used for one call one that may rest; gives it back where that is not wanted.
-    pub(crate) fn adopt(&self, instance: Instance, place: Place, now: Instant) -> Result<Kept, Instance> {
+    /// Makes an instance that was used for one call one that may rest; none where that is not wanted.
+    pub(crate) fn adopt(&self, instance: Instance, place: Place, now: Instant) -> Option<Box<Kept>> {
         let uses_left = match self.keeping {
-            Keeping::Nothing => return Err(instance),
+            Keeping::Nothing => return None,
             Keeping::Pool(settings) => draw_uses(settings.uses_max),
             Keeping::Sessions(_) if place.has_session() => u32::MAX,
-            Keeping::Sessions(_) => return Err(instance),
+            Keeping::Sessions(_) => return None,
         };
-        match self.engine.room() {
-            Some(room) => Ok(Kept { instance, born: now, rested_at: now, uses_left, _room: room }),
-            None => Err(instance),
-        }
+        let room = self.engine.room()?;
+        Some(Box::new(Kept { instance, born: now, rested_at: now, uses_left, _room: room }))
     }
 
     /// Lets an instance rest after a call; answers those that have to go.
-    pub(crate) fn give_back(self: &Arc<Shelf>, mut kept: Kept, place: Place, now: Instant) -> Option<Kept> {
+    pub(crate) fn give_back(
+        self: &Arc<Shelf>,
+        mut kept: Box<Kept>,
+        place: Place,
+        now: Instant,
+    ) -> Option<Box<Kept>> {
         kept.uses_left = kept.uses_left.saturating_sub(1);
         kept.rested_at = now;
         if kept.uses_left == 0 || self.is_retired.load(Ordering::Acquire) {
@@ -170,19 +173,20 @@ impl Shelf {
 
     /// Takes out what is too old or too idle; false when nothing is left to look after.
     fn sweep(&self, now: Instant) -> bool {
-        let mut worn_out: Vec<Kept> = Vec::new();
+        let mut worn_out: Vec<Box<Kept>> = Vec::new();
         let mut resting = self.resting.lock();
         match self.keeping {
             Keeping::Nothing => {}
             Keeping::Pool(settings) => {
                 let age = Duration::from_secs(settings.age_s);
-                let is_old = |kept: &mut Kept| now.saturating_duration_since(kept.born) >= age;
+                let is_old = |kept: &mut Box<Kept>| now.saturating_duration_since(kept.born) >= age;
                 worn_out.extend(resting.pool.extract_if(.., is_old));
             }
             Keeping::Sessions(settings) => {
                 let idle = Duration::from_secs(settings.idle_s);
-                let is_idle =
-                    |_: &SessionId, kept: &mut Kept| now.saturating_duration_since(kept.rested_at) >= idle;
+                let is_idle = |_: &SessionId, kept: &mut Box<Kept>| {
+                    now.saturating_duration_since(kept.rested_at) >= idle
+                };
                 worn_out.extend(resting.sessions.extract_if(is_idle).map(|(_, kept)| kept));
             }
         }
@@ -193,7 +197,7 @@ impl Shelf {
 
 impl Resting {
     /// The one that rested longest, when there is no room for one more.
-    fn longest_when_full(&mut self, size_max: usize) -> Option<Kept> {
+    fn longest_when_full(&mut self, size_max: usize) -> Option<Box<Kept>> {
         if self.sessions.len() < size_max {
             return None;
         }
@@ -205,7 +209,7 @@ impl Resting {
 impl Place {
     /// Queue hooks run when the session is long over.
     fn has_session(self) -> bool {
-        !matches!(self.hook, Hook::Route | Hook::Bounce)
+        !matches!(self.hook, Hook::Route | Hook::Bounce | Hook::Events)
     }
 }
 

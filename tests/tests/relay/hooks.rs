@@ -2,8 +2,9 @@
 
 mod failures;
 mod reach;
-mod scripts;
 mod reload;
+mod running;
+mod scripts;
 
 use anyhow::{Context, Result};
 use baton_tests::client::Client;

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use super::field::{Anything, Named, section};
 
-pub(crate) use running::{RawBreaker, RawNext, RawPool, RawSessionInstances, RawThresholds, RawWhen};
+pub(crate) use running::{
+    RawBreaker, RawEvents, RawNext, RawPool, RawSessionInstances, RawThresholds, RawWhen,
+};
 
 section! {
     /// The whole file.
@@ -235,6 +237,8 @@ section! {
         breaker: RawBreaker = RawBreaker::default(),
         /// When it is asked: a CEL expression for all its hooks, or a table with one for each hook. Read without it being started: `client in cidr("192.0.2.0/24")`, `rcpt.domain == "example.org"`, `header("subject").contains("invoice")`, `size > 1000000`. Unset: always.
         when: RawWhen = RawWhen::Unset,
+        /// How events are told to it, when it observes.
+        events: RawEvents = RawEvents::default(),
         /// A new version that is tried beside it.
         next: Option<RawNext> = None,
         /// A TOML file that is merged under `config`: tables that are too long for this file.

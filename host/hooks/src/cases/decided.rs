@@ -35,6 +35,7 @@ pub(super) async fn ask(generation: &Generation, hook: Hook, scene: &Scene, call
         Hook::Data => generation.data(call).await.into(),
         Hook::Route => generation.route(call, &scene.rcpt).await.into(),
         Hook::Bounce => generation.bounce(call, &scene.rcpt).await.into(),
+        Hook::Events => Decided::default(),
     }
 }
 

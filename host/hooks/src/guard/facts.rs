@@ -56,6 +56,7 @@ pub(super) enum Variable {
     Size,
     Tenant,
     Stream,
+    Priority,
     Score,
     Attempt,
     AgeMs,
@@ -88,7 +89,7 @@ impl Known {
     pub(super) fn at(self, hook: Hook) -> bool {
         match self {
             Known::Always => true,
-            Known::Transaction => !matches!(hook, Hook::Connect | Hook::Auth),
+            Known::Transaction => !matches!(hook, Hook::Connect | Hook::Auth | Hook::Events),
             Known::Rcpt => matches!(hook, Hook::Rcpt | Hook::Route | Hook::Bounce),
             Known::Content => matches!(hook, Hook::Data | Hook::Route | Hook::Bounce),
             Known::Queue => matches!(hook, Hook::Route | Hook::Bounce),
@@ -98,7 +99,7 @@ impl Known {
 }
 
 /// The names, the hooks at which each is known, and their types. The documentation of `when` is this table.
-pub(super) const NAMES: [(&str, Variable, Known, Type); 25] = [
+pub(super) const NAMES: [(&str, Variable, Known, Type); 26] = [
     ("client", V::SessionIp, Known::Always, Type::Ip),
     ("session.ip", V::SessionIp, Known::Always, Type::Ip),
     ("session.port", V::SessionPort, Known::Always, Type::Int),
@@ -116,6 +117,7 @@ pub(super) const NAMES: [(&str, Variable, Known, Type); 25] = [
     ("size", V::Size, Known::Content, Type::Int),
     ("tenant", V::Tenant, Known::Transaction, Type::Text),
     ("stream", V::Stream, Known::Transaction, Type::Text),
+    ("priority", V::Priority, Known::Transaction, Type::Int),
     ("score", V::Score, Known::Transaction, Type::Double),
     ("attempt", V::Attempt, Known::Queue, Type::Int),
     ("age_ms", V::AgeMs, Known::Queue, Type::Int),
@@ -151,6 +153,7 @@ impl<'a> Facts<'a> {
             }
             V::Tenant => optional(envelope.tenant.as_deref()),
             V::Stream => optional(envelope.stream.as_deref()),
+            V::Priority => Value::Int(envelope.priority.into()),
             V::Score => Value::Double(envelope.total_score()),
             V::Attempt => number(self.call.attempt.as_ref().map_or(0, |attempt| attempt.attempt.into())),
             V::AgeMs => number(self.call.attempt.as_ref().map_or(0, |attempt| attempt.age_ms)),

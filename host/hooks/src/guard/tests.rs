@@ -51,7 +51,7 @@ fn true_expressions() {
         "recipients.count == 1 && size > 10 && size < 1000",
         "header('subject').contains('Invoice') && header('Subject').matches('^Invoice [0-9]+$')",
         "header('X-None') == '' && tag('kind') == 'news' && tag('none') == ''",
-        "tenant == 'acme' && stream == ''",
+        "tenant == 'acme' && stream == '' && priority == 0",
         "score >= 2 && score < 2.6 && score + 1.0 > 3.0",
         "attempt * 2 - 1 == 5 && age_ms / 1000 == 60 && attempt % 2 == 1 && -attempt < 0",
         "failure.permanent && failure.class == 'bad-mailbox' && failure.phase == 'rcpt' && failure.code == 0",

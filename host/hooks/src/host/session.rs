@@ -36,7 +36,7 @@ impl State {
     fn stage_session_note(&mut self, key: &str, value: Option<Vec<u8>>) -> Result<(), String> {
         match self.hook {
             None => return Err("not available in init".to_owned()),
-            Some(hook @ (Hook::Route | Hook::Bounce)) => {
+            Some(hook @ (Hook::Route | Hook::Bounce | Hook::Events)) => {
                 return Err(format!("there is no session at the {hook} hook"));
             }
             Some(_) => {}

@@ -95,7 +95,7 @@ fn pick(
         return Err(errors);
     }
     let Some(wanted) = &settings.hooks else {
-        return Ok(Hook::ALL.into_iter().filter(|hook| served.contains(hook)).collect());
+        return Ok(Hook::EVERY.into_iter().filter(|hook| served.contains(hook)).collect());
     };
     let names: Vec<&str> = served.iter().map(|hook| hook.as_str()).collect();
     let missing = |hook: &Hook| LoadError::MissingHook {
@@ -106,7 +106,7 @@ fn pick(
         exported: names.join(", "),
     };
     let errors: Vec<LoadError> = wanted.iter().filter(|hook| !served.contains(hook)).map(missing).collect();
-    let in_use = Hook::ALL.into_iter().filter(|hook| wanted.contains(hook)).collect();
+    let in_use = Hook::EVERY.into_iter().filter(|hook| wanted.contains(hook)).collect();
     if errors.is_empty() { Ok(in_use) } else { Err(errors) }
 }
 

@@ -25,6 +25,8 @@ pub struct RunSettings {
     pub when: Vec<GuardSettings>,
     /// A new version that is tried beside it.
     pub next: Option<NextSettings>,
+    /// How events are told to it, when it observes.
+    pub events: EventSettings,
 }
 
 /// Whether the answers of a plugin count.
@@ -120,6 +122,23 @@ pub struct BreakerSettings {
 impl Default for BreakerSettings {
     fn default() -> BreakerSettings {
         BreakerSettings { failures: 20, window_s: 60, open_s: 5, open_max_s: 300 }
+    }
+}
+
+/// How events are told to a plugin that observes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventSettings {
+    /// Events of one batch at most.
+    pub batch_max: usize,
+    /// How long an event waits for others, in milliseconds.
+    pub batch_ms: u64,
+    /// Events that wait at most; beyond them the oldest are dropped.
+    pub queue_max: usize,
+}
+
+impl Default for EventSettings {
+    fn default() -> EventSettings {
+        EventSettings { batch_max: 100, batch_ms: 500, queue_max: 10_000 }
     }
 }
 

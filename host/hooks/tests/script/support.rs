@@ -137,6 +137,7 @@ pub(crate) async fn ask(generation: &Generation, hook: Hook, call: &mut Call) ->
         Hook::Data => generation.data(call).await.decisions,
         Hook::Route => generation.route(call, &rcpt).await.decisions,
         Hook::Bounce => generation.bounce(call, &rcpt).await.decisions,
+        Hook::Events => panic!("observers are not asked"),
     };
     match decisions.pop() {
         Some(decision) => (decision.answer, decision.edits),

@@ -7,6 +7,7 @@ mod capabilities;
 mod cases;
 mod chains;
 mod edits;
+mod events;
 mod instances;
 mod loading;
 mod matrix;

@@ -24,6 +24,7 @@ fn expected(hook: Hook, policy: OnFailure) -> &'static str {
         (Hook::Bounce, OnFailure::Tempfail | OnFailure::Quarantine) => "Retry 300000",
         (Hook::Bounce, OnFailure::Closed) => "Fail",
         (Hook::Rcpt | Hook::Data, OnFailure::Quarantine) | (_, OnFailure::Open) => "Next",
+        (Hook::Events, _) => panic!("observers are not asked"),
     }
 }
 

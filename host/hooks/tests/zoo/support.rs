@@ -193,6 +193,7 @@ pub(crate) async fn ask(generation: &Generation, hook: Hook, call: &mut Call) ->
         Hook::Data => format!("{:?}", generation.data(call).await.answer),
         Hook::Route => format!("{:?}", generation.route(call, &rcpt).await.answer),
         Hook::Bounce => format!("{:?}", generation.bounce(call, &rcpt).await.answer),
+        Hook::Events => panic!("observers are not asked"),
     }
 }
 

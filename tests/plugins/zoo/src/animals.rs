@@ -265,6 +265,12 @@ fn measure() -> Said {
     }
 }
 
+/// Counts an event that was told.
+pub(crate) fn note(kind: &str, fields: usize) {
+    metrics::count("told", 1, &[("kind".to_owned(), kind.to_owned())]);
+    metrics::gauge("fields", fields as f64, &[]);
+}
+
 /// Reads everything, and answers with a digest of it.
 fn read() -> Said {
     let text = format!(

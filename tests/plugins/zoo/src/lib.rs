@@ -28,6 +28,7 @@ mod bindings {
                 export baton:relay/data-hook@0.1.0;
                 export baton:relay/route-hook@0.1.0;
                 export baton:relay/bounce-hook@0.1.0;
+                export baton:relay/events-hook@0.1.0;
             }",
         world: "baton:zoo/animal",
         generate_all,
@@ -38,7 +39,7 @@ use bindings::baton::host::config;
 use bindings::baton::relay::session;
 use bindings::baton::relay::types::{Address, Param, Reply};
 use bindings::exports::baton::relay::{
-    auth_hook, bounce_hook, connect_hook, data_hook, lifecycle, rcpt_hook, route_hook,
+    auth_hook, bounce_hook, connect_hook, data_hook, events_hook, lifecycle, rcpt_hook, route_hook,
 };
 
 /// The whole animal.
@@ -143,6 +144,16 @@ impl route_hook::Guest for Zoo {
             Said::Reject(reply) => Decision::Fail(reply),
             Said::Tempfail(_) => Decision::Hold("tempfail".to_owned()),
         }
+    }
+}
+
+impl events_hook::Guest for Zoo {
+    /// Counts what it is told, by kind, and then does what its config says.
+    fn on_events(batch: Vec<events_hook::Event>) {
+        for event in &batch {
+            animals::note(&event.kind, event.fields.len());
+        }
+        animals::act("events", &behaviour("events"));
     }
 }
 

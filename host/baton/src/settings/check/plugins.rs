@@ -144,7 +144,7 @@ impl Checker<'_> {
     }
 
     fn hooks(&mut self, key: &str, names: &[String]) -> Vec<Hook> {
-        let choices = Hook::ALL.map(|hook| (hook.as_str(), hook));
+        let choices = Hook::EVERY.map(|hook| (hook.as_str(), hook));
         let read = |(index, name): (usize, &String)| self.choose(&format!("{key}[{index}]"), name, &choices);
         names.iter().enumerate().filter_map(read).collect()
     }

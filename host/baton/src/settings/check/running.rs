@@ -1,8 +1,8 @@
 //! How plugins run: instances, breaker, guards, new versions, thresholds.
 
 use baton_hooks::{
-    BreakerSettings, GuardSettings, Hook, Instances, Mode, NextMode, NextSettings, PoolSettings, RunSettings,
-    SessionSettings, Thresholds,
+    BreakerSettings, EventSettings, GuardSettings, Hook, Instances, Mode, NextMode, NextSettings,
+    PoolSettings, RunSettings, SessionSettings, Thresholds,
 };
 use baton_mail::Reply;
 
@@ -34,6 +34,11 @@ impl Checker<'_> {
                 open_max_s: self.bound(&at("breaker.open_max_s"), raw.breaker.open_max_s, 1, 604_800),
             },
             when: self.guards(&at("when"), &raw.when),
+            events: EventSettings {
+                batch_max: self.bound(&at("events.batch_max"), raw.events.batch_max, 1, 10_000),
+                batch_ms: self.bound(&at("events.batch_ms"), raw.events.batch_ms, 0, 3_600_000),
+                queue_max: self.bound(&at("events.queue_max"), raw.events.queue_max, 1, 1_000_000),
+            },
             next: raw.next.as_ref().and_then(|next| self.next(&at("next"), next)),
         }
     }

@@ -43,6 +43,18 @@ section! {
 }
 
 section! {
+    /// How events are told to a plugin that observes. They come off the way of the mail; a restart loses those that wait.
+    RawEvents {
+        /// Events of one batch at most.
+        batch_max: usize = 100,
+        /// How long an event waits for others, in milliseconds.
+        batch_ms: u64 = 500,
+        /// Events that wait for a slow or failing plugin; beyond them the oldest are dropped and counted.
+        queue_max: usize = 10_000,
+    }
+}
+
+section! {
     /// A new version of a plugin that is tried beside it. All other keys of the plugin hold for it too.
     RawNext {
         /// The component: a `.wasm` file.
