@@ -77,6 +77,10 @@ impl Manifest {
         if json.len() > OCTETS_MAX {
             return Err(ManifestError::TooLarge { octets: json.len() });
         }
+        // A list would do for a structure too, field by field.
+        if !json.trim_ascii_start().starts_with(b"{") {
+            return Err(ManifestError::Invalid("it is not a JSON object".to_owned()));
+        }
         let read = serde_json::from_slice(json);
         read.map(Some).map_err(|error| ManifestError::Invalid(error.to_string()))
     }

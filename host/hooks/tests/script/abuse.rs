@@ -14,6 +14,10 @@ async fn whatever_a_script_does_its_policy_answers() {
         ("const deep = () => deep() + 1; deep();", "trap"),
         ("let x = 'a'; for (let i = 0; i < 5000; i++) x = '(' + x + ')'; new RegExp(x)", "trap"),
         ("throw new Error('oops')", "trap"),
+        (
+            "let o = {}; for (let i = 0; i < 100000; i++) o = { o }; try { JSON.stringify(o); } catch { return next(); }",
+            "trap",
+        ),
         ("throw 7", "trap"),
         ("return 7", "bad-verdict"),
         ("return", "bad-verdict"),
@@ -37,7 +41,6 @@ async fn deep_recursion_is_an_error_that_a_script_can_catch() {
         "const deep = () => [1].map(deep);",
         "const deep = () => 'a'.replace('a', deep);",
         "const deep = () => `${{ toString: deep }}`;",
-        "const deep = () => { let o = {}; for (let i = 0; i < 100000; i++) o = { o }; return JSON.stringify(o); };",
         "class A { get x() { return new A().x; } } const deep = () => new A().x;",
         "const deep = () => new Proxy({}, { get: () => deep().x }).x;",
     ] {

@@ -24,7 +24,7 @@ async fn ask_about(host: &Host, plugin: PluginSettings, message: &str) -> String
 async fn parts_are_shown_decoded() {
     let host = Host::new();
     let answer = ask_about(&host, zoo(everywhere("parts")), LETTER).await;
-    let html = r#"text/html None None Some(\"utf-8\") 7bit mixed true 47 \"p>S\" \"See this\\n\" [\"http://a.example/\"] 32"#;
+    let html = r#"text/html None None Some(\"utf-8\") 7bit mixed true 47 \"p>S\" \"See this\" [\"http://a.example/\"] 32"#;
     let program = r#"application/octet-stream Some(\"attachment\") Some(\"run.exe\") None base64 mixed true 5 \"ell\" \"hello\" [] 32"#;
     assert!(answer.contains(html), "{answer}");
     assert!(answer.contains(program), "{answer}");

@@ -142,6 +142,7 @@ async fn a_guard_that_can_not_be_used_is_an_error_of_the_load() {
 /// The zoo, with a second zoo beside it that differs in nothing but its listener: what it does tells which one it is.
 fn beside(config: serde_json::Value, next: NextSettings) -> PluginSettings {
     let mut plugin = zoo(config);
+    plugin.hooks = Some(Hook::ALL.into_iter().filter(|hook| *hook != Hook::Events).collect());
     plugin.run.next = Some(next);
     plugin
 }

@@ -139,6 +139,7 @@ impl Part {
         let mut text = self.unicode(octets_max.min(TEXT_OCTETS_MAX));
         if strips {
             text = html_to_text(&text);
+            text.truncate(text.trim_end().len());
         }
         if let Some((end, _)) = text.char_indices().nth(chars_max) {
             text.truncate(end);

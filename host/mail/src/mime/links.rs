@@ -54,14 +54,14 @@ fn scheme_start(before: &str) -> Option<usize> {
     })
 }
 
-/// Signs at the end belong to the sentence; a closing bracket to the link only when it opened there.
+/// Signs at the end belong to the sentence; a closing bracket to the link only when one opened there.
 fn without_end_signs(link: &str) -> &str {
     let mut link = link;
     while let Some(last) = link.chars().next_back() {
         let belongs_to_sentence = match last {
             '.' | ',' | ';' | ':' | '!' | '?' | '*' | '_' => true,
-            ')' => !link.contains('('),
-            ']' => !link.contains('['),
+            ')' => link.matches(')').count() > link.matches('(').count(),
+            ']' => link.matches(']').count() > link.matches('[').count(),
             _ => false,
         };
         if !belongs_to_sentence {
