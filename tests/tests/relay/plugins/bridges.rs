@@ -139,3 +139,30 @@ fn stage(asked: &Asked) -> Option<String> {
     let told: Value = serde_json::from_slice(&asked.body).ok()?;
     told.pointer("/context/stage")?.as_str().map(str::to_owned)
 }
+
+#[test]
+fn webhook_observer_posts_until_it_is_taken() -> Result<()> {
+    let sink = Sink::start()?;
+    let web = Web::start(|_, before| (if before == 0 { 503 } else { 204 }, String::new()))?;
+    let folder = tempfile::tempdir()?;
+    let secret = folder.path().join("key");
+    std::fs::write(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")?;
+    let config = format!(
+        "grants.http = ['{0}']\nsecrets.signing.file = '{1}'\nconfig = {{ url = '{0}', kinds = ['delivered'] }}",
+        web.url("/in"),
+        secret.display()
+    );
+    let relay = Relay::start(shipped(Settings::new().all_to(sink.address()), "webhook-observer", &config)?)?;
+    let id = relay.send("a@sender.example", &["b@dest.example"], &message::plain("observed"))?;
+    let asked = web.wait_for(2)?;
+    for asked in &asked {
+        let told: Value = serde_json::from_slice(&asked.body)?;
+        assert_eq!(told.pointer("/type"), Some(&json!("baton.events")), "{told}");
+        assert_eq!(told.pointer("/data/events/0/kind"), Some(&json!("delivered")), "{told}");
+        assert_eq!(told.pointer("/data/events/0/message_id"), Some(&json!(id)), "{told}");
+        assert!(asked.header("webhook-signature").is_some_and(|signature| signature.starts_with("v1,")));
+    }
+    let [refused, taken, ..] = asked.as_slice() else { anyhow::bail!("two requests") };
+    assert_eq!(refused.header("webhook-id"), taken.header("webhook-id"), "a repetition is known as one");
+    Ok(())
+}
