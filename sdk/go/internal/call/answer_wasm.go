@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"syscall"
 	"unsafe"
 
 	"baton/internal/bindings/baton_host_log"
@@ -27,9 +28,15 @@ var (
 
 // A collection asks for the time. While the relay hands over arguments and results that is not allowed, and ends the
 // call; so none begins by itself: they are made where the plugin's own code runs.
+//
+// The standard streams are handles of the relay. Go opens them when it starts, and an instance that holds a handle after a
+// call is not used again: so they are closed, and the plugin writes to Log. A panic is logged by run.
 func init() {
 	debug.SetGCPercent(-1)
 	pinner.Pin(&area)
+	for stream := range 3 {
+		_ = syscall.Close(stream)
+	}
 }
 
 // Collect frees memory when much was used since the last time.
@@ -53,7 +60,10 @@ func Text(pointer uintptr, length uint32) string {
 //go:wasmexport baton:relay/lifecycle@0.1.0#init
 func initialise() uintptr {
 	defer end()
-	problems := prepare()
+	if _, err := run(func() (Decision, error) { return Decision{}, nil }); err != nil && len(found) == 0 {
+		fail(err)
+	}
+	problems := found
 	type raw struct{ path, pathLength, message, messageLength uint32 }
 	*at[uint8](0) = 0
 	if len(problems) > 0 {
@@ -117,7 +127,12 @@ func Events(ask func() error) {
 	}
 }
 
-func run(ask func() (Decision, error)) (Decision, error) {
+func run(ask func() (Decision, error)) (decision Decision, err error) {
+	defer func() {
+		if thrown := recover(); thrown != nil {
+			err = fmt.Errorf("panic: %v\n%s", thrown, debug.Stack())
+		}
+	}()
 	witRuntime.Unpin()
 	for _, problem := range prepare() {
 		return Decision{}, fmt.Errorf("settings: %s: %s", problem.Path, problem.Message)
