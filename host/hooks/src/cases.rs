@@ -179,7 +179,7 @@ impl<'a> Stage<'a> {
     async fn call(&mut self, step: &Step, hook: Hook) -> StepReport {
         let mut report = StepReport { hook: hook.as_str(), ..StepReport::default() };
         let Some((.., generation)) = &self.loaded else { return report };
-        if !generation.has(hook) {
+        if !generation.serves(hook) {
             let got = "the plugin does not export it".to_owned();
             report.mismatches.push(Mismatch { key: "hook".to_owned(), expected: hook.to_string(), got });
             return report;

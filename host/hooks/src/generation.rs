@@ -146,6 +146,11 @@ impl Generation {
         }
     }
 
+    /// True when some plugin is asked or, of events, told.
+    pub(crate) fn serves(&self, hook: Hook) -> bool {
+        self.plugins.iter().any(|plugin| plugin.hooks.contains(&hook))
+    }
+
     /// The plugins that observe.
     pub(crate) fn observers(&self) -> Vec<(Engine, Arc<Plugin>)> {
         let observes = |plugin: &&Arc<Plugin>| plugin.hooks.contains(&Hook::Events);

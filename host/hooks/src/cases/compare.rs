@@ -175,7 +175,8 @@ pub(super) fn compare_problems(expect: &Expect, got: &BTreeMap<String, String>) 
         found.push("problems", format!("a problem at {path}"), shown(Some(&paths)));
     }
     for (path, message) in got.iter().filter(|(path, _)| !expected.contains(path)) {
-        found.push("problems", "none there", format!("{path}: {message}"));
+        let at = if path.is_empty() { String::new() } else { format!("{path}: ") };
+        found.push("problems", "no other", format!("{at}{message}"));
     }
     found.0
 }

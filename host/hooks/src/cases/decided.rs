@@ -4,6 +4,9 @@ use baton_mail::Reply;
 
 use super::scene::Scene;
 use crate::answer::Answer;
+use crate::ask::AskEvents;
+use crate::policy::Failure;
+use crate::run::run;
 use crate::{
     AuthAnswer, BounceAnswer, Call, ConnectAnswer, DataAnswer, Generation, Hook, RcptAnswer, RouteAnswer,
     Verdict,
@@ -35,8 +38,20 @@ pub(super) async fn ask(generation: &Generation, hook: Hook, scene: &Scene, call
         Hook::Data => generation.data(call).await.into(),
         Hook::Route => generation.route(call, &scene.rcpt).await.into(),
         Hook::Bounce => generation.bounce(call, &scene.rcpt).await.into(),
-        Hook::Events => Decided::default(),
+        Hook::Events => observe(generation, scene, call).await,
     }
+}
+
+/// Tells the events of a scene. There is nothing to decide; that it was taken is `next`.
+async fn observe(generation: &Generation, scene: &Scene, call: &mut Call) -> Decided {
+    let mut decided = word("next");
+    for (engine, plugin) in generation.observers() {
+        let now = plugin.terms.capabilities.clock.now();
+        let outcome = run(&engine, &plugin, &AskEvents { events: &scene.events(now) }, call).await;
+        let told = |failure: Failure| format!("failed ({})", failure.kind);
+        decided.words = outcome.result.map_or_else(told, |_| "taken".to_owned());
+    }
+    decided
 }
 
 /// An answer taken apart.

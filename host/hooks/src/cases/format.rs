@@ -29,6 +29,7 @@ pub(super) struct RawStep {
     pub(super) dns: BTreeMap<String, RawName>,
     /// Bucket, key, value.
     pub(super) kv: BTreeMap<String, BTreeMap<String, String>>,
+    pub(super) events: Vec<RawEvent>,
     pub(super) http: Vec<RawExchange>,
     /// Recipient, what its next hop says: a reply, or `timeout`.
     pub(super) verify: BTreeMap<String, String>,
@@ -100,6 +101,16 @@ pub(super) struct RawFailure {
 pub(super) enum RawName {
     Word(String),
     Records(BTreeMap<String, Vec<String>>),
+}
+
+/// Something that happened, as observers are told.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawEvent {
+    pub(super) kind: String,
+    pub(super) message: Option<String>,
+    pub(super) session: Option<String>,
+    pub(super) fields: BTreeMap<String, String>,
 }
 
 /// A request, and what comes back.

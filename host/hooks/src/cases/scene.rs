@@ -14,8 +14,9 @@ use bytes::Bytes;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::format::{RawAttempt, RawAuth, RawExchange, RawFailure, RawName, RawStep};
+use super::format::{RawAttempt, RawAuth, RawEvent, RawExchange, RawFailure, RawName, RawStep};
 use super::read::Reader;
+use crate::bindings::exports::baton::relay::events_hook;
 use crate::call::Parameter;
 use crate::worlds::{World, rr_type_number};
 use crate::{
@@ -49,6 +50,7 @@ pub(super) struct Scene {
     pub(super) now: Option<UnixMs>,
     dns: Vec<(String, Name)>,
     kv: Vec<(String, String, String)>,
+    events: Vec<RawEvent>,
     http: Vec<Exchange>,
     verify: Vec<(Mailbox, Option<Reply>)>,
     /// Made-up secrets, by name.
@@ -98,6 +100,9 @@ impl Scene {
         let auth = read_auth(reader, hook, raw.auth);
         let now = raw.now.as_deref().and_then(|now| reader.ok("now", read_moment(now)));
         let dns = raw.dns.into_iter().flat_map(|(name, records)| read_name(reader, &name, records)).collect();
+        if hook == Some(Hook::Events) && raw.events.is_empty() {
+            reader.problem("events", "is missing; write [{ kind = \"delivered\", fields = { … } }]");
+        }
         let http = raw.http.into_iter().enumerate();
         let http = http.filter_map(|(index, exchange)| read_exchange(reader, index, exchange)).collect();
         let verify =
@@ -126,6 +131,7 @@ impl Scene {
             now,
             dns,
             kv: values.collect(),
+            events: raw.events,
             http,
             verify,
             secrets,
@@ -159,6 +165,18 @@ impl Scene {
         self.kv.iter().map(|(bucket, ..)| bucket.as_str())
     }
 
+    /// What observers are told, all at one moment.
+    pub(super) fn events(&self, now: UnixMs) -> Vec<events_hook::Event> {
+        let event = |event: &RawEvent| events_hook::Event {
+            unix_ms: now.0,
+            kind: event.kind.clone(),
+            session_id: event.session.clone(),
+            message_id: event.message.clone(),
+            fields: event.fields.clone().into_iter().collect(),
+        };
+        self.events.iter().map(event).collect()
+    }
+
     /// The parameters of RCPT TO.
     pub(super) fn rcpt_parameters(&self) -> &[Parameter] {
         &self.rcpt_parameters
@@ -167,7 +185,7 @@ impl Scene {
     /// The call as it stands at that hook.
     pub(super) fn call(&self, hook: Hook, notes: SessionNotes, world: &World) -> Call {
         let mut call = Call::new(Arc::new(self.session.clone()), notes);
-        if matches!(hook, Hook::Connect | Hook::Auth) {
+        if matches!(hook, Hook::Connect | Hook::Auth | Hook::Events) {
             return call;
         }
         call.envelope = self.envelope(world.clock.now());

@@ -17,10 +17,7 @@ async fn play(text: &str) -> Vec<CaseReport> {
     cases::run(&engine, &zoo(json!({})), &read(text)).await
 }
 
-#[tokio::test]
-async fn cases_hold_decisions_edits_and_costs_against_expectations() {
-    let reports = play(
-        r#"
+const AS_EXPECTED: &str = r#"
         [[case]]
         name = "a refusal"
         hook = "rcpt"
@@ -84,13 +81,22 @@ async fn cases_hold_decisions_edits_and_costs_against_expectations() {
         expect = { decision = "allow", account = "ann" }
 
         [[case]]
+        name = "events"
+        hook = "events"
+        config = { events = "metrics" }
+        events = [{ kind = "delivered", message = "m1", fields = { recipient = "b@y.example" } }]
+        expect = { decision = "next", metrics = ["visits"] }
+
+        [[case]]
         name = "metrics"
         hook = "data"
         config = { data = "metrics" }
         expect = { decision = "next", metrics = ["visits", "hunger", "weight"] }
-        "#,
-    )
-    .await;
+        "#;
+
+#[tokio::test]
+async fn cases_hold_decisions_edits_and_costs_against_expectations() {
+    let reports = play(AS_EXPECTED).await;
     for report in &reports {
         assert!(report.passed(), "{}: {:#?}", report.name, report.mismatches());
     }
