@@ -1,10 +1,10 @@
 //! The tools of those who write plugins, as they are typed.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use baton_tests::program;
+use baton_tests::{program, wait};
 use serde_json::Value;
 
 /// What a program said, and whether it was content.
@@ -191,4 +191,81 @@ fn what_a_build_lacks_is_named() -> Result<()> {
     baton(folder.path(), &["plugin", "build"])?.badly(&["the build made a core module", "adapter = true"])?;
     std::fs::remove_file(folder.path().join("plugin.toml"))?;
     baton(folder.path(), &["plugin", "build"])?.badly(&["plugin.toml: not read", "baton plugin new NAME"])
+}
+
+/// Every plugin that ships carries cases, and passes them.
+#[test]
+fn the_plugins_that_ship_pass_their_cases() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (mut failed, mut count) = (Vec::new(), 0);
+    for entry in std::fs::read_dir(program::repository().join("plugins"))? {
+        let path = entry?.path();
+        if !path.join("Cargo.toml").is_file() {
+            continue;
+        }
+        let name = path.file_name().context("a folder has a name")?.to_string_lossy().into_owned();
+        let component = program::plugin(&format!("baton-plugin-{name}"))?.display().to_string();
+        let said = baton(folder.path(), &["plugin", "test", &component])?;
+        count += 1;
+        if !said.is_success {
+            failed.push(said.text);
+        }
+    }
+    ensure!(count >= 20, "only {count} plugins were found");
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn an_edited_project_is_swapped_into_the_local_relay() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::copy(zoo()?, folder.path().join("zoo.wasm"))?;
+    let manifest = "name = \"zoo\"\nversion = \"1\"\n\
+                    [build]\ncommand = \"mkdir -p dist && cp zoo.wasm dist/zoo.wasm\"\noutput = \"dist/zoo.wasm\"\n";
+    std::fs::write(folder.path().join("plugin.toml"), manifest)?;
+    std::fs::write(folder.path().join("settings.toml"), "rcpt = \"reject\"\n")?;
+    let log = folder.path().join("dist/said");
+    std::fs::create_dir(folder.path().join("dist"))?;
+    let words = ["plugin", "dev", "--listen", "127.0.0.1:0", "--config", "settings.toml"];
+    let mut child = Command::new(program::relay()?);
+    let child = child.args(words).current_dir(folder.path()).stdin(Stdio::null());
+    let mut dev = Ended(child.stdout(std::fs::File::create(&log)?).stderr(Stdio::null()).spawn()?);
+    let said = |words: &str| {
+        let look = || Ok(std::fs::read_to_string(&log)?.contains(words).then_some(()));
+        wait::until(&format!("the tool to say `{words}`"), look)
+    };
+    said("the relay listens on ")?;
+    let text = std::fs::read_to_string(&log)?;
+    let address = text.split("listens on ").nth(1).and_then(|rest| rest.split(';').next());
+    let address = address.context("no address was told")?.to_owned();
+    let send = || baton(folder.path(), &["send", "--to", &address, "--rcpt", "ann@us.example"]);
+    send()?.badly(&["550 5.7.1 the zoo is closed"])?;
+    said("rcpt     reject 550 5.7.1 the zoo is closed")?;
+    std::fs::write(folder.path().join("settings.toml"), "rcpt = \"accept\"\n")?;
+    said("generation 2 serves: zoo@")?;
+    send()?.well(&["1 of 1 messages accepted"])?;
+    said("rcpt     accept")?;
+    dev.stop()
+}
+
+/// A process that ends with the test.
+struct Ended(Child);
+
+impl Ended {
+    /// Asks it to end, which it must do well.
+    fn stop(&mut self) -> Result<()> {
+        let id = self.0.id().to_string();
+        ensure!(Command::new("kill").args(["-TERM", &id]).status()?.success(), "it ended before");
+        let status = self.0.wait()?;
+        ensure!(status.success(), "it ended with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

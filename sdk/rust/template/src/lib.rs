@@ -85,6 +85,19 @@ impl Bounce for Filter {
 }
 
 // hook: end
+// hook: events
+#[baton_sdk::hook]
+impl Events for Filter {
+    /// What happened, off the mail path.
+    fn on_events(&self, cx: &Context, events: &[Event]) -> Result<()> {
+        for event in events {
+            cx.info(&event.kind);
+        }
+        Ok(())
+    }
+}
+
+// hook: end
 #[cfg(test)]
 mod tests {
     use baton_sdk::testing::{TestHost, json};

@@ -53,7 +53,10 @@ pub(super) fn as_text(artefact: &Artefact, fit: &Fit) -> String {
             text += &format!("{file} fits this relay.\n");
             text += &format!("hooks     {}\n", names(&info.hooks));
             text += &format!("asks for  {}\n", or_nothing(info.grants.in_words().join(", ")));
-            text.extend(info.advice.iter().map(|advice| format!("note: {advice}\n")));
+            // Without a manifest the tools grant everything; how that differs from the imports says nothing.
+            if artefact.manifest.is_some() {
+                text.extend(info.advice.iter().map(|advice| format!("note: {advice}\n")));
+            }
         }
         Fit::WantsSettings(problems) => {
             text += &format!("{file} fits this relay, and needs settings:\n");

@@ -3,6 +3,7 @@
 mod tail;
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -10,6 +11,7 @@ use baton_api::wire::ReloadReport;
 use baton_hooks::cases::CaseReport;
 use serde_json::json;
 use tokio::process::Child;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::artefact::Artefact;
 use super::check::{self, Fit};
@@ -31,29 +33,39 @@ pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
     let mut watch = Watch::default();
     let stage = tempfile::Builder::new().prefix("baton-dev-").tempdir()?;
     let mut relay: Option<Bench> = None;
-    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    let mut is_edited = true;
+    let mut stops = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
     loop {
-        if std::mem::take(&mut is_edited) {
-            watch.follow(&sources(&folder)?);
-            if let Err(error) = turn(&folder, stage.path(), &options, &mut relay).await {
-                write_out(&format!("not taken: {error:#}\n"))?;
-            }
+        watch.follow(&sources(&folder)?);
+        if let Err(error) = turn(&folder, stage.path(), &options, &mut relay).await {
+            write_out(&format!("not taken: {error:#}\n"))?;
         }
-        tokio::select! {
-            () = watch.changed() => is_edited = true,
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-        }
-        if let Some(relay) = &mut relay {
-            write_out(&relay.log.news())?;
+        if !wait_for_edit(&mut watch, &mut stops, &mut relay).await? {
+            break;
         }
     }
     match relay {
         Some(relay) => relay.stop().await,
         None => Ok(()),
+    }
+}
+
+/// Tells what the relay decides until the project is edited; false when the author wants to stop instead.
+async fn wait_for_edit(
+    watch: &mut Watch,
+    [interrupt, terminate]: &mut [Signal; 2],
+    relay: &mut Option<Bench>,
+) -> anyhow::Result<bool> {
+    let mut edited = pin!(watch.changed());
+    loop {
+        tokio::select! {
+            () = &mut edited => return Ok(true),
+            _ = interrupt.recv() => return Ok(false),
+            _ = terminate.recv() => return Ok(false),
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        if let Some(relay) = relay {
+            write_out(&relay.log.news())?;
+        }
     }
 }
 
@@ -102,10 +114,9 @@ async fn turn(
     }
     if artefact.manifest.as_ref().is_some_and(|manifest| manifest.cases.is_some()) {
         let reports = test::play(&artefact, None).await?;
-        let failed: Vec<CaseReport> = reports.iter().filter(|report| !report.passed()).cloned().collect();
-        write_out(&match failed.is_empty() {
+        write_out(&match reports.iter().all(CaseReport::passed) {
             true => format!("{} cases passed\n", reports.len()),
-            false => test::as_text(&artefact, &failed),
+            false => test::as_text(&artefact, &reports, |report| !report.passed()),
         })?;
     }
     put(&artefact.path, &stage.join("plugin.wasm"))?;
@@ -129,7 +140,17 @@ fn put(from: &Path, to: &Path) -> anyhow::Result<()> {
 /// A relay with the plugin, which has all that it asks for; mail goes into a sink.
 fn settings(project: &Project, options: &DevOptions) -> String {
     let name = &project.manifest.name;
-    let grants = serde_json::to_value(&project.manifest.requests).unwrap_or_default();
+    let mut grants = serde_json::to_value(&project.manifest.requests).unwrap_or_default();
+    if let Some(grants) = grants.as_object_mut() {
+        // Secrets are granted by binding them, and there is none here; nor are there other next hops.
+        grants.remove("secrets");
+        let is_general = |target: &serde_json::Value| {
+            target.as_str().is_some_and(|target| ["*", "mx"].contains(&target) || target.starts_with("host:"))
+        };
+        if let Some(targets) = grants.get_mut("route").and_then(|route| route.as_array_mut()) {
+            targets.retain(is_general);
+        }
+    }
     let grants = toml::to_string(&json!({ "plugins": { name: { "grants": grants } } })).unwrap_or_default();
     let config = options.config.as_ref().and_then(|path| path.canonicalize().ok());
     let config = config.map(|path| format!("config_file = {:?}\n", path.display().to_string()));

@@ -68,6 +68,7 @@ fn power(grant: &str) -> &'static str {
         "edit" if grant.ends_with("headers") => {
             "adds, replaces and removes header fields, From and Subject included; not Received and DKIM-Signature"
         }
+        "edit" if grant.ends_with("trace") => "changes Received fields, by which mail loops are found",
         "edit" if grant.ends_with("recipients") => {
             "adds, removes and redirects recipients: it could send copies of mail to anybody"
         }
@@ -105,9 +106,16 @@ mod tests {
 
     #[test]
     fn every_grant_has_its_words() {
-        for grant in
-            ["edit body", "edit headers", "edit recipients", "edit sender", "relay", "route *", "route mx"]
-        {
+        for grant in [
+            "edit body",
+            "edit headers",
+            "edit trace",
+            "edit recipients",
+            "edit sender",
+            "relay",
+            "route *",
+            "route mx",
+        ] {
             assert!(!power(grant).starts_with("see"), "{grant}");
         }
         assert!(power("edit body").contains("administrator"));

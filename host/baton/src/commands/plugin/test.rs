@@ -12,7 +12,8 @@ use crate::commands::write_out;
 pub(crate) async fn run(options: TestOptions) -> anyhow::Result<()> {
     let artefact = Artefact::find(options.component.component.as_deref())?;
     let reports = play(&artefact, options.cases.as_deref()).await?;
-    let text = if options.component.json { as_json(&reports) } else { as_text(&artefact, &reports) };
+    let text =
+        if options.component.json { as_json(&reports) } else { as_text(&artefact, &reports, |_| true) };
     write_out(&text)?;
     let failed = reports.iter().filter(|report| !report.passed()).count();
     if failed > 0 {
@@ -31,11 +32,15 @@ pub(super) async fn play(
     Ok(cases::run(&engine, &artefact.settings(&cases), &cases).await)
 }
 
-/// A line for each case, and what is not as expected below it.
-pub(super) fn as_text(artefact: &Artefact, reports: &[CaseReport]) -> String {
+/// A line for each case that is wanted, and what is not as expected below it.
+pub(super) fn as_text(
+    artefact: &Artefact,
+    reports: &[CaseReport],
+    is_wanted: impl Fn(&CaseReport) -> bool,
+) -> String {
     let mut text = format!("{} ({})\n", artefact.name(), artefact.path.display());
     let width = reports.iter().map(|report| report.name.chars().count()).max().unwrap_or_default();
-    for report in reports {
+    for report in reports.iter().filter(|report| is_wanted(report)) {
         let mark = if report.passed() { "ok  " } else { "FAIL" };
         let steps: Vec<_> = report.steps.iter().map(outcome).collect();
         text += &format!("  {mark}  {:width$}  {}\n", report.name, steps.join("; "));
