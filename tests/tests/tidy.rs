@@ -16,12 +16,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mail", &[]),
     ("smtp", &["mail"]),
     ("dns", &["mail"]),
+    ("identity", &["dns", "mail"]),
+    ("tls", &["mail"]),
     ("store", &["mail"]),
     ("hooks", &["mail"]),
-    ("inbound", &["smtp", "hooks", "store", "dns", "mail"]),
-    ("outbound", &["smtp", "hooks", "store", "dns", "mail"]),
-    ("api", &["store", "mail", "hooks"]),
-    ("baton", &["mail", "smtp", "dns", "store", "hooks", "inbound", "outbound", "api"]),
+    ("inbound", &["smtp", "hooks", "store", "dns", "identity", "tls", "mail"]),
+    ("outbound", &["smtp", "hooks", "store", "dns", "identity", "tls", "mail"]),
+    ("api", &["store", "mail", "hooks", "identity"]),
+    ("baton", &["mail", "smtp", "dns", "store", "hooks", "identity", "tls", "inbound", "outbound", "api"]),
 ];
 
 /// Heavy dependencies and the one crate of the host where each lives.
@@ -32,6 +34,7 @@ const FENCED: &[(&str, &str)] = &[
     ("hickory-resolver", "dns"),
     ("hickory-proto", "dns"),
     ("axum", "api"),
+    ("mail-auth", "identity"),
     ("mail-parser", "mail"),
 ];
 

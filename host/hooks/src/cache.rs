@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use parking_lot::Mutex;
-use ring::hmac;
-use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::engine::Digest;
 use crate::load::hex;

@@ -6,10 +6,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::rand::SystemRandom;
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use sha2::Digest as _;
 
 use crate::load::hex;
@@ -196,7 +196,7 @@ impl SecretKey {
     /// A new key, at random.
     pub fn generate() -> Result<SecretKey, TrustError> {
         let mut seed = [0; 32];
-        ring::rand::SecureRandom::fill(&SystemRandom::new(), &mut seed).map_err(|_| TrustError::NoRandom)?;
+        SystemRandom::new().fill(&mut seed).map_err(|_| TrustError::NoRandom)?;
         SecretKey::from_seed(seed)
     }
 

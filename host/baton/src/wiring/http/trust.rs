@@ -7,7 +7,7 @@ use anyhow::Context;
 use baton_hooks::host::HttpError;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -59,7 +59,7 @@ fn make_connector(extra: Vec<CertificateDer<'static>>) -> anyhow::Result<TlsConn
         !roots.is_empty(),
         "no certificate is trusted: install ca-certificates, or set http.ca_file"
     );
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();

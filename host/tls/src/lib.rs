@@ -1,0 +1,1 @@
+//! Transport security: certificates of ours, checks of theirs.
