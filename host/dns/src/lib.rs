@@ -11,12 +11,14 @@
 //! Invariant: the cache is bounded by [`DnsSettings::cache_entries_max`], an answer by [`RECORDS_MAX`] and
 //! [`RECORD_OCTETS_MAX`]; equal questions that are asked at once go out once.
 //!
-//! Invariant: no control character of a record reaches a caller.
+//! Invariant: no control character of a record reaches a caller, but for [`Resolver::texts`], which says so.
 
 mod mail_hosts;
+mod records;
 mod resolver;
 mod settings;
 
 pub use mail_hosts::{MAIL_HOSTS_MAX, MailHost, MailHosts};
+pub use records::{Records, Reverse};
 pub use resolver::{ADDRESSES_MAX, Answer, DnsError, RECORD_OCTETS_MAX, RECORDS_MAX, Resolver};
 pub use settings::DnsSettings;

@@ -83,6 +83,14 @@ impl HeaderIndex {
         self.fields.iter().map(|field| std::str::from_utf8(self.name(field)).unwrap_or_default())
     }
 
+    /// Each field in order: its name, and all its octets without the last line end.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields.iter().map(|field| {
+            let octets = self.header.get(field.name.start as usize..field.value.end as usize);
+            (std::str::from_utf8(self.name(field)).unwrap_or_default(), octets.unwrap_or_default())
+        })
+    }
+
     /// The raw value of the first field of that name: all between the colon and the last line end.
     pub fn first(&self, name: &str) -> Option<Bytes> {
         self.find(name).next()
@@ -183,6 +191,11 @@ mod tests {
         assert_eq!(index.first("SUBJECT").unwrap(), &b" a\r\n b"[..]);
         assert_eq!(index.all("subject").last().unwrap(), &b"c"[..]);
         assert_eq!((index.count("Subject"), index.count("Cc")), (2, 0));
+        let fields: Vec<_> = index.fields().collect();
+        assert_eq!(
+            fields,
+            [("Subject", &b"Subject: a\r\n b"[..]), ("To", b"To: x"), ("subject", b"subject:c")]
+        );
     }
 
     #[test]
