@@ -10,6 +10,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use baton_hooks::{Generation, Instances, NextInfo, PluginInfo};
+use baton_identity::domains::Inspector;
 use baton_mail::Clock;
 use baton_store::{Store, StoreError};
 use tokio::net::UnixListener;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::listener::Bounded;
 use crate::public::{self, PublicDeps};
 use crate::wire::{PluginRow, PluginsView, ReloadReport};
-use crate::{FieldError, Problem, messages, queue};
+use crate::{FieldError, Problem, domains, messages, queue};
 
 /// Octets of a request body at most.
 const BODY_OCTETS_MAX: usize = 64 * 1024;
@@ -37,6 +38,8 @@ pub struct ReloadRequest {
 pub struct AdminDeps {
     /// The queue.
     pub store: Store,
+    /// Looks at the domains to send from.
+    pub inspector: Inspector,
     /// The plugins that serve.
     pub hooks: Arc<ArcSwap<Generation>>,
     /// The relay's time.
@@ -106,6 +109,8 @@ fn router(deps: AdminDeps) -> Router {
         .route("/v1/queue/{operation}", post(queue::operate))
         .route("/v1/messages/recent", get(messages::recent))
         .route("/v1/messages/{id}", get(messages::story))
+        .route("/v1/domains", get(domains::list))
+        .route("/v1/domains/{domain}", get(domains::inspect))
         .route("/v1/reload", post(reload))
         .route("/v1/plugins", get(plugins))
         .layer(DefaultBodyLimit::max(BODY_OCTETS_MAX))

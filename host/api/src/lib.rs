@@ -6,6 +6,7 @@
 //! Invariant: an error is `application/problem+json` (RFC 9457) and names the field at fault.
 
 pub mod admin;
+mod domains;
 mod filter;
 mod listener;
 mod messages;

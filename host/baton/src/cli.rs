@@ -1,5 +1,6 @@
 //! What can be typed: the commands and their options.
 
+pub(crate) mod domain;
 pub(crate) mod plugin;
 pub(crate) mod policy;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use domain::DomainOptions;
 use plugin::PluginOptions;
 use policy::PolicyOptions;
 
@@ -31,6 +33,8 @@ pub(crate) enum Command {
     Queue(QueueOptions),
     /// Tell the story of a message: who decided what, attempts, replies, what comes next
     Explain(ExplainOptions),
+    /// Make keys for domains to send from, and check what the DNS says about them
+    Domain(DomainOptions),
     /// List the plugins of the running relay and the order in which each hook asks them
     Plugins(Target),
     /// Write, check, test and measure plugins

@@ -50,6 +50,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Reload(target) => runtime::single()?.block_on(commands::reload::run(target)),
         Command::Queue(options) => runtime::single()?.block_on(commands::queue::run(options.command)),
         Command::Explain(options) => runtime::single()?.block_on(commands::explain::run(options)),
+        Command::Domain(options) => {
+            return runtime::threads(None)?.block_on(commands::domain::run(options.command));
+        }
         Command::Plugins(target) => runtime::single()?.block_on(commands::plugins::run(target)),
         Command::Plugin(options) => runtime::threads(None)?.block_on(commands::plugin::run(options.command)),
         Command::Policy(options) => runtime::threads(None)?.block_on(commands::policy::run(options.command)),

@@ -10,6 +10,8 @@ use baton_dns::Resolver;
 use baton_hooks::cache::Cache;
 use baton_hooks::host::Capabilities;
 use baton_hooks::{Engine, EventFeed, Generation};
+use baton_identity::Signer;
+use baton_identity::domains::{Domains, Inspector};
 use baton_inbound::{Inbound, InboundDeps, Policy};
 use baton_mail::{Clock, SystemClock};
 use baton_outbound::{Outbound, OutboundDeps, OutboundSettings, Verifier};
@@ -36,6 +38,9 @@ pub(crate) struct Swappable {
     pub(crate) outbound: Arc<ArcSwap<OutboundSettings>>,
     /// Tells the plugins that observe.
     pub(crate) feed: Arc<EventFeed>,
+    /// Signs what leaves, with the keys of these domains.
+    pub(crate) signer: Signer,
+    pub(crate) domains: Domains,
 }
 
 /// A relay whose parts are made and whose sockets are open; nothing runs yet.
@@ -44,6 +49,7 @@ pub(crate) struct Relay {
     pub(crate) engine: Engine,
     pub(crate) capabilities: Capabilities,
     store: Store,
+    inspector: Inspector,
     clock: Arc<dyn Clock>,
     inbound: Inbound,
     outbound: Outbound,
@@ -96,11 +102,21 @@ impl Relay {
         feed.serve(&generation);
         let hooks = Arc::new(ArcSwap::from_pointee(generation));
         let policy = Arc::new(ArcSwap::from_pointee(checked.policy.clone()));
-        let inbound =
-            bind_inbound(checked, &store, &hooks, &resolver, &clock, &policy, &mut registry).await?;
+        let (signer, domains) = load_signer(checked)?;
+        let deps = InboundDeps {
+            store: store.clone(),
+            hooks: hooks.clone(),
+            resolver: resolver.clone(),
+            signer: signer.clone(),
+            clock: clock.clone(),
+            policy: policy.clone(),
+            metrics: inbound_metrics(&mut registry),
+        };
+        let inbound = Inbound::bind(checked.inbound.clone(), deps).await?;
         let mut outbound = checked.outbound.clone();
         outbound.loops.own_addresses = inbound.addresses().into_iter().map(|(_, address)| address).collect();
         settings.store(Arc::new(outbound));
+        let inspector = checked.inspector(resolver.clone());
         let deps = OutboundDeps {
             store: store.clone(),
             hooks: hooks.clone(),
@@ -110,12 +126,13 @@ impl Relay {
         };
         let outbound = Outbound::new(settings.clone(), deps);
         let metrics = bind_metrics(checked).await?;
-        let swappable = Swappable { hooks, policy, outbound: settings, feed };
+        let swappable = Swappable { hooks, policy, outbound: settings, feed, signer, domains };
         Ok(Relay {
             swappable,
             engine,
             capabilities,
             store,
+            inspector,
             clock,
             inbound,
             outbound,
@@ -143,6 +160,7 @@ impl Relay {
         let public = PublicDeps { registry, store: self.store.clone(), shutdown: shutdown.clone() };
         let deps = AdminDeps {
             store: self.store.clone(),
+            inspector: self.inspector,
             hooks: self.swappable.hooks.clone(),
             clock: self.clock,
             reload,
@@ -217,26 +235,17 @@ async fn load_generation(
         .map(|generation| generation.with_thresholds(checked.thresholds.clone()))
 }
 
-async fn bind_inbound(
-    checked: &Checked,
-    store: &Store,
-    hooks: &Arc<ArcSwap<Generation>>,
-    resolver: &Resolver,
-    clock: &Arc<dyn Clock>,
-    policy: &Arc<ArcSwap<Policy>>,
-    registry: &mut Registry,
-) -> anyhow::Result<Inbound> {
+/// The keys of the domains in whose name the relay signs.
+fn load_signer(checked: &Checked) -> anyhow::Result<(Signer, Domains)> {
+    let (signer, domains) = (Signer::default(), checked.domains());
+    signer.load(&domains).context("the keys of `baton domain` can not be used")?;
+    Ok((signer, domains))
+}
+
+fn inbound_metrics(registry: &mut Registry) -> Arc<baton_inbound::metrics::Metrics> {
     let metrics = Arc::new(baton_inbound::metrics::Metrics::default());
     metrics.register(registry);
-    let deps = InboundDeps {
-        store: store.clone(),
-        hooks: hooks.clone(),
-        resolver: resolver.clone(),
-        clock: clock.clone(),
-        policy: policy.clone(),
-        metrics,
-    };
-    Ok(Inbound::bind(checked.inbound.clone(), deps).await?)
+    metrics
 }
 
 async fn bind_metrics(checked: &Checked) -> anyhow::Result<Option<TcpListener>> {

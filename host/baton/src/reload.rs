@@ -9,6 +9,7 @@ use baton_api::FieldError;
 use baton_api::wire::ReloadReport;
 use baton_hooks::host::Capabilities;
 use baton_hooks::{Engine, Generation};
+use baton_identity::SignerError;
 
 use crate::events;
 use crate::logs::Log;
@@ -99,6 +100,9 @@ impl Reloader {
         let generation = loaded
             .map_err(|errors| errors.iter().map(|error| named(&error.to_string())).collect::<Vec<_>>())?
             .with_thresholds(checked.thresholds.clone());
+        let unsigned =
+            |error: SignerError| FieldError { field: "signing".to_owned(), message: error.to_string() };
+        self.swappable.signer.load(&self.swappable.domains).map_err(|error| vec![unsigned(error)])?;
         let loaded = generation.plugins();
         let plugins = loaded.iter().map(|plugin| format!("{}@{}", plugin.name, plugin.digest)).collect();
         let advice = loaded.iter().flat_map(|plugin| &plugin.advice).map(ToString::to_string).collect();

@@ -30,5 +30,5 @@ mod tests;
 mod trace;
 
 pub use listener::{BindError, Inbound, InboundDeps};
-pub use policy::{Deadlines, Policy, TooComplexPolicy};
+pub use policy::{Checks, Deadlines, Policy, TooComplexPolicy};
 pub use settings::{InboundSettings, ListenerKind, ListenerSettings};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use baton_dns::Resolver;
 use baton_hooks::{Generation, Hook};
+use baton_identity::{Checker, Signer};
 use baton_mail::{Clock, Domain};
 use baton_smtp::server::{AuthOffer, ServerSettings};
 use baton_store::Store;
@@ -32,6 +33,8 @@ pub struct InboundDeps {
     pub hooks: Arc<ArcSwap<Generation>>,
     /// For the names of clients.
     pub resolver: Resolver,
+    /// Signs what leaves.
+    pub signer: Signer,
     /// Wall time for ids, trace fields and the history.
     pub clock: Arc<dyn Clock>,
     /// The rules; replaced by a reload.
@@ -67,6 +70,7 @@ pub(crate) struct Listener {
     pub(crate) kind: ListenerKind,
     pub(crate) hostname: Domain,
     pub(crate) deps: InboundDeps,
+    pub(crate) checker: Checker,
     pub(crate) memory: Arc<ContentMemory>,
     pub(crate) drain_s: u64,
     auth_without_tls: bool,
@@ -142,6 +146,7 @@ impl Listener {
             kind: listener.kind,
             hostname: settings.hostname.clone(),
             deps: deps.clone(),
+            checker: Checker::new(deps.resolver.clone(), deps.clock.clone()),
             memory: memory.clone(),
             drain_s: settings.drain_s,
             auth_without_tls: listener.auth_without_tls,

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use baton_mail::{Envelope, Mailbox, MessageId, Reply, ReversePath, SessionId};
+use baton_mail::{Domain, Envelope, Mailbox, MessageId, Reply, ReversePath, SessionId};
 use tracing::{debug, error, info, warn};
 
 /// A listener takes connections.
@@ -74,6 +74,26 @@ pub(crate) fn recipient_refused(
     reply: &Reply,
 ) {
     info!(target: "session", %session, %message, %recipient, by, %reply, "recipient refused");
+}
+
+/// A message of a stranger was checked.
+pub(crate) fn checked(session: SessionId, message: MessageId, results: &str) {
+    debug!(target: "session", %session, %message, results, "message checked");
+}
+
+/// A stranger sent results of checks in our name; they were removed.
+pub(crate) fn forged_results(session: SessionId, message: MessageId, fields: usize) {
+    info!(target: "session", %session, %message, fields, "forged Authentication-Results removed");
+}
+
+/// A message was signed.
+pub(crate) fn signed(session: SessionId, message: MessageId, domain: &Domain, signatures: usize) {
+    debug!(target: "session", %session, %message, %domain, signatures, "message signed");
+}
+
+/// A message could not be signed: a defect. The client tries again.
+pub(crate) fn signing_failed(session: SessionId, message: MessageId, error: &dyn std::fmt::Display) {
+    error!(target: "session", %session, %message, %error, "defect: the message could not be signed");
 }
 
 /// A message was refused.

@@ -32,6 +32,15 @@ pub struct RejectionLabel {
     pub class: &'static str,
 }
 
+/// A check of a stranger's message.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CheckLabel {
+    /// The method: iprev, spf, dkim or dmarc.
+    pub method: &'static str,
+    /// The result, by RFC 8601.
+    pub result: &'static str,
+}
+
 /// All metrics of this crate.
 #[derive(Debug)]
 pub struct Metrics {
@@ -49,12 +58,16 @@ pub struct Metrics {
     pub messages_quarantined: Counter,
     /// Messages thrown away because a plugin decided so.
     pub messages_discarded: Counter,
+    /// Messages that were signed.
+    pub messages_signed: Counter,
     /// Octets of accepted messages.
     pub accepted_octets: Counter,
     /// Recipients of accepted messages.
     pub recipients_accepted: Counter,
     /// Commands and messages refused by us or by a plugin.
     pub rejections: Family<RejectionLabel, Counter>,
+    /// Results of the checks of strangers' mail.
+    pub checks: Family<CheckLabel, Counter>,
     /// Sessions ended because a deadline passed.
     pub deadlines_passed: Counter,
     /// Seconds from the last octet of content to the reply.
@@ -71,9 +84,11 @@ impl Default for Metrics {
             messages_accepted: Counter::default(),
             messages_quarantined: Counter::default(),
             messages_discarded: Counter::default(),
+            messages_signed: Counter::default(),
             accepted_octets: Counter::default(),
             recipients_accepted: Counter::default(),
             rejections: Family::default(),
+            checks: Family::default(),
             deadlines_passed: Counter::default(),
             data_seconds: Histogram::new(DATA_SECONDS_BUCKETS),
         }
@@ -102,6 +117,7 @@ impl Metrics {
             "Messages discarded",
             self.messages_discarded.clone(),
         );
+        registry.register("baton_session_messages_signed", "Messages signed", self.messages_signed.clone());
         registry.register("baton_session_accepted_octets", "Octets queued", self.accepted_octets.clone());
         registry.register(
             "baton_session_recipients_accepted",
@@ -109,6 +125,7 @@ impl Metrics {
             self.recipients_accepted.clone(),
         );
         registry.register("baton_session_rejections", "Refusals by stage and class", self.rejections.clone());
+        registry.register("baton_session_checks", "Checks by method and result", self.checks.clone());
         registry.register(
             "baton_session_deadlines_passed",
             "Sessions that were too slow",
@@ -119,6 +136,11 @@ impl Metrics {
             "From end of data to the reply",
             self.data_seconds.clone(),
         );
+    }
+
+    /// Counts the result of a check.
+    pub(crate) fn count_check(&self, method: &'static str, result: &'static str) {
+        self.checks.get_or_create(&CheckLabel { method, result }).inc();
     }
 
     /// Counts a refusal.

@@ -4,10 +4,13 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use baton_identity::CheckSettings;
 use baton_mail::mime::MimeLimits;
 use baton_mail::{Domain, Mailbox};
 use ipnet::IpNet;
 use tokio::time::Instant;
+
+use crate::ListenerKind;
 
 /// Rules and bounds of all sessions.
 #[derive(Clone, Debug)]
@@ -36,8 +39,33 @@ pub struct Policy {
     pub mime: MimeLimits,
     /// What happens to a message beyond those bounds.
     pub too_complex: TooComplexPolicy,
+    /// How mail of strangers is checked; none when it is not.
+    pub checks: Option<Checks>,
+    /// Mail of users and relay networks is signed, where the domain in `From` has keys.
+    pub sign: bool,
+    /// Users send only in the name of domains whose records were seen in the DNS.
+    pub verified_senders: bool,
     /// How long things may take.
     pub deadlines: Deadlines,
+}
+
+/// The checks of mail from strangers: clients outside of the relay networks, without an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checks {
+    /// How they are done.
+    pub settings: CheckSettings,
+    /// The names of the listeners where they are done; none is all listeners for mail of other servers.
+    pub listeners: Option<Vec<String>>,
+}
+
+impl Checks {
+    /// True when mail at this listener is checked.
+    pub(crate) fn covers(&self, name: &str, kind: ListenerKind) -> bool {
+        match &self.listeners {
+            Some(names) => names.iter().any(|own| own == name),
+            None => kind == ListenerKind::Relay,
+        }
+    }
 }
 
 /// What happens to a message whose structure exceeds the bounds.
@@ -86,6 +114,9 @@ impl Default for Policy {
             reverse_dns: false,
             mime: MimeLimits::default(),
             too_complex: TooComplexPolicy::Accept,
+            checks: None,
+            sign: true,
+            verified_senders: false,
             deadlines: Deadlines::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! Every reply in the relay's own words, in one place.
 
 use baton_mail::header::TooComplex;
-use baton_mail::{EnhancedCode, MessageId, Reply};
+use baton_mail::{Domain, EnhancedCode, MessageId, Reply};
 
 /// Why the relay itself refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,10 @@ pub(crate) enum Refusal {
     Loop,
     /// The structure exceeds the bounds, and the policy says to refuse.
     TooComplex(TooComplex),
+    /// A user sends in the name of a domain whose records nobody saw.
+    DomainNotVerified(Domain),
+    /// A user's message does not say in whose name it is.
+    AuthorUnclear,
     /// A step failed that never should; the client tries again.
     Internal,
 }
@@ -58,6 +62,13 @@ impl Refusal {
             Refusal::Loop => (554, EnhancedCode(5, 4, 6), "Too many Received fields: a mail loop"),
             Refusal::TooComplex(error) => {
                 return Reply::new(554, EnhancedCode(5, 6, 0), format!("Message too complex: {error}"));
+            }
+            Refusal::DomainNotVerified(domain) => {
+                let text = format!("The domain {domain} is not verified for sending here");
+                return Reply::new(550, EnhancedCode(5, 7, 1), text);
+            }
+            Refusal::AuthorUnclear => {
+                (550, EnhancedCode(5, 7, 1), "From must name one mailbox of a domain that is verified here")
             }
             Refusal::Internal => (451, EnhancedCode(4, 3, 0), "Local error, try again later"),
         };

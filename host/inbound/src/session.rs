@@ -4,11 +4,13 @@
 //! stage for an answer. A session sees one generation of plugins from its beginning to its end.
 
 mod auth;
+mod checks;
 mod connect;
 mod data;
 mod draft;
 mod mail;
 mod rcpt;
+mod sign;
 mod wire;
 
 use std::net::{IpAddr, SocketAddr};

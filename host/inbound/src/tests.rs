@@ -65,6 +65,7 @@ impl Relay {
             store: store.clone(),
             hooks: hooks.clone(),
             resolver: Resolver::new(&DnsSettings::default()).unwrap(),
+            signer: baton_identity::Signer::default(),
             clock: Arc::new(SystemClock),
             policy: policy.clone(),
             metrics: metrics.clone(),

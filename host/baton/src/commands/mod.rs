@@ -1,6 +1,7 @@
 //! The commands that are not the relay itself.
 
 pub(crate) mod check;
+pub(crate) mod domain;
 pub(crate) mod explain;
 pub(crate) mod plugin;
 pub(crate) mod plugins;

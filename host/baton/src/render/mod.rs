@@ -1,5 +1,6 @@
 //! How the commands show things to people: pure functions from the interface's answers to text.
 
+pub(crate) mod domain;
 pub(crate) mod queue;
 pub(crate) mod story;
 pub(crate) mod words;

@@ -1,5 +1,6 @@
 //! From what stands in the file to what the stages take: all that is wrong is found and told, not only the first.
 
+mod checks;
 mod delivery;
 mod inbound;
 mod plugins;
@@ -14,9 +15,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use baton_dns::DnsSettings;
+use baton_dns::{DnsSettings, Resolver};
 use baton_hooks::trust::TrustedKey;
 use baton_hooks::{EngineSettings, Hook, PluginSettings, Thresholds};
+use baton_identity::domains::{Domains, Inspector};
 use baton_inbound::{InboundSettings, Policy};
 use baton_mail::Domain;
 use baton_mail::lane::LaneWeights;
@@ -56,6 +58,19 @@ pub(crate) struct Checked {
     pub(crate) api: ApiSettings,
 }
 
+impl Checked {
+    /// The domains in whose name the relay signs: a folder below its state.
+    pub(crate) fn domains(&self) -> Domains {
+        Domains::new(self.state_path.join("domains"))
+    }
+
+    /// What looks at these domains.
+    pub(crate) fn inspector(&self, resolver: Resolver) -> Inspector {
+        let addresses = self.outbound.source_addresses.clone();
+        Inspector::new(self.domains(), resolver, self.inbound.hostname.clone(), addresses)
+    }
+}
+
 /// What is logged and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogSettings {
@@ -84,7 +99,7 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
     let hostname = checker.hostname(raw.hostname.as_deref());
     let state_path = folder.join(&raw.store.path);
     let inbound = checker.inbound(raw, &hostname);
-    let policy = checker.policy(raw);
+    let policy = Policy { checks: checker.checks(raw, &hostname, &inbound), ..checker.policy(raw) };
     let store = checker.store(&raw.store, &state_path);
     let mut outbound = checker.outbound(raw, &hostname, &inbound);
     outbound.limits.lane_weights = store.lane_weights;

@@ -29,6 +29,10 @@ section! {
         listeners: Named<RawListener> = Named(Vec::new()),
         /// Rules and bounds of SMTP sessions, for all listeners.
         session: RawSession = RawSession::default(),
+        /// SPF, DKIM and DMARC for mail of strangers.
+        checks: RawChecks = RawChecks::default(),
+        /// DKIM signatures on what leaves, with the keys of `baton domain`.
+        signing: RawSigning = RawSigning::default(),
         /// The WebAssembly plugins, by name: lower-case letters, digits and hyphens.
         plugins: Named<RawPlugin> = Named(Vec::new()),
         /// A folder of scripts, each of which is a plugin.
@@ -197,6 +201,32 @@ section! {
         transaction_s: u64 = 3_600,
         /// How long a session keeps the plugins it began with after a reload, in seconds.
         generation_s: u64 = 900,
+    }
+}
+
+section! {
+    /// SPF, DKIM, DMARC and the client's name, for mail of strangers: clients outside of `session.relay_networks` that did not authenticate. What is found stands in `Authentication-Results`; what is done about it is a plugin's matter.
+    RawChecks {
+        /// Whether mail is checked at all.
+        enabled: bool = true,
+        /// The listeners where it is checked. Unset: all of the kind `relay`.
+        listeners: Option<Vec<String>> = None,
+        /// The name under which results are written (RFC 8601 2.5); results of strangers under it are removed. Unset: the hostname.
+        authserv_id: Option<String> = None,
+        /// How long the checks may take while the content comes in, and again when it is there, in seconds. What is not known then is `temperror` (RFC 7208 4.6.4 asks for 20 at least).
+        deadline_s: u64 = 20,
+        /// Signatures of one message that are checked, from the top.
+        signatures_max: usize = 10,
+    }
+}
+
+section! {
+    /// DKIM signatures on mail of users and of `session.relay_networks`, with the keys of `baton domain`.
+    RawSigning {
+        /// Signs where the domain in `From`, or one above it, has keys.
+        enabled: bool = true,
+        /// Users (listeners of the kind `submission`, and whoever authenticated) send only in the name of domains whose records `baton domain check` saw in the DNS: by the return path and by `From`.
+        verified_senders: bool = false,
     }
 }
 

@@ -48,6 +48,7 @@ impl Session {
         let seen = Seen::scan(&content.header);
         let answer = match self.check_message(&mut draft, &content, seen).await {
             Ok(()) => {
+                let content = self.add_results(&mut draft, content).await;
                 let (judgement, content) = self.ask_data(&mut draft, content).await;
                 self.proceed_message(draft, content, seen, judgement).await
             }
@@ -66,6 +67,7 @@ impl Session {
         if seen.received > policy.received_max {
             return Err(Refusal::Loop);
         }
+        self.check_author_domain(&policy, &content.header)?;
         let shape = if content.len() <= INLINE_CHECK_OCTETS {
             check_shape(content, &policy.mime)
         } else {
@@ -162,7 +164,10 @@ impl Session {
         // The envelope was made at MAIL; the message is received now.
         draft.call.envelope.received_at = now;
         draft.call.envelope.expires_at = now.plus(lifetime);
-        let body = self.add_trace(&mut draft.call.envelope, content, seen);
+        let body = match self.add_trace(&mut draft.call.envelope, content, seen).await {
+            Ok(body) => body,
+            Err(refusal) => return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await),
+        };
         let events = self.accepted_events(&mut draft, by);
         // The content memory is held until the message is in the queue.
         let Draft { call, reservation, .. } = *draft;
@@ -189,8 +194,13 @@ impl Session {
 }
 
 impl Session {
-    /// Trace fields on top of the content; a submission also gets the fields that it lacks (RFC 6409 8).
-    fn add_trace(&self, envelope: &mut Envelope, content: Content, seen: Seen) -> Body {
+    /// Trace fields on top of the content, and signatures; a submission also gets the fields that it lacks (RFC 6409 8).
+    async fn add_trace(
+        &self,
+        envelope: &mut Envelope,
+        content: Content,
+        seen: Seen,
+    ) -> Result<Body, Refusal> {
         let is_submission =
             self.listener.kind == ListenerKind::Submission || envelope.origin.account.is_some();
         let recipient = match envelope.recipients.as_slice() {
@@ -208,9 +218,10 @@ impl Session {
             at: envelope.received_at,
         };
         let trace = received.encode(if is_submission { seen.missing() } else { Missing::default() });
+        let trace = self.sign(envelope, trace, &content).await?;
         let body = content.into_body(trace);
         envelope.size = body.len();
-        body
+        Ok(body)
     }
 
     /// The beginning of the message's story.

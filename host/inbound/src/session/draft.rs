@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 
 use baton_hooks::{Call, Parameter};
+use baton_identity::Begun;
 use baton_mail::event::Decision;
 use baton_mail::{Envelope, Mailbox, MessageId, Recipient, UnixMs};
 use baton_store::NewJob;
@@ -24,6 +25,8 @@ pub(super) struct Draft {
     pub(super) announced_octets: u64,
     /// This transaction's part of the content memory.
     pub(super) reservation: Option<Reservation>,
+    /// The checks of a stranger's message, under way.
+    pub(super) checks: Option<Begun>,
 }
 
 impl Draft {
@@ -35,6 +38,7 @@ impl Draft {
             decisions,
             announced_octets,
             reservation: None,
+            checks: None,
         }
     }
 

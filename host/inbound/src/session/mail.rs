@@ -69,9 +69,12 @@ impl Session {
         if self.listener.kind == ListenerKind::Submission && self.facts.account.is_none() {
             return Err(Refused::ByRules(Refusal::AuthenticationRequired.reply()));
         }
+        let policy = deps.policy.load();
+        self.check_sender_domain(&policy, &command.sender)
+            .map_err(|refusal| Refused::ByRules(refusal.reply()))?;
         deps.store.check_space().map_err(|refusal| Refused::ByStore(refusal.reply()))?;
         let octets = command.size.max(RESERVE_STEP_OCTETS);
-        if !self.listener.memory.has_room(octets, deps.policy.load().memory_octets_max) {
+        if !self.listener.memory.has_room(octets, policy.memory_octets_max) {
             return Err(Refused::ByRules(Refusal::Memory.reply()));
         }
         Ok(())
@@ -116,13 +119,16 @@ impl Session {
         let now = deps.clock.now();
         let lifetime = Duration::from_secs(policy.lifetime_s);
         let origin = self.origin(command.smtputf8);
+        let checks = self.begin_checks(&policy, &command.sender);
         let mut envelope = Envelope::new(MessageId::new(now), now, lifetime, command.sender, origin);
         envelope.eight_bit = command.eight_bit;
         envelope.smtputf8 = command.smtputf8;
         let mut call = self.call();
         call.envelope = envelope;
         call.sender_parameters = command.parameters;
-        self.draft = Some(Box::new(Draft::new(call, self.decisions.clone(), command.size)));
+        let mut draft = Draft::new(call, self.decisions.clone(), command.size);
+        draft.checks = checks;
+        self.draft = Some(Box::new(draft));
     }
 
     /// DATA or the first BDAT: reserves memory for the content. A refusal ends the transaction.

@@ -115,6 +115,8 @@ impl Checker<'_> {
                 60_000,
             ),
             reverse_dns: session.reverse_dns,
+            sign: raw.signing.enabled,
+            verified_senders: raw.signing.verified_senders,
             too_complex: too_complex.unwrap_or(TooComplexPolicy::Accept),
             deadlines: self.deadlines(session),
             ..Policy::default()
