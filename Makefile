@@ -14,7 +14,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup script setup-test setup-bars relay plugins guests examples demo test bars bench bench-relay bench-bank lint
+.PHONY: help setup script setup-test setup-bars relay plugins guests examples vectors demo test bars bench bench-relay bench-bank lint
 
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton/target
 PLUGIN_DIR := $(CARGO_TARGET_DIR)/wasm32-wasip2/plugin
@@ -57,7 +57,11 @@ demo: relay plugins
 examples: setup-test
 	@.ci/examples
 
-test: setup-test relay guests examples
+# Test suites that others wrote, fetched once.
+vectors: setup-test
+	@.ci/vectors
+
+test: setup-test relay guests examples vectors
 	@echo "==> running the tests"
 	cargo nextest run --workspace
 

@@ -36,6 +36,8 @@ pub enum Fault {
     Failure,
     /// Answers REFUSED.
     Refusal,
+    /// Answers SERVFAIL about types that it has no records of.
+    Gap,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +52,22 @@ impl DnsServer {
     /// Starts a server for `zone_text` (RFC 1035 5). Names without a dot at the end are relative to the root.
     pub async fn start(zone_text: &str) -> anyhow::Result<DnsServer> {
         let (_, records) = Parser::new(zone_text.to_owned(), None, Some(Name::root())).parse()?;
-        let zone = Arc::new(Zone { records, ..Zone::default() });
+        DnsServer::start_with(Zone { records, ..Zone::default() }).await
+    }
+
+    /// Starts a server for these records, which may hold what zone text can not say.
+    pub async fn start_records(records: Vec<Record>) -> anyhow::Result<DnsServer> {
+        let mut zone = Zone::default();
+        for record in records {
+            let key = RrKey::new(LowerName::new(&record.name), record.record_type());
+            let set = || RecordSet::new(record.name.clone(), record.record_type(), 0);
+            zone.records.entry(key).or_insert_with(set).insert(record, 0);
+        }
+        DnsServer::start_with(zone).await
+    }
+
+    async fn start_with(zone: Zone) -> anyhow::Result<DnsServer> {
+        let zone = Arc::new(zone);
         let (udp, tcp) = bind_both().await?;
         let address = udp.local_addr()?;
         let mut tasks = JoinSet::new();
@@ -147,7 +164,10 @@ impl Zone {
             Some(Fault::Silence) => return None,
             Some(Fault::Failure) => answer.metadata.response_code = ResponseCode::ServFail,
             Some(Fault::Refusal) => answer.metadata.response_code = ResponseCode::Refused,
-            None => self.fill(&mut answer, name, query.query_type()),
+            Some(Fault::Gap) if !self.has(&name, query.query_type()) => {
+                answer.metadata.response_code = ResponseCode::ServFail;
+            }
+            Some(Fault::Gap) | None => self.fill(&mut answer, name, query.query_type()),
         }
         Some(answer)
     }
@@ -162,6 +182,10 @@ impl Zone {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         let addresses = turns.get_mut(name).filter(|_| record_type == RecordType::A)?;
         if addresses.len() > 1 { addresses.pop_front() } else { addresses.front().copied() }
+    }
+
+    fn has(&self, name: &Name, record_type: RecordType) -> bool {
+        self.records.contains_key(&RrKey::new(LowerName::new(name), record_type))
     }
 
     /// Follows aliases for a while; longer chains are left to the client, as some real servers do.

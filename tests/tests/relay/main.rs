@@ -2,6 +2,7 @@
 
 mod authors;
 mod bounce;
+mod checks;
 mod cli;
 mod clients;
 mod delivery;
@@ -11,5 +12,6 @@ mod plugins;
 mod queue;
 mod router;
 mod session;
+mod signing;
 mod store;
 mod story;
