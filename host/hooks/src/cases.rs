@@ -22,6 +22,7 @@ pub use measure::{Measured, measure};
 pub use read::{CaseProblem, InvalidCases, inline_messages, read_file, read_value};
 
 use crate::engine::Engine;
+use crate::load::{Artefact, Start};
 use crate::witness::Cost;
 use crate::worlds::World;
 use crate::{Generation, Grants, Hook, LoadError, PluginSettings, SessionNotes};
@@ -122,10 +123,39 @@ pub async fn run(engine: &Engine, settings: &PluginSettings, cases: &[Case]) -> 
     reports
 }
 
+/// A plugin whose file was read before, and how its calls start.
+pub(crate) struct Subject {
+    pub(crate) settings: PluginSettings,
+    pub(crate) artefact: Artefact,
+    pub(crate) start: Start,
+}
+
+/// Runs one case against such a plugin.
+pub(crate) async fn run_one(engine: &Engine, subject: &Subject, case: &Case) -> CaseReport {
+    let mut stage = Stage::new(engine, &subject.settings, case);
+    stage.subject = Some(subject);
+    stage.play(case).await
+}
+
+/// The cases that have these settings, of their first call to their last; where there is none, those of the settings
+/// that the most have.
+pub(crate) fn of_one_config(cases: &[Case], preferred: &Value) -> Vec<Case> {
+    let has = |case: &Case, config: &Value| {
+        case.steps.iter().all(|step| step.hook.is_some() && step.config == *config)
+    };
+    let of =
+        |config: &Value| -> Vec<Case> { cases.iter().filter(|case| has(case, config)).cloned().collect() };
+    let configs = cases.iter().filter_map(|case| case.steps.first()).map(|step| &step.config);
+    let preferred = of(preferred);
+    if preferred.is_empty() { configs.map(of).max_by_key(Vec::len).unwrap_or_default() } else { preferred }
+}
+
 /// A case on its way.
 struct Stage<'a> {
     engine: &'a Engine,
     settings: PluginSettings,
+    /// None: the file of the settings is read, and started as the engine starts plugins.
+    subject: Option<&'a Subject>,
     world: World,
     notes: SessionNotes,
     /// The plugin for the config and grants of the step before.
@@ -139,7 +169,7 @@ impl<'a> Stage<'a> {
         settings.limits.cpu_ms = settings.limits.cpu_ms.max(CPU_MS_MIN);
         settings.limits.wall_ms = settings.limits.wall_ms.max(WALL_MS_MIN);
         let world = World::watched(begin.unwrap_or(World::BEGIN));
-        Stage { engine, settings, world, notes: SessionNotes::default(), loaded: None }
+        Stage { engine, settings, subject: None, world, notes: SessionNotes::default(), loaded: None }
     }
 
     async fn play(mut self, case: &Case) -> CaseReport {
@@ -217,8 +247,14 @@ impl<'a> Stage<'a> {
         if let Some(grants) = &step.grants {
             settings.grants = grants.clone();
         }
-        let (order, capabilities) = (HashMap::new(), self.world.capabilities());
-        let generation = Generation::load(self.engine, 0, &[settings], &order, &capabilities).await?;
+        let (engine, capabilities) = (self.engine, self.world.capabilities());
+        let generation = match self.subject {
+            None => Generation::load(engine, 0, &[settings], &HashMap::new(), &capabilities).await?,
+            Some(subject) => {
+                let (artefact, start) = (subject.artefact.clone(), subject.start.clone());
+                Generation::of_one(engine, settings, artefact, start, &capabilities).await?
+            }
+        };
         self.loaded = Some((step.config.clone(), step.grants.clone(), generation));
         Ok(())
     }

@@ -39,6 +39,8 @@ const WARM_SLOTS_MAX: u32 = 64;
 const BACKTRACE_FRAMES_MAX: usize = 20;
 /// Compiled components that are remembered, so that loads which fail again and again do not pile them up.
 const COMPILED_MAX: usize = 64;
+/// Files whose self-tests are remembered in memory.
+const TESTED_MAX: usize = 1_000;
 /// The contract of this relay.
 pub(crate) const CONTRACT: &str = include_str!("../../../wit/relay.wit");
 pub(crate) const HOST_CONTRACT: &str = include_str!("../../../wit/deps/host/host.wit");
@@ -58,6 +60,8 @@ struct Inner {
     compiled: Mutex<HashMap<Digest, Component>>,
     scripts: Scripts,
     compilations: AtomicU64,
+    /// Files whose self-tests passed, each with the reason why it gets no snapshot.
+    tested: Mutex<HashMap<Digest, String>>,
     /// What earlier runs compiled.
     cache: Option<Cache>,
     settings: EngineSettings,
@@ -132,6 +136,7 @@ impl Engine {
             compiled: Mutex::default(),
             scripts: Scripts::new(),
             compilations: AtomicU64::new(0),
+            tested: Mutex::default(),
             cache,
             settings: *settings,
             is_pooling,
@@ -154,6 +159,30 @@ impl Engine {
         if self.0.purpose == Purpose::Cases {
             store.set_fuel(u64::MAX).expect("an engine for cases counts instructions");
         }
+    }
+
+    /// What is known of the self-tests of that file, from this run or an earlier one: they passed, and this is why it
+    /// gets no snapshot (empty when it may have one). Blocks while it is read.
+    pub(crate) fn tested(&self, file: &Digest) -> Option<String> {
+        if let Some(known) = self.0.tested.lock().get(file) {
+            return Some(known.clone());
+        }
+        let kept = self.0.cache.as_ref()?.load(&self.cache_name(&tested_key(file)))?;
+        let reason = String::from_utf8(kept.octets().to_vec()).ok()?;
+        self.0.tested.lock().insert(*file, reason.clone());
+        Some(reason)
+    }
+
+    /// Remembers that the self-tests of that file passed, and why it gets no snapshot. Blocks while it is written.
+    pub(crate) fn note_tested(&self, file: Digest, no_snapshot: String) {
+        if let Some(cache) = &self.0.cache {
+            cache.store(&self.cache_name(&tested_key(&file)), no_snapshot.as_bytes());
+        }
+        let mut tested = self.0.tested.lock();
+        if tested.len() >= TESTED_MAX {
+            tested.clear();
+        }
+        tested.insert(file, no_snapshot);
     }
 
     /// How often a component was compiled.
@@ -271,9 +300,10 @@ impl Engine {
         reason = "loading native code trusts it; here is the one place that does, and why it may"
     )]
     fn deserialize(&self, compiled: &Authentic) -> wasmtime::Result<Component> {
-        // SAFETY: the octets are what `Component::serialize` of this relay gave. Only `Cache::load` makes an
-        // `Authentic`, after it checked their code under a key that this user alone can read; and they are in memory,
-        // where nobody changes them between that check and this call. Whether they fit this compiler, wasmtime checks.
+        // SAFETY: the octets are what `Component::serialize` of this relay gave: under the name of a component only
+        // `keep` stores anything. Only `Cache::load` makes an `Authentic`, after it checked their code, which covers
+        // the name, under a key that this user alone can read; and they are in memory, where nobody changes them
+        // between that check and this call. Whether they fit this compiler, wasmtime checks.
         unsafe { Component::deserialize(&self.0.wasmtime, compiled.octets()) }
     }
 
@@ -298,6 +328,11 @@ impl Drop for Room {
     fn drop(&mut self) {
         self.0.0.kept.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Under what it is remembered that the self-tests of a file passed.
+fn tested_key(file: &Digest) -> Digest {
+    sha2::Sha256::digest([b"self-tests".as_slice(), file].concat()).into()
 }
 
 fn config(purpose: Purpose, pool: Option<PoolingAllocationConfig>) -> Config {

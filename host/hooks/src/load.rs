@@ -1,49 +1,39 @@
-//! From settings to a generation: read, check, settle grants, compile, link, find the hooks, run init, take a snapshot,
-//! put the chains in order.
+//! From settings to a generation: read, check, settle grants, test, compile, link, find the hooks, run init, take a
+//! snapshot, put the chains in order.
 
 mod artefact;
 mod contract;
 mod error;
 mod grants;
+mod make;
 mod next;
 mod order;
 mod script;
+mod self_test;
 mod shape;
 mod snapshot;
+mod trial;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use baton_mail::text::sanitize;
-use tokio::time::Instant;
-use wasmtime::Store;
-use wasmtime::component::{Component, Instance};
 
-use crate::bindings::exports::baton::relay::lifecycle;
 use crate::engine::{Digest, Engine};
 use crate::host::Capabilities;
 use crate::log_gate::LogGate;
-use crate::manifest::Manifest;
 use crate::plugin::{Code, Faster, Nobody, Plugin, Running, Terms, short};
-use crate::policy::{Failure, FailureKind};
-use crate::run::{classify, describe};
 use crate::secrets::{self, Secrets};
-use crate::state::State;
 use crate::{Generation, Grants, Hook, HttpGrant, PluginSettings, Thresholds};
 
-use artefact::Artefact;
-pub(crate) use artefact::hex;
+pub(crate) use artefact::{Artefact, hex};
 pub use error::LoadError;
 pub use grants::Advice;
+pub(crate) use make::Start;
+use make::{Making, blocking, compile};
 pub use script::{is_script, prepare_interpreter};
-use snapshot::Snapshot;
+use trial::{INIT_CPU_MS, INIT_WALL, initialise, link};
 
-/// Time that init may use: it runs once per load, off the mail path.
-const INIT_CPU_MS: u32 = 1_000;
-const INIT_WALL: Duration = Duration::from_secs(10);
-/// Problems of one plugin's settings that are shown.
-const PROBLEMS_MAX: usize = 100;
 const NAME_OCTETS_MAX: usize = 64;
 
 impl Generation {
@@ -103,6 +93,22 @@ impl Generation {
         Ok(Generation { number, engine: Some(engine.clone()), plugins: loaded, chains, thresholds, troubles })
     }
 
+    /// One plugin of a file that was read before, alone, as a case asks it.
+    pub(crate) async fn of_one(
+        engine: &Engine,
+        settings: PluginSettings,
+        artefact: Artefact,
+        start: Start,
+        capabilities: &Capabilities,
+    ) -> Result<Generation, Vec<LoadError>> {
+        let secrets = read_secrets(&settings, &artefact).await?;
+        let meter = settings.name.clone();
+        let version = Version { settings, artefact, secrets, meter, start };
+        let plugins = vec![Arc::new(make_plugin(engine, 0, version, capabilities).await?)];
+        let chains = order::chains(&plugins, &HashMap::new(), true)?;
+        Ok(Generation { engine: Some(engine.clone()), plugins, chains, ..Generation::empty() })
+    }
+
     /// The plugin of this generation when nothing about it changed, or a new one.
     async fn load_plugin(
         &self,
@@ -151,6 +157,7 @@ struct Version {
     secrets: Secrets,
     /// The name of its meters.
     meter: String,
+    start: Start,
 }
 
 impl Version {
@@ -161,7 +168,7 @@ impl Version {
     ) -> Result<Version, Vec<LoadError>> {
         let artefact = artefact::read(engine, &settings).await.map_err(|error| vec![error])?;
         let secrets = read_secrets(&settings, &artefact).await?;
-        Ok(Version { settings, artefact, secrets, meter })
+        Ok(Version { settings, artefact, secrets, meter, start: Start::of(engine) })
     }
 
     /// True when that plugin was made from the same.
@@ -198,7 +205,7 @@ async fn make_plugin(
     version: Version,
     capabilities: &Capabilities,
 ) -> Result<Plugin, Vec<LoadError>> {
-    let Version { settings, artefact, secrets, meter } = version;
+    let Version { settings, artefact, secrets, meter, start } = version;
     let settings = &settings;
     check_limits(engine, settings)?;
     let asked = artefact.asked(settings);
@@ -227,10 +234,9 @@ async fn make_plugin(
     let made = if is_script(&settings.source) {
         script::make(engine, settings, &terms).await?
     } else {
-        let digest = artefact.digest;
-        let key = if engine.takes_snapshots() { snapshot::key(&digest, &terms.config_json) } else { digest };
-        let Linked { hooks, code, .. } = make(engine, settings, &terms, &artefact, key).await?;
-        Made { key, hooks: hooks.in_use, code, faster: None }
+        let making = Making { engine, settings, terms: &terms, artefact: &artefact };
+        let (key, linked) = making.component(&start).await?;
+        Made { key, hooks: linked.hooks.in_use, code: linked.code, faster: None }
     };
     let running = Running::new(engine, settings, &made.hooks, capabilities.metrics.breaker_meters(&meter));
     let running = running.map_err(|errors| LoadError::guards(settings, &errors))?;
@@ -259,131 +265,6 @@ struct Made {
     hooks: Vec<Hook>,
     code: Arc<Code>,
     faster: Option<Arc<Faster>>,
-}
-
-/// The component that calls start from: that of an earlier load or of an earlier run, or a new one.
-async fn make(
-    engine: &Engine,
-    settings: &PluginSettings,
-    terms: &Arc<Terms>,
-    artefact: &Artefact,
-    key: Digest,
-) -> Result<Linked, Vec<LoadError>> {
-    if !engine.takes_snapshots() {
-        return make_plainly(engine, settings, terms, artefact, key).await;
-    }
-    let manifest = artefact.manifest.as_ref();
-    if let Some(component) = engine.compiled(&key) {
-        return link(engine, settings, manifest, &component);
-    }
-    if let Some(component) = blocking(engine, move |engine| engine.revive(&key)).await.flatten() {
-        match try_out(engine, settings, terms, manifest, &component).await {
-            Ok(linked) => return Ok(linked),
-            Err(_) => engine.forget(&key),
-        }
-    }
-    let linked = make_anew(engine, settings, terms, artefact, key).await?;
-    let component = linked.code.component.component().clone();
-    blocking(engine, move |engine| engine.keep(&key, &component)).await;
-    Ok(linked)
-}
-
-/// A snapshot, or where there can be none what is in the file.
-async fn make_anew(
-    engine: &Engine,
-    settings: &PluginSettings,
-    terms: &Arc<Terms>,
-    artefact: &Artefact,
-    key: Digest,
-) -> Result<Linked, Vec<LoadError>> {
-    let manifest = artefact.manifest.as_ref();
-    let reason = match snapshot::take(engine, settings, terms, artefact).await? {
-        Snapshot::Taken(taken) => match use_snapshot(engine, settings, terms, manifest, key, taken).await {
-            Ok(linked) => return Ok(linked),
-            Err(reason) => reason,
-        },
-        Snapshot::NotPossible(reason) => reason,
-    };
-    let linked = make_plainly(engine, settings, terms, artefact, key).await?;
-    tracing::warn!(target: "hooks", plugin = %terms.label, reason, "no snapshot after init: the plugin reads its settings at each call");
-    Ok(linked)
-}
-
-/// The component as it is in its file; init has accepted the settings.
-async fn make_plainly(
-    engine: &Engine,
-    settings: &PluginSettings,
-    terms: &Arc<Terms>,
-    artefact: &Artefact,
-    key: Digest,
-) -> Result<Linked, Vec<LoadError>> {
-    let compiled = compile(engine, key, Arc::clone(&artefact.wasm)).await;
-    let component = compiled.map_err(|error| vec![LoadError::compile(settings, describe(&error))])?;
-    let linked = link(engine, settings, artefact.manifest.as_ref(), &component)?;
-    initialise(engine, settings, terms, &linked).await?;
-    Ok(linked)
-}
-
-/// Does work that blocks on a thread that may; nothing when the relay is shutting down.
-async fn blocking<T: Send + 'static>(
-    engine: &Engine,
-    work: impl FnOnce(&Engine) -> T + Send + 'static,
-) -> Option<T> {
-    let engine = engine.clone();
-    tokio::task::spawn_blocking(move || work(&engine)).await.ok()
-}
-
-/// Compiles a snapshot, and sees that it can be used.
-async fn use_snapshot(
-    engine: &Engine,
-    settings: &PluginSettings,
-    terms: &Arc<Terms>,
-    manifest: Option<&Manifest>,
-    key: Digest,
-    snapshot: Vec<u8>,
-) -> Result<Linked, String> {
-    let component = compile(engine, key, Arc::new(snapshot)).await.map_err(|error| describe(&error))?;
-    try_out(engine, settings, terms, manifest, &component).await.map_err(|errors| {
-        engine.forget(&key);
-        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-    })
-}
-
-/// Links a component that has init behind it, and makes one instance of it.
-async fn try_out(
-    engine: &Engine,
-    settings: &PluginSettings,
-    terms: &Arc<Terms>,
-    manifest: Option<&Manifest>,
-    component: &Component,
-) -> Result<Linked, Vec<LoadError>> {
-    let linked = link(engine, settings, manifest, component)?;
-    instantiate(engine, settings, terms, &linked).await?;
-    Ok(linked)
-}
-
-/// A component that fits the contract, with everything found that calls need.
-struct Linked {
-    hooks: contract::Hooks,
-    lifecycle: Option<lifecycle::GuestIndices>,
-    code: Arc<Code>,
-}
-
-fn link(
-    engine: &Engine,
-    settings: &PluginSettings,
-    manifest: Option<&Manifest>,
-    component: &Component,
-) -> Result<Linked, Vec<LoadError>> {
-    let hooks = contract::check(engine, settings, manifest, component)?;
-    let mismatch = |error: wasmtime::Error| {
-        shape::explain(engine, settings, component, LoadError::mismatch(settings, describe(&error)))
-    };
-    let instantiable = engine.linker().instantiate_pre(component).map_err(mismatch)?;
-    let lifecycle = hooks.has_lifecycle.then(|| lifecycle::GuestIndices::new(&instantiable)).transpose();
-    let lifecycle = lifecycle.map_err(mismatch)?;
-    let code = Code::of(&hooks.in_use, instantiable).map_err(mismatch)?;
-    Ok(Linked { hooks, lifecycle, code })
 }
 
 fn check_limits(engine: &Engine, settings: &PluginSettings) -> Result<(), Vec<LoadError>> {
@@ -428,67 +309,4 @@ async fn read_secrets(settings: &PluginSettings, artefact: &Artefact) -> Result<
     let unreadable =
         |(name, reason): (String, String)| LoadError::Secret { plugin: settings.name.clone(), name, reason };
     read.map_err(|troubles| troubles.into_iter().map(unreadable).collect())
-}
-
-/// Compiles on a thread that may block; remembers the result under that key.
-async fn compile(engine: &Engine, key: Digest, wasm: Arc<Vec<u8>>) -> wasmtime::Result<Component> {
-    let engine = engine.clone();
-    let joined = tokio::task::spawn_blocking(move || engine.compile(&key, &wasm)).await;
-    joined.unwrap_or_else(|error| Err(wasmtime::Error::msg(error.to_string())))
-}
-
-/// Makes one instance and checks the types of all hooks.
-async fn instantiate(
-    engine: &Engine,
-    settings: &PluginSettings,
-    terms: &Arc<Terms>,
-    linked: &Linked,
-) -> Result<(Store<State>, Instance), Vec<LoadError>> {
-    let mut state = State::new(Arc::clone(terms), None, terms.nobody.call(), Instant::now());
-    state.budget.ticks = INIT_CPU_MS;
-    let mut store = state.into_store(engine);
-    let made = linked.code.component.instantiate_async(&mut store).await;
-    let instance = made
-        .map_err(|error| vec![LoadError::init(settings, &classify(&error, store.data().memory.refused))])?;
-    for hook in &linked.hooks.in_use {
-        let checked = linked.code.exports.check(*hook, &mut store, &instance);
-        checked.map_err(|error| {
-            let linker = LoadError::hook_mismatch(settings, *hook, describe(&error));
-            shape::explain(engine, settings, linked.code.component.component(), linker)
-        })?;
-    }
-    Ok((store, instance))
-}
-
-/// Makes one instance and lets the plugin check its settings.
-async fn initialise(
-    engine: &Engine,
-    settings: &PluginSettings,
-    terms: &Arc<Terms>,
-    linked: &Linked,
-) -> Result<(Store<State>, Instance), Vec<LoadError>> {
-    let _running = engine.ticker().enter();
-    let (mut store, instance) = instantiate(engine, settings, terms, linked).await?;
-    let failed = |failure: Failure| Err(vec![LoadError::init(settings, &failure)]);
-    let problems = match tokio::time::timeout(INIT_WALL, init(&linked.lifecycle, &mut store, &instance)).await
-    {
-        Ok(Ok(problems)) => problems,
-        Ok(Err(error)) => return failed(classify(&error, store.data().memory.refused)),
-        Err(_elapsed) => return failed(Failure::new(FailureKind::WallTime, "it did not return in time")),
-    };
-    let shown = problems
-        .iter()
-        .take(PROBLEMS_MAX)
-        .map(|problem| LoadError::config(settings, &problem.path, &problem.message));
-    if problems.is_empty() { Ok((store, instance)) } else { Err(shown.collect()) }
-}
-
-async fn init(
-    indices: &Option<lifecycle::GuestIndices>,
-    store: &mut Store<State>,
-    instance: &Instance,
-) -> wasmtime::Result<Vec<lifecycle::Problem>> {
-    let Some(indices) = indices else { return Ok(Vec::new()) };
-    let guest = indices.load(&mut *store, instance)?;
-    Ok(guest.call_init(store).await?.err().unwrap_or_default())
 }

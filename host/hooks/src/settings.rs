@@ -28,6 +28,8 @@ pub struct EngineSettings {
     pub table_elements_max: usize,
     /// The largest component that is loaded, in octets. Compile time grows with it.
     pub component_octets_max: u64,
+    /// Time that the self-tests of one plugin may take at load, in milliseconds.
+    pub self_test_ms: u32,
 }
 
 impl Default for EngineSettings {
@@ -38,6 +40,7 @@ impl Default for EngineSettings {
             memory_octets_max: 256 << 20,
             table_elements_max: 20_000,
             component_octets_max: 32 << 20,
+            self_test_ms: 60_000,
         }
     }
 }
@@ -51,6 +54,8 @@ pub struct PluginSettings {
     pub source: PathBuf,
     /// The SHA-256 that the file must have.
     pub sha256: Option<[u8; 32]>,
+    /// The self-tests that it brings along must pass.
+    pub self_test: bool,
     /// Whose signature it must or may have.
     pub trust: Trust,
     /// When its file can not be loaded by a reload, the version that serves goes on; otherwise the reload changes nothing.
@@ -89,6 +94,7 @@ impl PluginSettings {
             name: name.to_owned(),
             source: source.into(),
             sha256: None,
+            self_test: true,
             trust: Trust::default(),
             keeps_last: false,
             hooks: None,

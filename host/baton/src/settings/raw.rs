@@ -251,6 +251,8 @@ section! {
         source: PathBuf = PathBuf::new(),
         /// The SHA-256 that the file must have, in hexadecimal digits. Unset: any file of that name is loaded.
         sha256: Option<String> = None,
+        /// Runs the self-tests that the file brings along before it serves; one that fails refuses the load. A file that passed is not tested again.
+        self_test: bool = true,
         /// The hooks it is asked at. Unset: all that it exports.
         hooks: Option<Vec<String>> = None,
         /// What happens to mail when the plugin fails: `tempfail` (4xx, try again), `open` (as if it were not there), `closed` (5xx) or `quarantine` (accept and hold).
@@ -409,6 +411,8 @@ section! {
         table_elements_max: usize = 20_000,
         /// The largest component that is loaded, in octets.
         component_octets_max: u64 = 32 << 20,
+        /// Time that the self-tests of one plugin may take at load, in milliseconds. The plugins that serve go on meanwhile.
+        self_test_ms: u32 = 60_000,
         /// Octets of compiled plugins that are kept in `plugins` below `store.path`, so that a start is quick; what was not used for the longest time goes first. 0 keeps none.
         cache_octets_max: u64 = 1 << 30,
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use baton_mail::text::sanitize;
 
+use crate::cases::{CaseReport, InvalidCases};
 use crate::guard::GuardError;
 use crate::manifest::ManifestError;
 use crate::policy::{Failure, FailureKind};
@@ -14,6 +15,8 @@ use crate::{Hook, PluginSettings};
 
 /// Octets of a plugin's own words in an error.
 const WORDS_OCTETS_MAX: usize = 512;
+/// Octets of what is told about a self-test.
+pub(super) const DETAIL_OCTETS_MAX: usize = 4 * WORDS_OCTETS_MAX;
 
 /// One reason why the plugins of a load can not be used.
 #[derive(Debug, thiserror::Error)]
@@ -241,6 +244,46 @@ pub enum LoadError {
         /// The version of the relay.
         offered: &'static str,
     },
+    /// A self-test failed.
+    #[error(
+        "plugins.{plugin}.source: {path} fails its self-test \"{case}\": {detail}; get a file that passes (`baton plugin test` runs them), or set plugins.{plugin}.self_test = false"
+    )]
+    SelfTest {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// The case.
+        case: String,
+        /// What was expected, and what it did.
+        detail: String,
+    },
+    /// The self-tests can not be read.
+    #[error(
+        "plugins.{plugin}.source: the self-tests of {path} can not be read: {detail}; get a file whose cases this relay knows, or set plugins.{plugin}.self_test = false"
+    )]
+    SelfTestUnreadable {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with them.
+        detail: String,
+    },
+    /// The self-tests do not come to an end.
+    #[error(
+        "plugins.{plugin}.source: {path} is at its self-test \"{case}\" after the {time_ms} ms that all of them have; get a file with shorter ones, raise engine.self_test_ms and restart, or set plugins.{plugin}.self_test = false"
+    )]
+    SelfTestTime {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// The case.
+        case: String,
+        /// Milliseconds.
+        time_ms: u32,
+    },
     /// The component lacks a hook of the settings.
     #[error(
         "plugins.{plugin}.hooks: {path} has no {hook} hook (it serves {exported}); remove \"{hook}\" from hooks, or export baton:relay/{interface} in the plugin"
@@ -383,6 +426,33 @@ impl LoadError {
         }
     }
 
+    pub(super) fn self_test(settings: &PluginSettings, report: &CaseReport) -> LoadError {
+        LoadError::SelfTest {
+            plugin: settings.name.clone(),
+            path: settings.source.clone(),
+            case: sanitize(&report.name, WORDS_OCTETS_MAX),
+            detail: sanitize(&report.mismatches().join("; "), DETAIL_OCTETS_MAX),
+        }
+    }
+
+    pub(super) fn self_tests(settings: &PluginSettings, error: &InvalidCases) -> LoadError {
+        let told: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
+        LoadError::SelfTestUnreadable {
+            plugin: settings.name.clone(),
+            path: settings.source.clone(),
+            detail: sanitize(&told.join("; "), DETAIL_OCTETS_MAX),
+        }
+    }
+
+    pub(super) fn self_test_time(settings: &PluginSettings, case: &str, time_ms: u32) -> LoadError {
+        LoadError::SelfTestTime {
+            plugin: settings.name.clone(),
+            path: settings.source.clone(),
+            case: sanitize(case, WORDS_OCTETS_MAX),
+            time_ms,
+        }
+    }
+
     pub(super) fn manifest(settings: &PluginSettings, source: ManifestError) -> LoadError {
         LoadError::Manifest { plugin: settings.name.clone(), path: settings.source.clone(), source }
     }
@@ -402,7 +472,7 @@ impl LoadError {
     pub(super) fn guards(settings: &PluginSettings, errors: &[GuardError]) -> Vec<LoadError> {
         let error = |error: &GuardError| LoadError::Guard {
             plugin: settings.name.clone(),
-            guard: sanitize(&error.to_string(), 4 * WORDS_OCTETS_MAX),
+            guard: sanitize(&error.to_string(), DETAIL_OCTETS_MAX),
         };
         errors.iter().map(error).collect()
     }

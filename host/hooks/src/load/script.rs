@@ -121,7 +121,8 @@ pub(super) async fn make(
     let hooks = pick(settings, &defined)?;
     let code = Code::of(&hooks, interpreter.clone())
         .map_err(|error| vec![LoadError::mismatch(settings, describe(&error))])?;
-    let key = snapshot::key(&sha2::Sha256::digest(INTERPRETER).into(), &terms.config_json);
+    let interpreter_digest = sha2::Sha256::digest(INTERPRETER).into();
+    let key = snapshot::key(snapshot::Kind::Snapshot, &interpreter_digest, &terms.config_json);
     let faster = Arc::new(Faster::new());
     let follow = Follow { engine: engine.clone(), label: terms.label.clone(), hooks: hooks.clone(), key };
     match follow.known().await {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sha2::Digest as _;
 use wasmtime::Store;
-use wasmtime::component::{ComponentNamedList, Instance, Lift, WasmList};
+use wasmtime::component::{Component, ComponentNamedList, Instance, Lift, WasmList};
 use wasmtime_wizer::{ComponentContext, ComponentInstanceState, Wizer};
 
 use super::artefact::Artefact;
@@ -26,10 +26,32 @@ pub(super) enum Snapshot {
     NotPossible(String),
 }
 
-/// What the component of a snapshot is remembered by: the file, and all that init could read.
-pub(super) fn key(digest: &Digest, config_json: &str) -> Digest {
-    let parts: [&[u8]; 3] = [b"snapshot", digest, config_json.as_bytes()];
-    sha2::Sha256::digest(parts.concat()).into()
+/// What a component that init has accepted settings for starts from.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Snapshot,
+    Plain,
+}
+
+/// What such a component is remembered by: the file, and all that init could read.
+pub(super) fn key(kind: Kind, digest: &Digest, config_json: &str) -> Digest {
+    let kind: &[u8] = match kind {
+        Kind::Snapshot => b"snapshot",
+        Kind::Plain => b"plain",
+    };
+    sha2::Sha256::digest([kind, digest, config_json.as_bytes()].concat()).into()
+}
+
+/// The component with what it takes to read its memory, compiled. It decides as the one in the file does. None where
+/// there can be no snapshot.
+pub(super) async fn instrumented(engine: &Engine, artefact: &Artefact) -> Option<Component> {
+    let wasm = Arc::clone(&artefact.wasm);
+    let instrument = move |_: &Engine| {
+        let (_, made) = Wizer::new().instrument_component(&wasm).ok()?;
+        Some((Digest::from(sha2::Sha256::digest(&made)), made))
+    };
+    let (digest, instrumented) = super::blocking(engine, instrument).await.flatten()?;
+    super::compile(engine, digest, Arc::new(instrumented)).await.ok()
 }
 
 /// Runs init in an instrumented copy of the component, and reads what it left in memory.

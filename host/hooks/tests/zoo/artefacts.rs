@@ -11,13 +11,17 @@ use serde_json::json;
 use crate::support::{Host, ask, call_at, everywhere, zoo, zoo_path};
 
 /// The zoo with that manifest.
-fn packed(folder: &tempfile::TempDir, manifest: &Manifest, settings: PluginSettings) -> PluginSettings {
+pub(crate) fn packed(
+    folder: &tempfile::TempDir,
+    manifest: &Manifest,
+    settings: PluginSettings,
+) -> PluginSettings {
     let path = folder.path().join("packed.wasm");
     std::fs::write(&path, manifest.embed(&std::fs::read(zoo_path()).unwrap()).unwrap()).unwrap();
     PluginSettings { source: path, ..settings }
 }
 
-fn asking(requests: Grants) -> Manifest {
+pub(crate) fn asking(requests: Grants) -> Manifest {
     Manifest { name: "zoo".to_owned(), version: "1.2.3".to_owned(), requests, ..Manifest::default() }
 }
 

@@ -14,4 +14,5 @@ mod matrix;
 mod random;
 mod reload;
 mod running;
+mod self_tests;
 mod support;

@@ -66,7 +66,7 @@ async fn a_failed_load_leaves_the_running_generation_as_it_is() {
     assert!(ask(&first, Hook::Rcpt, &mut call_at(Hook::Rcpt)).await.contains("the zoo is closed"));
 }
 
-fn with_cache(folder: &tempfile::TempDir) -> Host {
+pub(crate) fn with_cache(folder: &tempfile::TempDir) -> Host {
     let cache = Cache::open(&folder.path().join("plugins"), 1 << 30).unwrap();
     let settings = EngineSettings { concurrent_calls_max: 16, ..EngineSettings::default() };
     Host { engine: Engine::with_cache(&settings, Some(cache)).unwrap(), ..Host::new() }

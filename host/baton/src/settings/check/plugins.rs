@@ -51,6 +51,7 @@ impl Checker<'_> {
                 1_024,
                 1 << 30,
             ),
+            self_test_ms: self.bound("engine.self_test_ms", raw.self_test_ms, 1, 3_600_000),
         }
     }
 
@@ -107,6 +108,7 @@ impl Checker<'_> {
             name: name.to_owned(),
             source: self.folder.join(&plugin.source),
             sha256: plugin.sha256.as_ref().and_then(|text| self.sha256(&format!("{key}.sha256"), text)),
+            self_test: plugin.self_test,
             trust: trusted.of(&plugin.source.to_string_lossy()),
             hooks: plugin.hooks.as_ref().map(|names| self.hooks(&format!("{key}.hooks"), names)),
             on_failure: on_failure.unwrap_or_default(),
