@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Other people's programs, with a message of 10 MiB: nodemailer, swaks and smtplib send to the relay; Postfix relays to
 it and receives from it. Needs npm for nodemailer and root for Postfix; what can not be had is a failure, not a skip."""
+import os
 import pathlib
 import shutil
 import smtplib
@@ -116,6 +117,81 @@ def baton_to_postfix(verdict, sink):
         postfix.close()
 
 
+def certificate(work):
+    """A self-signed certificate for localhost; tells the files of certificate and key."""
+    chain, key = work / "peer.crt", work / "peer.key"
+    if not chain.exists():
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "90", "-subj", "/CN=localhost",
+             "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", str(key), "-out", str(chain)],
+            check=True, capture_output=True,
+        )
+        # Postfix's own processes read it after they gave their privileges up.
+        os.chmod(key, 0o644)
+    return chain, key
+
+
+def trace_of(sink, trial):
+    """The topmost trace fields of this trial's message."""
+    for _, _, content in sink.messages:
+        if header(content, b"X-Trial-Id") == trial:
+            return content.split(b"\r\n\r\n", 1)[0].decode("latin-1")
+    return ""
+
+
+def postfix_to_baton_by_tls(verdict, sink, work):
+    """Postfix must verify the relay's certificate, and does; with another authority it sends nothing."""
+    chain, key = certificate(work)
+    tls = {"tls": {"certificates": [{"chain": str(chain), "key": str(key)}]}, "listeners": {"smtp": {"tls": "required"}}}
+    relay = Relay(merged(quick(sink.port), tls))
+    copy = pathlib.Path("/var/tmp") / f"baton-peer-{os.getpid()}.crt"
+    shutil.copy(chain, copy)
+    extra = f"smtp_tls_security_level = secure\nsmtp_tls_secure_cert_match = localhost\nsmtp_tls_CAfile = {copy}\nsmtp_tls_loglevel = 1"
+    try:
+        relay.start()
+        postfix = peer.Postfix(relay.address[1], extra=extra)
+        try:
+            postfix.start()
+            whole = b"X-Trial-Id: postfix-tls\r\nSubject: x\r\n\r\nbody\r\n"
+            with smtplib.SMTP(*postfix.address) as client:
+                client.sendmail("ada@sender.example", ["bo@dest.example"], whole)
+            there = arrived(sink, "postfix-tls", whole)
+            verdict.hold("Postfix verifies Baton and relays by TLS", "ESMTPS" if "with ESMTPS (TLSv1.3)" in trace_of(sink, "postfix-tls") else "no TLS", there and "with ESMTPS (TLSv1.3)" in trace_of(sink, "postfix-tls"), "ESMTPS")
+        finally:
+            postfix.close()
+    finally:
+        relay.close()
+        copy.unlink(missing_ok=True)
+
+
+def baton_to_postfix_by_tls(verdict, sink, work):
+    """The relay must verify Postfix's certificate, and does."""
+    chain, key = certificate(work)
+    copies = [pathlib.Path("/var/tmp") / f"baton-peer-{os.getpid()}{ending}" for ending in (".crt", ".key")]
+    for source, copy in zip((chain, key), copies):
+        shutil.copy(source, copy)
+        os.chmod(copy, 0o644)
+    extra = f"smtpd_tls_security_level = encrypt\nsmtpd_tls_cert_file = {copies[0]}\nsmtpd_tls_key_file = {copies[1]}\nsmtpd_tls_received_header = yes"
+    postfix = peer.Postfix(sink.port, extra=extra)
+    try:
+        postfix.start()
+        settings = merged(quick(postfix.port), {"next_hops": {"sink": {"tls": "required", "tls_ca_file": str(chain), "tls_name": "localhost"}}})
+        relay = Relay(settings)
+        try:
+            relay.start()
+            whole = b"X-Trial-Id: baton-tls\r\nSubject: x\r\n\r\nbody\r\n"
+            with smtplib.SMTP(*relay.address) as client:
+                client.sendmail("ada@sender.example", ["bo@dest.example"], whole)
+            there = arrived(sink, "baton-tls", whole)
+            verdict.hold("Baton verifies Postfix and relays by TLS", "TLSv1.3" if "using TLSv1.3" in trace_of(sink, "baton-tls") else "no TLS", there and "using TLSv1.3" in trace_of(sink, "baton-tls"), "TLSv1.3")
+        finally:
+            relay.close()
+    finally:
+        postfix.close()
+        for copy in copies:
+            copy.unlink(missing_ok=True)
+
+
 def main():
     verdict = Verdict("other people's programs, 10 MiB")
     sink = Sink()
@@ -129,6 +205,8 @@ def main():
             by_nodemailer(verdict, relay, sink, work)
             postfix_to_baton(verdict, relay, sink)
             baton_to_postfix(verdict, sink)
+            postfix_to_baton_by_tls(verdict, sink, work)
+            baton_to_postfix_by_tls(verdict, sink, work)
         except peer.Unavailable as reason:
             verdict.hold("Postfix", str(reason), False, "to be had")
         finally:

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use baton_api::FieldError;
 use baton_api::wire::ReloadReport;
+use baton_tls::{CertificateSet, TlsError};
 
 /// The relay is ready.
 pub(crate) fn started(version: &str, state_path: &Path, plugins: usize) {
@@ -23,7 +24,25 @@ pub(crate) fn cache_refused(reason: &str) {
 
 /// Files can not be watched.
 pub(crate) fn watch_failed(reason: &str) {
-    tracing::error!(target: "relay", reason, "hooks.watch: files can not be watched; changes wait for `baton reload`");
+    tracing::error!(target: "relay", reason, "files can not be watched; changes wait for `baton reload`");
+}
+
+/// These certificates are shown from now on.
+pub(crate) fn certificates_shown(set: &CertificateSet) {
+    for info in set.infos() {
+        let (file, names) = (info.file.display(), info.names.join(", "));
+        tracing::info!(target: "listener", %file, names, "certificate in force");
+        for advice in &info.advice {
+            tracing::warn!(target: "listener", advice, "certificate");
+        }
+    }
+}
+
+/// Changed certificates can not be used.
+pub(crate) fn certificates_refused(errors: &[TlsError]) {
+    for error in errors {
+        tracing::error!(target: "listener", %error, "new certificates refused; the old ones stay in force");
+    }
 }
 
 /// A watched file changed.

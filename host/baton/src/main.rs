@@ -12,6 +12,7 @@ mod events;
 mod logs;
 mod measure;
 mod ports;
+mod privileges;
 mod relay;
 mod reload;
 mod render;

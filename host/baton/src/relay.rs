@@ -12,7 +12,7 @@ use baton_hooks::host::Capabilities;
 use baton_hooks::{Engine, EventFeed, Generation};
 use baton_identity::Signer;
 use baton_identity::domains::{Domains, Inspector};
-use baton_inbound::{Inbound, InboundDeps, Policy};
+use baton_inbound::{Inbound, InboundDeps, Policy, Sockets};
 use baton_mail::{Clock, SystemClock};
 use baton_outbound::{Outbound, OutboundDeps, OutboundSettings, Verifier};
 use baton_store::Store;
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::events;
 use crate::logs::Log;
 use crate::settings::check::Checked;
-use crate::wiring::{PluginDns, PluginHttp, PluginKv, PluginVerify, tell_observers};
+use crate::wiring::{CertificateKeeper, PluginDns, PluginHttp, PluginKv, PluginVerify, tell_observers};
 
 /// Wishes to reload that may wait.
 const RELOADS_MAX: usize = 4;
@@ -48,6 +48,8 @@ pub(crate) struct Relay {
     pub(crate) swappable: Swappable,
     pub(crate) engine: Engine,
     pub(crate) capabilities: Capabilities,
+    /// What the listeners show; none when none speaks TLS.
+    pub(crate) certificates: Option<Arc<CertificateKeeper>>,
     store: Store,
     inspector: Inspector,
     clock: Arc<dyn Clock>,
@@ -71,7 +73,7 @@ pub(crate) struct Running {
 
 impl Relay {
     /// Makes all parts, or says which one failed and why.
-    pub(crate) async fn build(checked: &Checked, log: &Log) -> anyhow::Result<Relay> {
+    pub(crate) async fn build(checked: &Checked, sockets: Sockets, log: &Log) -> anyhow::Result<Relay> {
         make_state_folder(&checked.state_path)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut registry = Registry::default();
@@ -103,6 +105,7 @@ impl Relay {
         let hooks = Arc::new(ArcSwap::from_pointee(generation));
         let policy = Arc::new(ArcSwap::from_pointee(checked.policy.clone()));
         let (signer, domains) = load_signer(checked)?;
+        let certificates = start_certificates(checked, &clock)?;
         let deps = InboundDeps {
             store: store.clone(),
             hooks: hooks.clone(),
@@ -111,8 +114,9 @@ impl Relay {
             clock: clock.clone(),
             policy: policy.clone(),
             metrics: inbound_metrics(&mut registry),
+            certificates: certificates.as_ref().map(|keeper| keeper.certificates()),
         };
-        let inbound = Inbound::bind(checked.inbound.clone(), deps).await?;
+        let inbound = Inbound::over(checked.inbound.clone(), sockets, deps).await?;
         let mut outbound = checked.outbound.clone();
         outbound.loops.own_addresses = inbound.addresses().into_iter().map(|(_, address)| address).collect();
         settings.store(Arc::new(outbound));
@@ -131,6 +135,7 @@ impl Relay {
             swappable,
             engine,
             capabilities,
+            certificates,
             store,
             inspector,
             clock,
@@ -167,6 +172,9 @@ impl Relay {
             public: public.clone(),
         };
         let mut faces = vec![tokio::spawn(serve_admin(self.admin, deps, stop_faces.clone()))];
+        if let Some(keeper) = self.certificates {
+            faces.push(tokio::spawn(keeper.follow_files()));
+        }
         faces.push(tokio::spawn(tell_observers(self.store.clone(), self.swappable.feed.clone())));
         if let Some(listener) = self.metrics {
             if let Ok(address) = listener.local_addr() {
@@ -246,6 +254,19 @@ fn inbound_metrics(registry: &mut Registry) -> Arc<baton_inbound::metrics::Metri
     let metrics = Arc::new(baton_inbound::metrics::Metrics::default());
     metrics.register(registry);
     metrics
+}
+
+/// Reads the certificates, when a listener speaks TLS.
+fn start_certificates(
+    checked: &Checked,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<Arc<CertificateKeeper>>> {
+    let Some(settings) = checked.certificates.clone() else { return Ok(None) };
+    let started = CertificateKeeper::start(settings, clock.clone()).map_err(|errors| {
+        let lines: Vec<_> = errors.iter().map(|error| format!("\n  tls.certificates: {error}")).collect();
+        anyhow!("the certificates can not be used:{}", lines.concat())
+    })?;
+    Ok(Some(Arc::new(started)))
 }
 
 async fn bind_metrics(checked: &Checked) -> anyhow::Result<Option<TcpListener>> {

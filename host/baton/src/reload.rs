@@ -10,6 +10,7 @@ use baton_api::wire::ReloadReport;
 use baton_hooks::host::Capabilities;
 use baton_hooks::{Engine, Generation};
 use baton_identity::SignerError;
+use baton_tls::{CertificateSet, CertificateSettings, TlsError};
 
 use crate::events;
 use crate::logs::Log;
@@ -19,15 +20,21 @@ use crate::settings::check::Checked;
 use crate::settings::field::Field;
 use crate::settings::raw::Raw;
 use crate::watch::Watch;
+use crate::wiring::CertificateKeeper;
 
 /// Keys, with all below them, whose new values wait for a restart: sockets, the store and what is built once.
 const RESTART_KEYS: &[&str] = &[
     "hostname",
+    "user",
+    "group",
     "worker_threads",
     "drain_s",
     "store",
     "dns",
     "listeners",
+    "tls.minimum_version",
+    "tls.cipher_suites",
+    "tls.handshakes_max",
     "engine",
     "http",
     "api",
@@ -58,6 +65,7 @@ pub(crate) struct Reloader {
     pub(crate) engine: Engine,
     pub(crate) capabilities: Capabilities,
     pub(crate) swappable: Swappable,
+    pub(crate) certificates: Option<Arc<CertificateKeeper>>,
     pub(crate) watch: Watch,
 }
 
@@ -106,12 +114,32 @@ impl Reloader {
         let loaded = generation.plugins();
         let plugins = loaded.iter().map(|plugin| format!("{}@{}", plugin.name, plugin.digest)).collect();
         let advice = loaded.iter().flat_map(|plugin| &plugin.advice).map(ToString::to_string).collect();
+        let certificates = self.load_certificates(&checked)?;
         let (applied, restart_needed) = self.differences(&checked.raw);
         let watched = checked.watched.clone();
+        if let (Some(keeper), Some((settings, set))) = (&self.certificates, certificates) {
+            keeper.replace(settings, set);
+        }
         self.swap(checked, generation, log);
         self.generation = number;
         let report = ReloadReport { generation: number, plugins, applied, restart_needed, advice };
         Ok((report, watched))
+    }
+
+    /// The certificates of the next settings, where TLS is spoken since the start.
+    fn load_certificates(
+        &self,
+        checked: &Checked,
+    ) -> Result<Option<(CertificateSettings, CertificateSet)>, Vec<FieldError>> {
+        let (Some(keeper), Some(settings)) = (&self.certificates, &checked.certificates) else {
+            return Ok(None);
+        };
+        let field = |error: &TlsError| FieldError {
+            field: "tls.certificates".to_owned(),
+            message: error.to_string(),
+        };
+        let set = keeper.load(settings).map_err(|errors| errors.iter().map(field).collect::<Vec<_>>())?;
+        Ok(Some((settings.clone(), set)))
     }
 
     /// Changed keys: those that serve from now on, and those that wait for a restart since the start.

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::anyhow;
+use baton_inbound::Sockets;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -20,18 +21,26 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     let file = options.file.settings.as_deref();
     let checked =
         settings::load(file).map_err(|problems| anyhow!("the settings are not valid:\n{problems}"))?;
+    // What needs privileges comes first, what they were needed for is all that they are used for.
+    let sockets = Sockets::open(&checked.inbound)?;
+    checked.privileges.give_up_others()?;
     let log = Log::start(&checked.log)?;
     runtime::raise_file_limit();
     let runtime = runtime::threads(checked.worker_threads)?;
-    let code = runtime.block_on(serve(checked, options, &log))?;
+    let code = runtime.block_on(serve(checked, sockets, options, &log))?;
     runtime.shutdown_background();
     Ok(code)
 }
 
-async fn serve(checked: Checked, options: &ServeOptions, log: &Log) -> anyhow::Result<ExitCode> {
+async fn serve(
+    checked: Checked,
+    sockets: Sockets,
+    options: &ServeOptions,
+    log: &Log,
+) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let shutdown = CancellationToken::new();
-    let relay = Relay::build(&checked, log).await?;
+    let relay = Relay::build(&checked, sockets, log).await?;
     let mut reloader = Reloader {
         path: options.file.settings.clone(),
         started: checked.raw.clone(),
@@ -40,6 +49,7 @@ async fn serve(checked: Checked, options: &ServeOptions, log: &Log) -> anyhow::R
         engine: relay.engine.clone(),
         capabilities: relay.capabilities.clone(),
         swappable: relay.swappable.clone(),
+        certificates: relay.certificates.clone(),
         watch: Watch::default(),
     };
     reloader.follow(checked.watched.as_deref());

@@ -9,7 +9,8 @@ use baton_mail::edit::RouteEdit;
 use baton_mail::header::{HeaderIndex, HeaderLimits, TooComplex};
 use baton_mail::mime::{MimeLimits, Tree, read_tree};
 use baton_mail::{
-    Envelope, FailureClass, MessageId, Origin, Phase, Reply, ReversePath, SessionId, Status, UnixMs,
+    Envelope, FailureClass, MessageId, Origin, Phase, Protocol, Reply, ReversePath, SessionId, Status,
+    TlsFacts, UnixMs,
 };
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
@@ -102,7 +103,7 @@ fn empty_envelope() -> Envelope {
             client_port: 0,
             helo: None,
             account: None,
-            protocol: String::new(),
+            protocol: Protocol::plain(""),
         },
         tenant: None,
         stream: None,
@@ -131,6 +132,8 @@ pub struct SessionFacts {
     pub helo: Option<String>,
     /// The account it authenticated as.
     pub account: Option<String>,
+    /// What protects the connection; none in plain text.
+    pub tls: Option<Arc<TlsFacts>>,
 }
 
 impl SessionFacts {
@@ -144,6 +147,7 @@ impl SessionFacts {
             remote_name: None,
             helo: None,
             account: None,
+            tls: None,
         }
     }
 
@@ -157,6 +161,7 @@ impl SessionFacts {
             remote_name: None,
             helo: origin.helo.clone(),
             account: origin.account.clone(),
+            tls: origin.protocol.tls.clone(),
         }
     }
 }

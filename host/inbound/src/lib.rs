@@ -14,21 +14,27 @@
 //!
 //! Invariant: no credential is logged, recorded or kept longer than the call which judges it.
 //!
-//! Deliberately absent: TLS, delivery, and any import of `baton-outbound`.
+//! Invariant: what a client said before TLS is forgotten with it, by the machine and by the session (RFC 3207 4.2).
+//!
+//! Deliberately absent: delivery, and any import of `baton-outbound`.
 
 mod admission;
+mod binding;
 mod limits;
 mod listener;
 mod log;
 pub mod metrics;
 mod policy;
+mod proxy;
 mod replies;
 mod session;
 mod settings;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod trace;
 
-pub use listener::{BindError, Inbound, InboundDeps};
+pub use binding::{BindError, Sockets};
+pub use listener::{Inbound, InboundDeps};
 pub use policy::{Checks, Deadlines, Policy, TooComplexPolicy};
-pub use settings::{InboundSettings, ListenerKind, ListenerSettings};
+pub use settings::{InboundSettings, ListenAddress, ListenerKind, ListenerSettings, TlsMode};

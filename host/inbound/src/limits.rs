@@ -132,6 +132,18 @@ impl Permit {
     }
 }
 
+impl Permit {
+    /// Counts the client that a balancer names; false when it has too many sessions.
+    pub(crate) fn count_client(&mut self, limits: ConnectionLimits, address: IpAddr) -> bool {
+        let key = client_network(address);
+        let is_free = self.client.is_none() && self.counts.clients.take(key, limits.client_max);
+        if is_free {
+            self.client = Some(key);
+        }
+        is_free
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.counts.total.give_back();

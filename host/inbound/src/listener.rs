@@ -1,7 +1,7 @@
 //! Listeners: bind all of them first, then take connections and start a session for each.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,18 +11,21 @@ use baton_dns::Resolver;
 use baton_hooks::{Generation, Hook};
 use baton_identity::{Checker, Signer};
 use baton_mail::{Clock, Domain};
-use baton_smtp::server::{AuthOffer, ServerSettings};
+use baton_smtp::server::ServerSettings;
 use baton_store::Store;
+use baton_tls::{Certificates, TlsServer};
+use ipnet::IpNet;
 use prometheus_client::metrics::gauge::Gauge;
-use socket2::{Protocol, SockRef, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::binding::{Acceptor, BindError, Sockets};
 use crate::limits::{ConnectionLimits, ContentMemory, Counts, Crowded, Permit};
-use crate::metrics::{ListenerLabel, Metrics, TurnedAwayLabel};
+use crate::metrics::{ListenerLabel, Metrics};
 use crate::replies::Refusal;
-use crate::{InboundSettings, ListenerKind, ListenerSettings, Policy, log, session};
+use crate::stream::Socket;
+use crate::{InboundSettings, ListenerKind, ListenerSettings, Policy, TlsMode, log, session};
 
 /// What the listeners and sessions use.
 #[derive(Clone)]
@@ -41,26 +44,13 @@ pub struct InboundDeps {
     pub policy: Arc<ArcSwap<Policy>>,
     /// Where things are counted.
     pub metrics: Arc<Metrics>,
-}
-
-/// A listener can not be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("listener {listener}: can not listen on {address}: {cause}; {remedy}")]
-pub struct BindError {
-    /// The listener's name in the settings.
-    pub listener: String,
-    /// The address that was asked for.
-    pub address: SocketAddr,
-    /// What the system said.
-    #[source]
-    pub cause: io::Error,
-    /// What to do about it.
-    pub remedy: &'static str,
+    /// What is shown in TLS handshakes; needed where a listener speaks TLS.
+    pub certificates: Option<Arc<Certificates>>,
 }
 
 /// All listeners, bound and not yet taking connections.
 pub struct Inbound {
-    listeners: Vec<(TcpListener, Arc<Listener>)>,
+    listeners: Vec<(Acceptor, Arc<Listener>)>,
     drain_s: u64,
 }
 
@@ -73,9 +63,12 @@ pub(crate) struct Listener {
     pub(crate) checker: Checker,
     pub(crate) memory: Arc<ContentMemory>,
     pub(crate) drain_s: u64,
-    auth_without_tls: bool,
-    server: Arc<ServerSettings>,
-    server_with_auth: Arc<ServerSettings>,
+    proxy_networks: Vec<IpNet>,
+    mode: TlsMode,
+    tls: Option<TlsServer>,
+    handshakes: Arc<Semaphore>,
+    /// The protocol settings: in plain text without and with judges of credentials, then under TLS likewise.
+    servers: [Arc<ServerSettings>; 4],
     counts: Arc<Counts>,
     limits: ConnectionLimits,
     sessions_open: Gauge,
@@ -84,28 +77,37 @@ pub(crate) struct Listener {
 impl Inbound {
     /// Binds every listener of the settings, or none.
     pub async fn bind(settings: InboundSettings, deps: InboundDeps) -> Result<Inbound, BindError> {
+        let sockets = Sockets::open(&settings)?;
+        Inbound::over(settings, sockets, deps).await
+    }
+
+    /// The listeners of the settings over the sockets that were opened for them.
+    pub async fn over(
+        settings: InboundSettings,
+        mut sockets: Sockets,
+        deps: InboundDeps,
+    ) -> Result<Inbound, BindError> {
         let memory = Arc::new(ContentMemory::default());
+        let handshakes = Arc::new(Semaphore::new(settings.handshakes_max.min(Semaphore::MAX_PERMITS)));
         let total = Arc::default();
         let mut listeners = Vec::with_capacity(settings.listeners.len());
-        for listener in &settings.listeners {
-            let socket = bind(listener).map_err(|cause| BindError {
-                listener: listener.name.clone(),
-                address: listener.address,
-                remedy: remedy(&cause),
-                cause,
-            })?;
+        for one in &settings.listeners {
+            let tls = make_tls(one, &deps)?;
             let counts = Counts { total: Arc::clone(&total), ..Counts::default() };
-            listeners.push((socket, Arc::new(Listener::new(&settings, listener, &deps, &memory, counts))));
+            let mut listener = Listener::new(&settings, one, &deps, &memory, counts);
+            (listener.tls, listener.handshakes) = (tls, handshakes.clone());
+            let listener = Arc::new(listener);
+            let sockets = Acceptor::bind_all(one, &mut sockets)?;
+            listeners.extend(sockets.into_iter().map(|socket| (socket, listener.clone())));
         }
         Ok(Inbound { listeners, drain_s: settings.drain_s })
     }
 
     /// The names of the listeners with the addresses that they got.
     pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
-        let address = |socket: &TcpListener| socket.local_addr().ok();
         self.listeners
             .iter()
-            .filter_map(|(socket, listener)| Some((listener.name.clone(), address(socket)?)))
+            .filter_map(|(socket, listener)| Some((listener.name.clone(), socket.tcp_address()?)))
             .collect()
     }
 
@@ -114,8 +116,8 @@ impl Inbound {
     pub async fn run(self, shutdown: CancellationToken) {
         let sessions = TaskTracker::new();
         let acceptors = TaskTracker::new();
-        for (name, address) in self.addresses() {
-            log::listening(&name, address);
+        for (socket, listener) in &self.listeners {
+            log::listening(&listener.name, &socket.shown());
         }
         for (socket, listener) in self.listeners {
             acceptors.spawn(drive_listener(socket, listener, sessions.clone(), shutdown.clone()));
@@ -149,9 +151,15 @@ impl Listener {
             checker: Checker::new(deps.resolver.clone(), deps.clock.clone()),
             memory: memory.clone(),
             drain_s: settings.drain_s,
-            auth_without_tls: listener.auth_without_tls,
-            server: Arc::new(listener.to_server(&settings.hostname, AuthOffer::None)),
-            server_with_auth: Arc::new(listener.to_server(&settings.hostname, AuthOffer::PlainLogin)),
+            proxy_networks: listener.proxy_networks.clone(),
+            mode: listener.tls,
+            tls: None,
+            handshakes: Arc::new(Semaphore::new(0)),
+            servers: [(false, false), (false, true), (true, false), (true, true)].map(
+                |(is_protected, has_judges)| {
+                    Arc::new(listener.to_server(&settings.hostname, is_protected, has_judges))
+                },
+            ),
             counts: Arc::new(counts),
             limits: ConnectionLimits {
                 total_max: settings.sessions_max,
@@ -162,22 +170,69 @@ impl Listener {
         }
     }
 
-    /// The protocol settings of a session: AUTH is offered when it is allowed here and a plugin can judge it.
-    pub(crate) fn server_settings(&self, generation: &Generation) -> Arc<ServerSettings> {
-        let offers_auth = self.auth_without_tls && generation.has(Hook::Auth);
-        if offers_auth { self.server_with_auth.clone() } else { self.server.clone() }
+    /// The protocol settings of a session: AUTH is offered where it is allowed and a plugin can judge it.
+    pub(crate) fn server_settings(&self, generation: &Generation, is_protected: bool) -> Arc<ServerSettings> {
+        let [plain, plain_judged, protected, protected_judged] = &self.servers;
+        let settings = match (is_protected, generation.has(Hook::Auth)) {
+            (false, false) => plain,
+            (false, true) => plain_judged,
+            (true, false) => protected,
+            (true, true) => protected_judged,
+        };
+        Arc::clone(settings)
+    }
+
+    /// TLS begins with the connection.
+    pub(crate) fn is_implicit(&self) -> bool {
+        self.mode == TlsMode::Implicit
+    }
+
+    /// What does the handshakes here; none where TLS is not spoken.
+    pub(crate) fn tls(&self) -> Option<&TlsServer> {
+        self.tls.as_ref()
+    }
+
+    /// Takes a place for a handshake; none when too many are under way.
+    pub(crate) fn take_handshake(&self) -> Option<OwnedSemaphorePermit> {
+        self.handshakes.clone().try_acquire_owned().ok()
     }
 
     /// Takes a place for a session, or says which bound is reached.
     fn take_permit(&self, peer: SocketAddr) -> Result<Permit, Crowded> {
-        let counted = !self.deps.policy.load().is_relay_network(peer.ip());
+        let counted = !self.is_balancer(peer.ip()) && !self.deps.policy.load().is_relay_network(peer.ip());
         Permit::take(&self.counts, self.limits, peer.ip(), counted)
+    }
+
+    /// True when connections from this address begin with a PROXY header.
+    pub(crate) fn is_balancer(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.proxy_networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// Counts the client that a balancer names among its sessions, or says that it has too many.
+    pub(crate) fn count_client(&self, place: &mut Place, client: SocketAddr) -> Result<(), Crowded> {
+        let counted = !self.deps.policy.load().is_relay_network(client.ip());
+        if counted && !place.permit.count_client(self.limits, client.ip()) {
+            return Err(Crowded::Client);
+        }
+        Ok(())
     }
 }
 
-/// The accept loop of one listener.
+fn make_tls(listener: &ListenerSettings, deps: &InboundDeps) -> Result<Option<TlsServer>, BindError> {
+    if listener.tls == TlsMode::Off {
+        return Ok(None);
+    }
+    let name = || listener.name.clone();
+    let missing = || BindError::NoCertificate { listener: name() };
+    let certificates = deps.certificates.clone().ok_or_else(missing)?;
+    let made = TlsServer::new(certificates, &listener.tls_server, deps.clock.clone());
+    made.map(Some).map_err(|cause| BindError::Tls { listener: name(), cause })
+}
+
+/// The accept loop of one socket of a listener.
 async fn drive_listener(
-    socket: TcpListener,
+    socket: Acceptor,
     listener: Arc<Listener>,
     sessions: TaskTracker,
     shutdown: CancellationToken,
@@ -198,7 +253,7 @@ async fn drive_listener(
                 match listener.take_permit(peer) {
                     Ok(permit) => {
                         begun.inc();
-                        let place = Place { _permit: permit, open: listener.sessions_open.clone() };
+                        let place = Place { permit, open: listener.sessions_open.clone() };
                         place.open.inc();
                         sessions.spawn(session::run(listener.clone(), stream, peer, shutdown.clone(), place));
                     }
@@ -225,7 +280,7 @@ async fn drive_listener(
 
 /// A session's place in all counts; given back when the session's task ends in whatever way.
 pub(crate) struct Place {
-    _permit: Permit,
+    permit: Permit,
     open: Gauge,
 }
 
@@ -236,55 +291,24 @@ impl Drop for Place {
 }
 
 /// The cheap way out: one write into the empty send buffer, no task, no session.
-fn turn_away(listener: &Listener, stream: &TcpStream, peer: SocketAddr, crowded: Crowded) {
+pub(crate) fn turn_away(listener: &Listener, stream: &Socket, peer: SocketAddr, crowded: Crowded) {
     let bound = crowded.as_str();
-    listener
-        .deps
-        .metrics
-        .turned_away
-        .get_or_create(&TurnedAwayLabel { listener: listener.name.clone(), bound })
-        .inc();
+    listener.deps.metrics.count_turned_away(&listener.name, bound);
     log::turned_away(&listener.name, peer, bound);
+    if listener.is_implicit() {
+        // It would take plain text for a broken handshake.
+        return;
+    }
     let mut wire = Vec::new();
     Refusal::Crowded.reply().encode(&mut wire);
     // A client that is gone already needs no answer.
-    let _ = SockRef::from(stream).send(&wire);
+    stream.send_at_once(&wire);
 }
 
 /// Errors that concern the connection which was to be taken, not the listener (accept(2)).
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
-}
-
-fn bind(settings: &ListenerSettings) -> io::Result<TcpListener> {
-    let address = settings.address;
-    let socket = Socket::new(socket2::Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for the connections of the process before it.
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        // 0.0.0.0 and [::] are two listeners, whatever the system's default.
-        socket.set_only_v6(true)?;
-    }
-    // Replies are written whole; waiting for more to send only delays them. Accepted sockets inherit the option.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
-    TcpListener::from_std(socket.into())
-}
-
-fn remedy(cause: &io::Error) -> &'static str {
-    match cause.kind() {
-        io::ErrorKind::AddrInUse => "another program listens there: stop it, or choose another port",
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need the capability CAP_NET_BIND_SERVICE: grant it, or choose a higher port"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "no interface of this machine has the address: correct it, or listen on all"
-        }
-        _ => "correct the listener's address",
-    }
 }
 
 /// The first pause after a failed accept, such as for want of file descriptors; it doubles up to the last.

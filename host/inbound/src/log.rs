@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use baton_mail::{Domain, Envelope, Mailbox, MessageId, Reply, ReversePath, SessionId};
+use baton_mail::{Domain, Envelope, Mailbox, MessageId, Reply, ReversePath, SessionId, TlsFacts};
 use tracing::{debug, error, info, warn};
 
 /// A listener takes connections.
-pub(crate) fn listening(listener: &str, address: SocketAddr) {
-    info!(target: "listener", listener, %address, "listening");
+pub(crate) fn listening(listener: &str, address: &str) {
+    info!(target: "listener", listener, address, "listening");
 }
 
 /// No connection can be taken just now.
@@ -18,6 +18,11 @@ pub(crate) fn accept_failed(listener: &str, error: &std::io::Error, pause_ms: u6
 /// A connection was turned away.
 pub(crate) fn turned_away(listener: &str, peer: SocketAddr, bound: &str) {
     debug!(target: "listener", listener, %peer, bound, "too many sessions");
+}
+
+/// A connection of a balancer does not say whose it is.
+pub(crate) fn no_proxy_header(listener: &str, peer: SocketAddr, error: &dyn std::fmt::Display) {
+    info!(target: "listener", listener, %peer, %error, "connection of a balancer closed");
 }
 
 /// The listeners are closed, and sessions run on.
@@ -38,6 +43,22 @@ pub(crate) fn opened(session: SessionId, listener: &str, peer: SocketAddr) {
 /// A session ended.
 pub(crate) fn closed(session: SessionId, how: &str, accepted: u32) {
     debug!(target: "session", %session, how, accepted, "session closed");
+}
+
+/// A connection is protected.
+pub(crate) fn protected(session: SessionId, tls: &TlsFacts) {
+    let server_name = tls.server_name.as_deref();
+    debug!(target: "session", %session, %tls, server_name, resumed = tls.resumed, "TLS");
+}
+
+/// A TLS handshake failed; the session ends.
+pub(crate) fn handshake_failed(
+    session: SessionId,
+    listener: &str,
+    peer: SocketAddr,
+    failure: &baton_tls::HandshakeFailure,
+) {
+    info!(target: "session", %session, listener, %peer, %failure, "TLS handshake failed");
 }
 
 /// The machine and its driver disagree: a defect. The session ends.

@@ -1,5 +1,6 @@
 //! Metrics of the listeners and sessions. Every label has a fixed, small set of values.
 
+use baton_mail::TlsFacts;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -19,7 +20,7 @@ pub struct ListenerLabel {
 pub struct TurnedAwayLabel {
     /// The listener's name.
     pub listener: String,
-    /// The bound that was reached.
+    /// The bound that was reached, or `proxy-header`.
     pub bound: &'static str,
 }
 
@@ -39,6 +40,24 @@ pub struct CheckLabel {
     pub method: &'static str,
     /// The result, by RFC 8601.
     pub result: &'static str,
+}
+
+/// How a TLS handshake ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HandshakeLabel {
+    /// The listener's name.
+    pub listener: String,
+    /// `ok`, `busy`, or the kind of the failure.
+    pub result: &'static str,
+}
+
+/// What a protected connection speaks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TlsLabel {
+    /// The version.
+    pub version: String,
+    /// Whether an earlier session was taken up: yes or no.
+    pub resumed: &'static str,
 }
 
 /// All metrics of this crate.
@@ -70,6 +89,10 @@ pub struct Metrics {
     pub checks: Family<CheckLabel, Counter>,
     /// Sessions ended because a deadline passed.
     pub deadlines_passed: Counter,
+    /// TLS handshakes by how they ended.
+    pub handshakes: Family<HandshakeLabel, Counter>,
+    /// Protected connections by version.
+    pub protected: Family<TlsLabel, Counter>,
     /// Seconds from the last octet of content to the reply.
     pub data_seconds: Histogram,
 }
@@ -90,6 +113,8 @@ impl Default for Metrics {
             rejections: Family::default(),
             checks: Family::default(),
             deadlines_passed: Counter::default(),
+            handshakes: Family::default(),
+            protected: Family::default(),
             data_seconds: Histogram::new(DATA_SECONDS_BUCKETS),
         }
     }
@@ -132,6 +157,12 @@ impl Metrics {
             self.deadlines_passed.clone(),
         );
         registry.register(
+            "baton_session_tls_handshakes",
+            "TLS handshakes by result",
+            self.handshakes.clone(),
+        );
+        registry.register("baton_session_tls", "Protected connections by version", self.protected.clone());
+        registry.register(
             "baton_session_data_seconds",
             "From end of data to the reply",
             self.data_seconds.clone(),
@@ -141,6 +172,22 @@ impl Metrics {
     /// Counts the result of a check.
     pub(crate) fn count_check(&self, method: &'static str, result: &'static str) {
         self.checks.get_or_create(&CheckLabel { method, result }).inc();
+    }
+
+    /// Counts a connection that was turned away.
+    pub(crate) fn count_turned_away(&self, listener: &str, bound: &'static str) {
+        self.turned_away.get_or_create(&TurnedAwayLabel { listener: listener.to_owned(), bound }).inc();
+    }
+
+    /// Counts a TLS handshake.
+    pub(crate) fn count_handshake(&self, listener: &str, result: &'static str) {
+        self.handshakes.get_or_create(&HandshakeLabel { listener: listener.to_owned(), result }).inc();
+    }
+
+    /// Counts a protected connection.
+    pub(crate) fn count_protected(&self, tls: &TlsFacts) {
+        let resumed = if tls.resumed { "yes" } else { "no" };
+        self.protected.get_or_create(&TlsLabel { version: tls.version.clone(), resumed }).inc();
     }
 
     /// Counts a refusal.

@@ -63,7 +63,7 @@ impl Checks {
     pub(crate) fn covers(&self, name: &str, kind: ListenerKind) -> bool {
         match &self.listeners {
             Some(names) => names.iter().any(|own| own == name),
-            None => kind == ListenerKind::Relay,
+            None => matches!(kind, ListenerKind::Mx | ListenerKind::Relay),
         }
     }
 }
@@ -82,6 +82,8 @@ pub enum TooComplexPolicy {
 pub struct Deadlines {
     /// One command, from the reply before it to its last octet, in seconds (RFC 5321 4.5.3.2.7 asks for 300).
     pub command_s: u64,
+    /// One TLS handshake, in seconds.
+    pub handshake_s: u64,
     /// The time that content may take beyond what the lowest rate allows for, in seconds.
     pub data_s: u64,
     /// The lowest rate of content: octets in one second.
@@ -126,6 +128,7 @@ impl Default for Deadlines {
     fn default() -> Deadlines {
         Deadlines {
             command_s: 300,
+            handshake_s: 30,
             data_s: 180,
             data_octets_per_s: 500,
             answer_s: 300,

@@ -12,6 +12,10 @@ pub(crate) enum Refusal {
     Stopping,
     /// An answer of ours took too long.
     Late,
+    /// Too many TLS handshakes are under way (RFC 3207 4).
+    TlsUnavailable,
+    /// The listener is for the relay networks only.
+    NotForStrangers,
     /// MAIL without AUTH on a submission listener (RFC 4954 6).
     AuthenticationRequired,
     /// No plugin knows the credentials.
@@ -47,6 +51,10 @@ impl Refusal {
             Refusal::Crowded => (421, EnhancedCode(4, 7, 0), "Too many connections, try again later"),
             Refusal::Stopping => (421, EnhancedCode(4, 3, 2), "Service is stopping, try again later"),
             Refusal::Late => (421, EnhancedCode(4, 4, 5), "Service is too slow now, try again later"),
+            Refusal::TlsUnavailable => (454, EnhancedCode(4, 7, 0), "TLS is not available now"),
+            Refusal::NotForStrangers => {
+                (554, EnhancedCode(5, 7, 1), "This listener serves its own networks only")
+            }
             Refusal::AuthenticationRequired => (530, EnhancedCode(5, 7, 0), "Authentication required"),
             Refusal::BadCredentials => (535, EnhancedCode(5, 7, 8), "Authentication credentials invalid"),
             Refusal::AuthenticationUnavailable => {

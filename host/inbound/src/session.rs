@@ -5,12 +5,14 @@
 
 mod auth;
 mod checks;
+mod client;
 mod connect;
 mod data;
 mod draft;
 mod mail;
 mod rcpt;
 mod sign;
+mod tls;
 mod wire;
 
 use std::net::{IpAddr, SocketAddr};
@@ -18,17 +20,19 @@ use std::sync::Arc;
 
 use baton_hooks::{Call, Generation, SessionFacts, SessionNotes};
 use baton_mail::event::Decision;
-use baton_mail::{Origin, Reply, SessionId};
+use baton_mail::{Origin, Protocol, Reply, SessionId};
 use baton_smtp::server::{Answer, Question, Server, ServerPhase, Step};
 use bytes::Bytes;
-use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::listener::{Listener, Place};
 use crate::policy::{Deadlines, after};
 use crate::replies::Refusal;
-use crate::{ListenerKind, log, trace};
+use crate::stream::Socket;
+use crate::trace::Manner;
+use crate::{ListenerKind, log};
 use draft::Draft;
 use mail::MailCommand;
 use rcpt::Candidate;
@@ -37,14 +41,15 @@ use wire::{Arrival, Wire, WriteFailure};
 /// Runs a session to its end. `place` is its part of the connection limits.
 pub(crate) async fn run(
     listener: Arc<Listener>,
-    stream: TcpStream,
+    mut socket: Socket,
     peer: SocketAddr,
     shutdown: CancellationToken,
-    place: Place,
+    mut place: Place,
 ) {
     let begun = Instant::now();
+    let Some(peer) = client::learn_client(&listener, &mut socket, peer, &mut place).await else { return };
     let mut session = Session::new(listener, peer, begun);
-    let mut wire = Wire::new(stream, shutdown, begun);
+    let mut wire = Wire::new(socket, shutdown, begun);
     log::opened(session.id, &session.listener.name, peer);
     let end = session.drive(&mut wire).await;
     if end == End::Unread {
@@ -67,6 +72,8 @@ enum End {
     Unread,
     /// The relay stops.
     Stopped,
+    /// The TLS handshake failed.
+    NoTls,
     /// The machine refused an answer: a defect.
     Misused,
 }
@@ -79,6 +86,7 @@ impl End {
             End::Late => "deadline",
             End::Unread => "replies not read",
             End::Stopped => "stopped",
+            End::NoTls => "no TLS",
             End::Misused => "defect",
         }
     }
@@ -110,6 +118,8 @@ struct Session {
     request: Request,
     /// When the session must be over because the relay stops.
     drained_at: Option<Instant>,
+    /// The place of a TLS handshake, from STARTTLS to its end.
+    handshake: Option<OwnedSemaphorePermit>,
     /// The transaction, from MAIL on.
     draft: Option<Box<Draft>>,
     /// What plugins did before the first transaction: part of every message's story.
@@ -131,7 +141,7 @@ struct Request {
 impl Session {
     fn new(listener: Arc<Listener>, peer: SocketAddr, begun: Instant) -> Session {
         let generation = listener.deps.hooks.load_full();
-        let server = Server::new(listener.server_settings(&generation));
+        let server = Server::new(listener.server_settings(&generation, false));
         let id = SessionId::random();
         let client = peer.ip().to_canonical();
         let facts = SessionFacts::new(id, listener.name.clone(), client, peer.port());
@@ -147,6 +157,7 @@ impl Session {
             begun,
             generation_at: begun,
             drained_at: None,
+            handshake: None,
             draft: None,
             decisions: Vec::new(),
             name_looked_up: false,
@@ -159,6 +170,11 @@ impl Session {
 
     /// The loop: let the machine work, answer its questions, write its replies, wait for the client.
     async fn drive(&mut self, wire: &mut Wire) -> End {
+        if self.listener.is_implicit()
+            && let Err(end) = self.begin_protected(wire).await
+        {
+            return end;
+        }
         self.greet(wire).await;
         let mut end = End::Closed;
         loop {
@@ -190,6 +206,14 @@ impl Session {
                         && let Err(failure) = self.flush(wire).await
                     {
                         return failure;
+                    }
+                }
+                Step::StartTls => {
+                    if let Err(end) = self.flush(wire).await {
+                        return end;
+                    }
+                    if let Err(end) = self.protect(wire).await {
+                        return end;
                     }
                 }
                 Step::Close => return self.close(wire, end).await,
@@ -238,6 +262,8 @@ impl Session {
         }
         if !is_quit {
             wire.linger().await;
+        } else if wire.is_protected() {
+            wire.finish().await;
         }
         end
     }
@@ -283,6 +309,7 @@ impl Session {
                 Ok(Answer::Proceed)
             }
             Question::Auth { mechanism, user, password } => Err(Slow::Auth { mechanism, user, password }),
+            Question::StartTls => Ok(self.answer_starttls()),
             Question::Mail { sender, size, eight_bit, smtputf8, parameters } => {
                 let command =
                     MailCommand { sender, size: size.unwrap_or(0), eight_bit, smtputf8, parameters };
@@ -313,8 +340,13 @@ impl Session {
 
     /// Where the client and its messages come from.
     fn origin(&self, smtputf8: bool) -> Origin {
-        let lmtp = self.listener.kind == ListenerKind::Lmtp;
-        let authenticated = self.facts.account.is_some();
+        let manner = Manner {
+            lmtp: self.listener.kind == ListenerKind::Lmtp,
+            esmtp: self.server.is_esmtp(),
+            protected: self.facts.tls.is_some(),
+            authenticated: self.facts.account.is_some(),
+            smtputf8,
+        };
         Origin {
             session: Some(self.id),
             listener: self.listener.name.clone(),
@@ -322,7 +354,7 @@ impl Session {
             client_port: self.peer.port(),
             helo: self.facts.helo.clone(),
             account: self.facts.account.clone(),
-            protocol: trace::protocol_name(lmtp, self.server.is_esmtp(), authenticated, smtputf8).to_owned(),
+            protocol: Protocol { name: manner.protocol_name(), tls: self.facts.tls.clone() },
         }
     }
 

@@ -1,9 +1,14 @@
 //! What is fixed when the listeners are bound. What a reload may change is in [`crate::Policy`].
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{AddrParseError, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
 
 use baton_mail::Domain;
-use baton_smtp::server::{AuthOffer, BareLineEnding, ServerSettings};
+use baton_smtp::server::{AuthOffer, BareLineEnding, ServerSettings, StartTls};
+use baton_tls::TlsServerSettings;
+use ipnet::IpNet;
 
 /// The listeners and what they share.
 #[derive(Clone, Debug)]
@@ -16,19 +21,38 @@ pub struct InboundSettings {
     pub sessions_max: usize,
     /// How long running transactions may go on after a stop was asked for, in seconds.
     pub drain_s: u64,
+    /// TLS handshakes at once over all listeners; more are told 454 4.7.0.
+    pub handshakes_max: usize,
 }
 
 impl InboundSettings {
+    /// The addresses of all listeners that are not UNIX sockets.
+    pub fn tcp_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let all = self.listeners.iter().flat_map(|listener| &listener.addresses);
+        all.filter_map(|address| match address {
+            ListenAddress::Tcp(address) => Some(*address),
+            ListenAddress::Inherited(_) | ListenAddress::Unix(_) => None,
+        })
+    }
+
     /// Settings for one listener with every other default.
     pub fn new(hostname: Domain, listeners: Vec<ListenerSettings>) -> InboundSettings {
-        InboundSettings { listeners, hostname, sessions_max: SESSIONS_MAX, drain_s: DRAIN_S }
+        InboundSettings {
+            listeners,
+            hostname,
+            sessions_max: SESSIONS_MAX,
+            drain_s: DRAIN_S,
+            handshakes_max: HANDSHAKES_MAX,
+        }
     }
 }
 
 /// What a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerKind {
-    /// Mail from other servers and from the relay networks.
+    /// Mail from other servers, and from the relay networks.
+    Mx,
+    /// Mail from the relay networks only: everybody else is refused at the greeting.
     Relay,
     /// Mail from users: no MAIL without authentication (RFC 6409 4.3).
     Submission,
@@ -36,15 +60,69 @@ pub enum ListenerKind {
     Lmtp,
 }
 
+/// When TLS begins on a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Never.
+    #[default]
+    Off,
+    /// By STARTTLS, when the client wants it (RFC 3207).
+    Offered,
+    /// By STARTTLS; there is no mail and no AUTH before it.
+    Required,
+    /// With the connection (RFC 8314 3.3).
+    Implicit,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ListenAddress {
+    /// An address and port; port 0 lets the system choose.
+    Tcp(SocketAddr),
+    /// A socket that the service manager opened, by the name that it gave it.
+    Inherited(String),
+    /// The path of a socket. Its clients count as clients at 127.0.0.1.
+    Unix(PathBuf),
+}
+
+impl FromStr for ListenAddress {
+    type Err = AddrParseError;
+
+    /// Reads `address:port`, `unix:/path` or `systemd:name`.
+    fn from_str(text: &str) -> Result<ListenAddress, AddrParseError> {
+        match text.split_once(':') {
+            Some(("unix", path)) => Ok(ListenAddress::Unix(PathBuf::from(path))),
+            Some(("systemd", name)) => Ok(ListenAddress::Inherited(name.to_owned())),
+            _ => text.parse().map(ListenAddress::Tcp),
+        }
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenAddress::Tcp(address) => write!(formatter, "{address}"),
+            ListenAddress::Inherited(name) => write!(formatter, "systemd:{name}"),
+            ListenAddress::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
+}
+
 /// One listener. The limits on the protocol hold per session.
 #[derive(Clone, Debug)]
 pub struct ListenerSettings {
     /// Its name in logs, metrics, plugins and trace facts.
     pub name: String,
-    /// The address; port 0 lets the system choose.
-    pub address: SocketAddr,
+    /// Where it listens; at least one.
+    pub addresses: Vec<ListenAddress>,
     /// What it is for.
     pub kind: ListenerKind,
+    /// When TLS begins.
+    pub tls: TlsMode,
+    /// How TLS is spoken.
+    pub tls_server: TlsServerSettings,
+    /// Networks of balancers: connections from there begin with a PROXY header, others never do.
+    pub proxy_networks: Vec<IpNet>,
     /// Sessions open at once on this listener; more are told 421 4.7.0.
     pub connections_max: usize,
     /// Sessions open at once from one IPv4 address or one IPv6 /64 network; clients of the relay networks do not count.
@@ -78,8 +156,11 @@ impl ListenerSettings {
     pub fn new(name: impl Into<String>, address: SocketAddr, kind: ListenerKind) -> ListenerSettings {
         ListenerSettings {
             name: name.into(),
-            address,
+            addresses: vec![ListenAddress::Tcp(address)],
             kind,
+            tls: TlsMode::Off,
+            tls_server: TlsServerSettings::default(),
+            proxy_networks: Vec::new(),
             connections_max: CONNECTIONS_MAX,
             connections_per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
             backlog: BACKLOG,
@@ -96,8 +177,25 @@ impl ListenerSettings {
         }
     }
 
-    /// The settings of the protocol machine.
-    pub(crate) fn to_server(&self, hostname: &Domain, auth: AuthOffer) -> ServerSettings {
+    /// The settings of the protocol machine, for a connection that is protected or not, and where somebody can judge
+    /// credentials or not.
+    pub(crate) fn to_server(
+        &self,
+        hostname: &Domain,
+        is_protected: bool,
+        has_judges: bool,
+    ) -> ServerSettings {
+        let starttls = match self.tls {
+            TlsMode::Offered if !is_protected => StartTls::Offered,
+            TlsMode::Required if !is_protected => StartTls::Required,
+            _ => StartTls::None,
+        };
+        let auth = match starttls {
+            _ if !has_judges => AuthOffer::None,
+            _ if is_protected || self.auth_without_tls => AuthOffer::PlainLogin,
+            StartTls::None => AuthOffer::None,
+            StartTls::Offered | StartTls::Required => AuthOffer::AfterTls,
+        };
         ServerSettings {
             size_octets_max: self.size_octets_max,
             recipients_max: self.recipients_max,
@@ -110,6 +208,7 @@ impl ListenerSettings {
             bare_line_ending: self.bare_line_ending,
             lmtp: self.kind == ListenerKind::Lmtp,
             auth,
+            starttls,
             ..ServerSettings::new(hostname.clone())
         }
     }
@@ -120,6 +219,8 @@ const SESSIONS_MAX: usize = 10_000;
 /// As long as service managers wait by default, less a reserve.
 const DRAIN_S: u64 = 30;
 const CONNECTIONS_MAX: usize = 10_000;
+/// A handshake costs about a millisecond of a processor: more at once only make each other late.
+const HANDSHAKES_MAX: usize = 1_000;
 /// As Postfix's `smtpd_client_connection_count_limit`.
 const CONNECTIONS_PER_ADDRESS_MAX: usize = 50;
 const BACKLOG: u32 = 1_024;

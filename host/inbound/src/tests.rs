@@ -4,11 +4,14 @@ mod deadlines;
 mod lifecycle;
 mod limits;
 mod plugins;
+mod proxies;
 mod relaying;
 mod services;
+mod tls;
 mod transactions;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +21,8 @@ use baton_hooks::Generation;
 use baton_mail::event::What;
 use baton_mail::{MessageId, SystemClock};
 use baton_store::{Filter, JobView, Store, StoreSettings};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use baton_tls::{CertificateSet, CertificateSettings, Certificates};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +73,7 @@ impl Relay {
             clock: Arc::new(SystemClock),
             policy: policy.clone(),
             metrics: metrics.clone(),
+            certificates: Some(own_certificate(folder.path())),
         };
         let inbound = Inbound::bind(settings, deps).await.unwrap();
         let addresses = inbound.addresses();
@@ -79,7 +84,7 @@ impl Relay {
 
     /// A relay to which every client is a stranger.
     async fn for_strangers(adjust: impl FnOnce(&mut InboundSettings, &mut Policy)) -> Relay {
-        Relay::start(ListenerKind::Relay, |settings, policy| {
+        Relay::start(ListenerKind::Mx, |settings, policy| {
             policy.relay_networks.clear();
             adjust(settings, policy);
         })
@@ -132,14 +137,26 @@ impl Relay {
     }
 }
 
+/// The self-signed certificate of a relay that was given none.
+fn own_certificate(folder: &Path) -> Arc<Certificates> {
+    let (folder, hostname) = (folder.join("tls"), "mx.example".parse().unwrap());
+    let settings = CertificateSettings { files: Vec::new(), folder, hostname };
+    Certificates::new(CertificateSet::load(&settings, &SystemClock).unwrap())
+}
+
+/// What a client talks over.
+trait Conversation: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation for S {}
+
 /// The client's side of a session.
 struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Conversation>>,
 }
 
 impl Client {
-    fn over(stream: TcpStream) -> Client {
-        Client { stream: BufReader::new(stream) }
+    fn over(stream: impl Conversation + 'static) -> Client {
+        Client { stream: BufReader::new(Box::new(stream)) }
     }
 
     async fn send(&mut self, octets: impl AsRef<[u8]>) {

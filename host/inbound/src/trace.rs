@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use baton_mail::{Domain, Mailbox, MessageId, UnixMs};
+use baton_mail::{Domain, Mailbox, MessageId, Protocol, UnixMs};
 use bytes::Bytes;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
@@ -18,8 +18,8 @@ pub(crate) struct Received<'a> {
     pub(crate) client_name: Option<&'a str>,
     /// The relay's name.
     pub(crate) hostname: &'a Domain,
-    /// The `with` clause.
-    pub(crate) protocol: &'a str,
+    /// The `with` clause, and what protected the connection.
+    pub(crate) protocol: &'a Protocol,
     /// The message.
     pub(crate) id: MessageId,
     /// The recipient, when there is exactly one: several would show each other.
@@ -95,9 +95,18 @@ impl Received<'_> {
             IpAddr::V6(address) => write!(text, "[IPv6:{address}])"),
         }
         .ok();
-        let _ = write!(text, "\r\n\tby {} with {} id {}", self.hostname, self.protocol, self.id);
+        let tls = self.protocol.tls.as_deref();
+        let _ = write!(text, "\r\n\tby {} with {}", self.hostname, self.protocol.name);
+        if let Some(tls) = tls {
+            let _ = write!(text, " ({})", tls.version);
+        }
+        let _ = write!(text, " id {}", self.id);
         if let Some(recipient) = self.recipient {
             let _ = write!(text, "\r\n\tfor <{recipient}>");
+        }
+        // RFC 8314 4.3.
+        if let Some(tls) = tls {
+            let _ = write!(text, "\r\n\ttls {}", tls.cipher);
         }
         let _ = write!(text, ";\r\n\t{date}\r\n");
         if missing.date {
@@ -110,18 +119,35 @@ impl Received<'_> {
     }
 }
 
-/// The protocol of the `with` clause (RFC 3848, RFC 6531 4.3).
-pub(crate) fn protocol_name(lmtp: bool, esmtp: bool, authenticated: bool, smtputf8: bool) -> &'static str {
-    match (lmtp, esmtp, smtputf8, authenticated) {
-        (true, _, false, false) => "LMTP",
-        (true, _, false, true) => "LMTPA",
-        (true, _, true, false) => "UTF8LMTP",
-        (true, _, true, true) => "UTF8LMTPA",
-        (false, false, _, _) => "SMTP",
-        (false, true, false, false) => "ESMTP",
-        (false, true, false, true) => "ESMTPA",
-        (false, true, true, false) => "UTF8SMTP",
-        (false, true, true, true) => "UTF8SMTPA",
+/// How a message comes in, as far as the name of its protocol tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manner {
+    /// By LMTP.
+    pub(crate) lmtp: bool,
+    /// After EHLO.
+    pub(crate) esmtp: bool,
+    /// Under TLS.
+    pub(crate) protected: bool,
+    /// After AUTH.
+    pub(crate) authenticated: bool,
+    /// With SMTPUTF8.
+    pub(crate) smtputf8: bool,
+}
+
+impl Manner {
+    /// The protocol of the `with` clause (RFC 3848, RFC 6531 4.3).
+    pub(crate) fn protocol_name(self) -> String {
+        let name = match (self.lmtp, self.esmtp, self.smtputf8) {
+            (true, _, false) => "LMTP",
+            (true, _, true) => "UTF8LMTP",
+            // What HELO begins has no other name.
+            (false, false, _) => return "SMTP".to_owned(),
+            (false, true, false) => "ESMTP",
+            (false, true, true) => "UTF8SMTP",
+        };
+        let (protected, authenticated) =
+            (if self.protected { "S" } else { "" }, if self.authenticated { "A" } else { "" });
+        format!("{name}{protected}{authenticated}")
     }
 }
 
@@ -142,28 +168,32 @@ fn date_text(at: UnixMs) -> String {
 }
 
 /// Room for a field with long names, so that writing it allocates once.
-const FIELD_OCTETS: usize = 384;
+const FIELD_OCTETS: usize = 448;
 /// A name that fits the DNS (RFC 5321 4.5.3.1.2).
 const HELO_OCTETS_MAX: usize = 255;
 
 #[cfg(test)]
 mod tests {
+    use baton_mail::TlsFacts;
+
     use super::*;
 
     fn received(helo: Option<&str>, client: &str, recipient: Option<&Mailbox>, missing: Missing) -> String {
+        received_by(&Protocol::plain("ESMTP"), helo, client, recipient, missing)
+    }
+
+    fn received_by(
+        protocol: &Protocol,
+        helo: Option<&str>,
+        client: &str,
+        recipient: Option<&Mailbox>,
+        missing: Missing,
+    ) -> String {
         let hostname: Domain = "mx.example".parse().unwrap();
         let id: MessageId = "01KB3Z5Y8M2Q4R6S8T0V2W4X6Y".parse().unwrap();
         let (client, at) = (client.parse().unwrap(), UnixMs(1_795_459_531_000));
-        let field = Received {
-            helo,
-            client,
-            client_name: None,
-            hostname: &hostname,
-            protocol: "ESMTP",
-            id,
-            recipient,
-            at,
-        };
+        let field =
+            Received { helo, client, client_name: None, hostname: &hostname, protocol, id, recipient, at };
         String::from_utf8(field.encode(missing).to_vec()).unwrap()
     }
 
@@ -206,10 +236,34 @@ mod tests {
     }
 
     #[test]
+    fn the_field_names_the_cipher() {
+        let tls = TlsFacts {
+            version: "TLSv1.3".to_owned(),
+            cipher: "TLS_AES_256_GCM_SHA384".to_owned(),
+            ..TlsFacts::default()
+        };
+        let protocol = Protocol { name: "ESMTPS".to_owned(), tls: Some(std::sync::Arc::new(tls)) };
+        let text = received_by(&protocol, None, "192.0.2.1", None, Missing::default());
+        assert!(text.contains(" with ESMTPS (TLSv1.3) id "), "{text}");
+        assert!(text.contains("\r\n\ttls TLS_AES_256_GCM_SHA384;\r\n"), "{text}");
+    }
+
+    #[test]
     fn protocol_names_are_the_registered_ones() {
-        assert_eq!(protocol_name(false, false, false, false), "SMTP");
-        assert_eq!(protocol_name(false, true, true, false), "ESMTPA");
-        assert_eq!(protocol_name(false, true, false, true), "UTF8SMTP");
-        assert_eq!(protocol_name(true, true, true, true), "UTF8LMTPA");
+        let esmtp = Manner { esmtp: true, ..Manner::default() };
+        let lmtp = Manner { lmtp: true, ..esmtp };
+        let all = |manner: Manner| Manner { protected: true, authenticated: true, smtputf8: true, ..manner };
+        for (manner, name) in [
+            (Manner::default(), "SMTP"),
+            (all(Manner::default()), "SMTP"),
+            (Manner { authenticated: true, ..esmtp }, "ESMTPA"),
+            (Manner { protected: true, ..esmtp }, "ESMTPS"),
+            (Manner { smtputf8: true, ..esmtp }, "UTF8SMTP"),
+            (all(esmtp), "UTF8SMTPSA"),
+            (lmtp, "LMTP"),
+            (all(lmtp), "UTF8LMTPSA"),
+        ] {
+            assert_eq!(manner.protocol_name(), name);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Lane, Mailbox, MessageId, ReversePath, SessionId, UnixMs};
+use crate::{Lane, Mailbox, MessageId, Protocol, ReversePath, SessionId, UnixMs};
 
 /// All that is known of an accepted message but its content. Fixed once it is in the queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -129,8 +129,8 @@ pub struct Origin {
     pub helo: Option<String>,
     /// The account, when the client authenticated.
     pub account: Option<String>,
-    /// The protocol name of the `with` clause: ESMTP, ESMTPA, LMTP, UTF8SMTP ... (RFC 3848, RFC 6531).
-    pub protocol: String,
+    /// The protocol, and what protected it.
+    pub protocol: Protocol,
 }
 
 impl Origin {
@@ -143,7 +143,7 @@ impl Origin {
             client_port: 0,
             helo: None,
             account: None,
-            protocol: "internal".to_owned(),
+            protocol: Protocol::plain("internal"),
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod mime;
 pub mod reply;
 pub mod status;
 pub mod text;
+pub mod tls;
 
 pub use address::{Domain, Mailbox, ReversePath};
 pub use body::Body;
@@ -31,3 +32,4 @@ pub use id::{MessageId, SessionId};
 pub use lane::Lane;
 pub use reply::{EnhancedCode, Reply};
 pub use status::{FailureClass, Outcome, Phase, Status};
+pub use tls::{Protocol, TlsFacts};

@@ -1,11 +1,13 @@
 //! What became of one delivery attempt for one recipient.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::text::sanitize;
+use crate::tls::Security;
 use crate::{EnhancedCode, Reply};
 
 /// Octets of remote text that are kept in a status.
@@ -56,12 +58,75 @@ pub struct Status {
 }
 
 /// A next hop as it was reached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remote {
     /// Host name (of the MX record, the host list or the endpoint).
     pub host: String,
     /// The address that was used, when a connection was tried.
     pub address: Option<IpAddr>,
+    /// How the connection is protected; none when that did not come up.
+    pub security: Option<Security>,
+}
+
+impl Remote {
+    /// A host that was not reached yet.
+    pub fn named(host: impl Into<String>) -> Remote {
+        Remote { host: host.into(), address: None, security: None }
+    }
+
+    /// The same host at this address.
+    pub fn at(self, address: IpAddr) -> Remote {
+        Remote { address: Some(address), ..self }
+    }
+}
+
+/// A remote for programs.
+#[derive(Serialize, Deserialize)]
+struct Shown<'a> {
+    host: Cow<'a, str>,
+    address: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    security: Option<String>,
+}
+
+/// A remote as records keep it: host and security are one text, the host alone as before there was security.
+#[derive(Serialize, Deserialize)]
+struct Recorded<'a> {
+    host: Cow<'a, str>,
+    address: Option<IpAddr>,
+}
+
+impl Serialize for Remote {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (host, address) = (Cow::Borrowed(self.host.as_str()), self.address);
+        let security = self.security.as_ref().map(Security::record);
+        if serializer.is_human_readable() {
+            return Shown { host, address, security }.serialize(serializer);
+        }
+        let host = match security {
+            Some(security) => Cow::Owned(format!("{host} ({security})")),
+            None => host,
+        };
+        Recorded { host, address }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Remote {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Remote, D::Error> {
+        if deserializer.is_human_readable() {
+            let Shown { host, address, security } = Shown::deserialize(deserializer)?;
+            let security = security.as_deref().and_then(Security::parse_record);
+            return Ok(Remote { host: host.into_owned(), address, security });
+        }
+        let Recorded { host, address } = Recorded::deserialize(deserializer)?;
+        let parts = host.strip_suffix(')').and_then(|text| text.split_once(" ("));
+        let security = parts.and_then(|(_, record)| Security::parse_record(record));
+        let host = match (parts, &security) {
+            (Some((host, _)), Some(_)) => host.to_owned(),
+            _ => host.into_owned(),
+        };
+        Ok(Remote { host, address, security })
+    }
 }
 
 impl Status {
@@ -100,8 +165,20 @@ impl fmt::Display for Status {
         }
         write!(formatter, "{} {}", self.enhanced, self.text)?;
         match &self.remote {
-            Some(Remote { host, address: Some(address) }) => write!(formatter, " ({host} [{address}])"),
-            Some(Remote { host, address: None }) => write!(formatter, " ({host})"),
+            Some(remote) => write!(formatter, " ({remote})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.host)?;
+        if let Some(address) = &self.address {
+            write!(formatter, " [{address}]")?;
+        }
+        match &self.security {
+            Some(security) => write!(formatter, ", {security}"),
             None => Ok(()),
         }
     }
@@ -197,5 +274,40 @@ named! {
         Loop => "loop",
         /// The message became too old.
         Expired => "expired",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TlsFacts;
+
+    #[test]
+    fn a_remote_keeps_its_security() {
+        let facts =
+            TlsFacts { version: "TLSv1.3".to_owned(), cipher: "TLS_X".to_owned(), ..TlsFacts::default() };
+        for security in [
+            None,
+            Some(Security::Plain("not offered (by; them)".to_owned())),
+            Some(Security::Protected(std::sync::Arc::new(facts))),
+        ] {
+            let remote = Remote { security, ..Remote::named("mx.example").at([192, 0, 2, 1].into()) };
+            let text = remote.to_string();
+            let record = postcard::to_allocvec(&remote).unwrap();
+            let read: Remote = postcard::from_bytes(&record).unwrap();
+            assert_eq!(read.to_string(), text.replace(['(', ')', ';'], "?"));
+            let json = serde_json::to_string(&remote).unwrap();
+            assert_eq!(serde_json::from_str::<Remote>(&json).unwrap(), read);
+            assert!(json.contains("\"host\":\"mx.example\""), "{json}");
+        }
+    }
+
+    #[test]
+    fn records_of_earlier_versions_are_read() {
+        for host in ["mx.example", "/var/mail (old)", "x (plain text)"] {
+            let address: Option<IpAddr> = None;
+            let earlier = postcard::to_allocvec(&(host, address)).unwrap();
+            assert_eq!(postcard::from_bytes::<Remote>(&earlier).unwrap(), Remote::named(host));
+        }
     }
 }

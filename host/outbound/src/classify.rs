@@ -91,7 +91,7 @@ mod tests {
     use baton_mail::{EnhancedCode, Reply};
 
     fn class(phase: Phase, reply: &Reply) -> FailureClass {
-        let remote = Remote { host: "mx.example.org".to_owned(), address: None };
+        let remote = Remote::named("mx.example.org");
         let mut status = Status::from_reply(phase, reply, remote);
         classify(&mut status);
         status.class

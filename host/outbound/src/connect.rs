@@ -13,11 +13,12 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use crate::hosts::HostFailures;
-use crate::link::{Link, Refusal};
+use crate::link::{Link, Opening, Refusal};
 use crate::log;
 use crate::loops::{check_address, is_own_listener};
 use crate::metrics::Metrics;
-use crate::next_hop::{HostPort, LmtpTarget};
+use crate::next_hop::{HostPort, LmtpTarget, NextHop};
+use crate::security::{TlsPolicy, TlsUse};
 use crate::settings::OutboundSettings;
 use crate::site::{Candidate, Target};
 
@@ -49,22 +50,34 @@ pub(crate) async fn connect(
             search.run(shuffled(candidates)).await
         }
         Target::Lmtp(LmtpTarget::Tcp(host)) => {
-            let candidate = Candidate { rank: 0, host: host.clone(), trusted: true };
+            let tls = lmtp_policy(settings, target);
+            let candidate = Candidate { rank: 0, host: host.clone(), trusted: true, tls };
             let mut search = Search { reach, settings, lmtp: true, tried: 0, failure: None };
             search.run(vec![candidate]).await
         }
         Target::Lmtp(LmtpTarget::Unix(path)) => {
-            let remote = Remote { host: path.display().to_string(), address: None };
+            let remote = Remote::named(path.display().to_string());
             let opening =
                 timeout(Duration::from_millis(settings.timeouts.connect_ms), UnixStream::connect(path)).await;
             let opened = flatten(opening).map_err(|error| unreachable_host(&remote, &error));
             let stream = opened.map_err(Outcome::Deferred)?;
-            let greeted = Link::open(Box::new(stream), remote, &reach.metrics, settings, true).await;
+            let tls = lmtp_policy(settings, target);
+            let opening =
+                Opening { metrics: &reach.metrics, settings, lmtp: true, tls: &tls, plain_why: None };
+            let greeted = Link::open(Box::new(stream), remote, &opening).await;
             greeted.map_err(|refusal| outcome(refusal.status, refusal.permanent))
         }
         Target::File(_) => {
             Err(Outcome::Deferred(crate::bounce_hook::our_fault("a folder has no connections")))
         }
+    }
+}
+
+/// What protects the way to an LMTP server.
+fn lmtp_policy(settings: &OutboundSettings, target: &Target) -> TlsPolicy {
+    match target {
+        Target::Lmtp(target) => settings.tls.policy(&NextHop::Lmtp(target.clone())),
+        Target::Smtp(_) | Target::File(_) => TlsPolicy::default(),
     }
 }
 
@@ -109,7 +122,7 @@ impl Search<'_> {
     async fn try_host(&mut self, candidate: &Candidate) -> Result<Link, Then> {
         for address in self.addresses(&candidate.host).await {
             let target = SocketAddr::new(address, candidate.host.port);
-            let remote = Remote { host: candidate.host.host.clone(), address: Some(address) };
+            let remote = Remote::named(candidate.host.host.as_str()).at(address);
             if let Some(why) = check_address(target, &self.settings.loops).filter(|_| !candidate.trusted) {
                 // As a host that is us: worse ones would only send it back (RFC 5321 5.1).
                 self.note(looped(why).at(remote), true);
@@ -123,7 +136,7 @@ impl Search<'_> {
                 return Err(Then::Stop);
             }
             self.tried += 1;
-            match self.try_address(target, remote, candidate.trusted).await {
+            match self.try_address(target, remote, candidate).await {
                 Ok(link) => return Ok(link),
                 Err(refusal) => self.note_refusal(target, refusal),
             }
@@ -136,7 +149,7 @@ impl Search<'_> {
         if let Ok(address) = host.host.parse() {
             return vec![address];
         }
-        let remote = Remote { host: host.host.clone(), address: None };
+        let remote = Remote::named(host.host.as_str());
         match self.reach.resolver.addresses(&host.host).await {
             Ok(addresses) if addresses.is_empty() => {
                 let text = "the mail host has no address";
@@ -154,18 +167,48 @@ impl Search<'_> {
         }
     }
 
-    async fn try_address(&self, target: SocketAddr, remote: Remote, trusted: bool) -> Result<Link, Refusal> {
+    /// Opens a link; where TLS is welcome but not needed, once more without when it fails (RFC 7435 3).
+    async fn try_address(
+        &self,
+        target: SocketAddr,
+        remote: Remote,
+        candidate: &Candidate,
+    ) -> Result<Link, Refusal> {
+        match self.open_link(target, remote.clone(), candidate, None).await {
+            Err(refusal) if candidate.tls.mode == TlsUse::Opportunistic && refusal.is_for_want_of_tls() => {
+                log::falls_back(&remote, &refusal.status);
+                self.reach.metrics.count_security("failed");
+                self.open_link(target, remote, candidate, Some(&refusal.status.text)).await
+            }
+            opened => opened,
+        }
+    }
+
+    /// Opens a link. `plain_why` is why it must be one in plain text.
+    async fn open_link(
+        &self,
+        target: SocketAddr,
+        remote: Remote,
+        candidate: &Candidate,
+        plain_why: Option<&str>,
+    ) -> Result<Link, Refusal> {
         let bound = Duration::from_millis(self.settings.timeouts.connect_ms);
         let stream = flatten(timeout(bound, open(target, &self.settings.source_addresses)).await)
             .map_err(|error| Refusal { status: unreachable_host(&remote, &error), permanent: false })?;
-        if let (false, Ok(local), Ok(peer)) = (trusted, stream.local_addr(), stream.peer_addr())
+        if let (false, Ok(local), Ok(peer)) = (candidate.trusted, stream.local_addr(), stream.peer_addr())
             && is_own_listener(local, peer, &self.settings.loops)
         {
             return Err(Refusal { status: looped("this is the relay itself").at(remote), permanent: true });
         }
         let host = remote.host.clone();
-        let link =
-            Link::open(Box::new(stream), remote, &self.reach.metrics, self.settings, self.lmtp).await?;
+        let opening = Opening {
+            metrics: &self.reach.metrics,
+            settings: self.settings,
+            lmtp: self.lmtp,
+            tls: &candidate.tls,
+            plain_why,
+        };
+        let link = Link::open(Box::new(stream), remote, &opening).await?;
         self.reach.failures.forget(target);
         log::connected(&host, Some(target));
         Ok(link)
@@ -175,7 +218,8 @@ impl Search<'_> {
         let Refusal { status, permanent } = refusal;
         self.reach.metrics.connections_failed.inc();
         log::not_connected(status.remote.as_ref().map_or("", |remote| remote.host.as_str()), &status);
-        if !permanent {
+        // A host that lacks the TLS which one next hop needs is good enough for others.
+        if !permanent && status.phase != Phase::Tls {
             self.reach.failures.note(target, status.clone(), self.settings.limits.host_failure_ms);
         }
         self.note(status, permanent);
@@ -257,6 +301,7 @@ mod tests {
             rank,
             host: HostPort { host: name.to_owned(), port: 25 },
             trusted: false,
+            tls: TlsPolicy::default(),
         };
         let candidates: Vec<_> =
             (0..20).map(|number| candidate(number / 10, &format!("mx{number}"))).collect();

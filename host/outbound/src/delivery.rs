@@ -177,7 +177,7 @@ impl Delivery<'_> {
                 indexes.iter().filter_map(|index| envelope.recipients.get(usize::from(*index))).collect();
             maildir::store(&folder, &envelope, &recipients, &body)
         });
-        let remote = Remote { host: path.display().to_string(), address: None };
+        let remote = Remote::named(path.display().to_string());
         let outcome = match written.await {
             Ok(Ok(())) => {
                 let text = "stored";

@@ -21,6 +21,9 @@
 //! Invariant: the relay does not deliver to itself, nor to this machine, because the DNS, a recipient or a plugin
 //! says so; only the settings can (RFC 5321 5.1).
 //!
+//! Invariant: mail for a next hop that needs TLS waits rather than goes without; nothing that a peer says, or does not
+//! offer, changes that.
+//!
 //! Invariant: a report has the null return path, and mail with the null return path causes no report.
 //!
 //! This crate knows nothing of how mail comes in.
@@ -46,6 +49,7 @@ mod retry;
 mod route_hook;
 mod router;
 mod routes;
+mod security;
 mod settings;
 mod settle;
 mod shared;
@@ -56,6 +60,7 @@ mod worker;
 pub use next_hop::{HostPort, InvalidNextHop, LmtpTarget, NextHop};
 pub use outbound::{Outbound, OutboundDeps};
 pub use routes::{DomainPattern, RouteTable, RouteTarget, UnknownNextHop};
+pub use security::{TlsPolicy, TlsSettings, TlsUse};
 pub use settings::{
     DsnSettings, LimitSettings, LoopSettings, OutboundSettings, RetrySettings, TimeoutSettings,
 };

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use baton_mail::status::Remote;
 use baton_mail::{EnhancedCode, FailureClass, Outcome, Phase, Reply, Status};
-use baton_smtp::client::{
-    Client, ClientPhase, ClientSettings, ClientStep, RecipientResult, Transaction, TransactionResult,
-};
+use baton_smtp::client::{Client, ClientPhase, ClientStep, RecipientResult, Transaction, TransactionResult};
 use bytes::BytesMut;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
-use crate::metrics::Metrics;
+use crate::security::TlsUse;
 use crate::settings::OutboundSettings;
 
+mod protect;
 mod wire;
 
+pub(crate) use protect::Opening;
 use wire::Broken;
 
 /// How long the peer may take for a polite end.
@@ -51,6 +51,20 @@ pub(crate) struct Refusal {
     pub(crate) permanent: bool,
 }
 
+impl Refusal {
+    /// The host could be reached, and would be without TLS. A peer that breaks the protocol there is not believed more
+    /// in plain text.
+    pub(crate) fn is_for_want_of_tls(&self) -> bool {
+        self.status.phase == Phase::Tls && self.status.class != FailureClass::Protocol
+    }
+}
+
+impl From<Status> for Refusal {
+    fn from(status: Status) -> Refusal {
+        Refusal { status, permanent: false }
+    }
+}
+
 /// What came of a transaction.
 #[derive(Debug)]
 pub(crate) enum Sent {
@@ -61,36 +75,42 @@ pub(crate) enum Sent {
 }
 
 impl Link {
-    /// Takes the greeting and says EHLO (or LHLO).
+    /// Takes the greeting and says EHLO (or LHLO), with TLS as the policy has it.
     pub(crate) async fn open(
         stream: Box<dyn Stream>,
         remote: Remote,
-        metrics: &Metrics,
-        settings: &OutboundSettings,
-        lmtp: bool,
+        opening: &Opening<'_>,
     ) -> Result<Link, Refusal> {
-        let mut client = ClientSettings::new(settings.hostname.as_str());
-        client.lmtp = lmtp;
         let mut link = Link {
             stream,
-            client: Client::new(client),
+            client: Client::new(opening.client()),
             input: BytesMut::new(),
             deadline: None,
             heard: false,
             usable: false,
-            lmtp,
+            lmtp: opening.lmtp,
             deliveries: 0,
             remote,
-            _open: OpenGauge::new(&metrics.connections_open),
+            _open: OpenGauge::new(&opening.metrics.connections_open),
         };
-        match link.drive(settings).await {
-            Ok(ClientStep::Ready) => Ok(link),
-            Ok(ClientStep::Refused(phase, reply)) => Err(link.refused(phase, &reply)),
-            Ok(ClientStep::Closing(reply)) => Err(link.refused(link.client.phase().as_phase(), &reply)),
-            Ok(_) => {
-                Err(Refusal { status: link.broken(&Broken::Closed(ClientPhase::Greeting)), permanent: false })
+        if opening.tls.mode == TlsUse::Implicit {
+            link.protect(opening).await?;
+        }
+        loop {
+            match link.drive(opening.settings).await {
+                Ok(ClientStep::StartTls) => link.protect(opening).await?,
+                Ok(ClientStep::Ready) => {
+                    link.note_security(opening);
+                    return Ok(link);
+                }
+                Ok(ClientStep::NoStartTls) => return Err(link.unprotected("the peer offers no STARTTLS")),
+                Ok(ClientStep::Refused(phase, reply)) => return Err(link.refused(phase, &reply)),
+                Ok(ClientStep::Closing(reply)) => {
+                    return Err(link.refused(link.client.phase().as_phase(), &reply));
+                }
+                Ok(_) => return Err(link.broken(&Broken::Closed(ClientPhase::Greeting)).into()),
+                Err(broken) => return Err(link.broken(&broken).into()),
             }
-            Err(broken) => Err(Refusal { status: link.broken(&broken), permanent: false }),
         }
     }
 

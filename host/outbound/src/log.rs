@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use baton_mail::status::Remote;
 use baton_mail::{Mailbox, MessageId, Status, UnixMs};
 use tracing::{debug, error, info, warn};
 
@@ -32,6 +33,11 @@ pub(crate) fn delivered(
     took_ms: u32,
 ) {
     info!(target: TARGET, %message, recipients = %List(recipients), attempt, took_ms, %status, "delivered");
+}
+
+/// TLS failed where it is welcome but not needed.
+pub(crate) fn falls_back(remote: &Remote, status: &Status) {
+    info!(target: TARGET, %remote, reason = status.text, "TLS failed; trying again in plain text");
 }
 
 /// Not yet.

@@ -45,6 +45,8 @@ pub struct Metrics {
     pub jobs: Gauge,
     /// Jobs handed back because their ready queue was full.
     pub overflowed: Counter,
+    /// Connections by how they are protected.
+    pub security: Family<Protection, Counter>,
     /// Reports queued.
     pub reports: Counter,
     /// Questions about recipients, by what came of them.
@@ -56,6 +58,14 @@ pub struct Metrics {
 pub struct Question {
     /// The word.
     pub answer: &'static str,
+}
+
+/// How a connection is protected: `verified`, `unverified` or `plain`; `failed` is TLS that was welcome and failed, before
+/// the connection in plain text that then follows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Protection {
+    /// The word.
+    pub tls: &'static str,
 }
 
 impl Default for Metrics {
@@ -70,6 +80,7 @@ impl Default for Metrics {
             ready_jobs: Gauge::default(),
             jobs: Gauge::default(),
             overflowed: Counter::default(),
+            security: Family::default(),
             reports: Counter::default(),
             questions: Family::default(),
         }
@@ -89,8 +100,14 @@ impl Metrics {
         registry.register("ready_jobs", "Jobs waiting for a connection", self.ready_jobs.clone());
         registry.register("jobs", "Jobs claimed from the queue", self.jobs.clone());
         registry.register("overflowed", "Jobs handed back by a full ready queue", self.overflowed.clone());
+        registry.register("security", "Connections by protection", self.security.clone());
         registry.register("reports", "Delivery reports queued", self.reports.clone());
         registry.register("questions", "Questions about recipients", self.questions.clone());
+    }
+
+    /// Counts a connection by its protection.
+    pub(crate) fn count_security(&self, tls: &'static str) {
+        self.security.get_or_create(&Protection { tls }).inc();
     }
 
     /// Counts one recipient's result.

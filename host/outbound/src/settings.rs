@@ -7,6 +7,7 @@ use baton_mail::lane::{LANE_WEIGHTS, LaneWeights};
 use baton_mail::{Domain, Mailbox};
 
 use crate::routes::RouteTable;
+use crate::security::TlsSettings;
 
 /// All settings of delivery. A reload replaces the whole; running deliveries keep what they began with.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct OutboundSettings {
     pub limits: LimitSettings,
     /// How long each step may take.
     pub timeouts: TimeoutSettings,
+    /// How connections are protected.
+    pub tls: TlsSettings,
     /// What would be a loop.
     pub loops: LoopSettings,
     /// Reports about failed mail.
@@ -41,6 +44,7 @@ impl OutboundSettings {
             retry: RetrySettings::default(),
             limits: LimitSettings::default(),
             timeouts: TimeoutSettings::default(),
+            tls: TlsSettings::default(),
             loops: LoopSettings::default(),
             dsn: DsnSettings { from, header_octets_max: 65_536, lifetime_s: 5 * 86_400 },
             smtp_port: 25,
@@ -137,6 +141,8 @@ pub struct TimeoutSettings {
     pub greeting_ms: u64,
     /// The reply to EHLO, HELO or LHLO. Default 300,000.
     pub ehlo_ms: u64,
+    /// The reply to STARTTLS, and then the TLS handshake. Default 30,000.
+    pub tls_ms: u64,
     /// The reply to MAIL. Default 300,000.
     pub mail_ms: u64,
     /// The reply to each RCPT. Default 300,000.
@@ -155,6 +161,7 @@ impl Default for TimeoutSettings {
             connect_ms: 30_000,
             greeting_ms: 300_000,
             ehlo_ms: 300_000,
+            tls_ms: 30_000,
             mail_ms: 300_000,
             rcpt_ms: 300_000,
             data_init_ms: 120_000,

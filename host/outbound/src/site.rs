@@ -17,6 +17,7 @@ use crate::job::Job;
 use crate::loops::hosts_before_us;
 use crate::next_hop::{HostPort, LmtpTarget, NextHop};
 use crate::ready::ReadyQueue;
+use crate::security::TlsPolicy;
 use crate::settings::OutboundSettings;
 
 /// Routes whose site is remembered.
@@ -72,6 +73,8 @@ pub(crate) struct Candidate {
     pub(crate) host: HostPort,
     /// May be on this machine.
     pub(crate) trusted: bool,
+    /// What the connection needs.
+    pub(crate) tls: TlsPolicy,
 }
 
 /// What a route leads to.
@@ -158,11 +161,12 @@ pub(crate) async fn find_target(
     resolver: &Resolver,
     settings: &OutboundSettings,
 ) -> Result<Target, Outcome> {
+    let tls = settings.tls.policy(&route.next_hop);
     let mut candidates = match &*route.next_hop {
         NextHop::Lmtp(target) => return Ok(Target::Lmtp(target.clone())),
         NextHop::File(path) => return Ok(Target::File(path.clone())),
-        NextHop::Hosts(hosts) => in_order(hosts, 0, route.trusted),
-        NextHop::Mx(domain) => match find_mail_hosts(domain, resolver, settings).await {
+        NextHop::Hosts(hosts) => in_order(hosts, 0, route.trusted, &tls),
+        NextHop::Mx(domain) => match find_mail_hosts(domain, resolver, settings, &tls).await {
             Ok(candidates) => candidates,
             Err(Outcome::Deferred(_)) if !route.fallbacks.is_empty() => Vec::new(),
             Err(outcome) => return Err(outcome),
@@ -170,7 +174,7 @@ pub(crate) async fn find_target(
         NextHop::Hold(_) | NextHop::Discard => Vec::new(),
     };
     let first_free = candidates.last().map_or(0, |last| last.rank + 1);
-    candidates.extend(in_order(&route.fallbacks, first_free, route.trusted));
+    candidates.extend(in_order(&route.fallbacks, first_free, route.trusted, &tls));
     if candidates.is_empty() {
         let text = "the next hop has no hosts";
         return Err(Outcome::Deferred(Status::ours(
@@ -184,9 +188,13 @@ pub(crate) async fn find_target(
 }
 
 /// Hosts of a list: each has a rank of its own.
-fn in_order(hosts: &[HostPort], first: usize, trusted: bool) -> Vec<Candidate> {
-    let candidate =
-        |(index, host): (usize, &HostPort)| Candidate { rank: first + index, host: host.clone(), trusted };
+fn in_order(hosts: &[HostPort], first: usize, trusted: bool, tls: &TlsPolicy) -> Vec<Candidate> {
+    let candidate = |(index, host): (usize, &HostPort)| Candidate {
+        rank: first + index,
+        host: host.clone(),
+        trusted,
+        tls: tls.clone(),
+    };
     hosts.iter().enumerate().map(candidate).collect()
 }
 
@@ -195,6 +203,7 @@ async fn find_mail_hosts(
     domain: &Domain,
     resolver: &Resolver,
     settings: &OutboundSettings,
+    tls: &TlsPolicy,
 ) -> Result<Vec<Candidate>, Outcome> {
     let failed = |class, code, text: &str| Outcome::Failed(Status::ours(Phase::Dns, class, code, text));
     match resolver.mail_hosts(domain).await {
@@ -204,7 +213,7 @@ async fn find_mail_hosts(
                 let text = format!("mail for {domain} loops back to this relay");
                 return Err(failed(FailureClass::Loop, EnhancedCode(5, 4, 6), &text));
             }
-            Ok(ranked(hosts, settings.smtp_port))
+            Ok(ranked(hosts, settings.smtp_port, tls))
         }
         // RFC 7505 4.1 gives code and enhanced code.
         Ok(MailHosts::NullMx) => {
@@ -227,7 +236,7 @@ async fn find_mail_hosts(
 }
 
 /// Preferences become ranks from 0 on, so that two domains which name the same hosts in the same order are one site.
-fn ranked(hosts: Vec<MailHost>, port: u16) -> Vec<Candidate> {
+fn ranked(hosts: Vec<MailHost>, port: u16, tls: &TlsPolicy) -> Vec<Candidate> {
     let mut preferences: Vec<u16> = hosts.iter().map(|host| host.preference).collect();
     preferences.sort_unstable();
     preferences.dedup();
@@ -238,6 +247,7 @@ fn ranked(hosts: Vec<MailHost>, port: u16) -> Vec<Candidate> {
             rank: rank(host.preference),
             host: HostPort { host: host.name, port },
             trusted: false,
+            tls: tls.clone(),
         })
         .collect();
     candidates.sort();
@@ -247,6 +257,7 @@ fn ranked(hosts: Vec<MailHost>, port: u16) -> Vec<Candidate> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::security::TlsUse;
 
     fn mail_hosts(list: &[(u16, &str)]) -> Vec<MailHost> {
         list.iter()
@@ -256,10 +267,12 @@ mod tests {
 
     #[test]
     fn domains_with_the_same_hosts_in_the_same_order_are_one_site() {
-        let one = ranked(mail_hosts(&[(10, "a.example"), (20, "b.example")]), 25);
-        let other = ranked(mail_hosts(&[(1, "a.example"), (7, "b.example")]), 25);
-        assert_eq!(one, other);
-        assert_ne!(one, ranked(mail_hosts(&[(1, "a.example"), (1, "b.example")]), 25));
+        let site = |hosts: &[(u16, &str)], mode| ranked(mail_hosts(hosts), 25, &TlsPolicy::with_mode(mode));
+        let one = site(&[(10, "a.example"), (20, "b.example")], TlsUse::Opportunistic);
+        assert_eq!(one, site(&[(1, "a.example"), (7, "b.example")], TlsUse::Opportunistic));
+        assert_ne!(one, site(&[(1, "a.example"), (1, "b.example")], TlsUse::Opportunistic));
+        // Mail that needs TLS shares no connection with mail that does not.
+        assert_ne!(one, site(&[(10, "a.example"), (20, "b.example")], TlsUse::Required));
     }
 
     #[tokio::test]

@@ -31,6 +31,8 @@ pub struct ClientSettings {
     pub pipelining: bool,
     /// Use BDAT (RFC 3030) when it is offered.
     pub chunking: bool,
+    /// Whether to protect the connection by STARTTLS (RFC 3207).
+    pub starttls: UseStartTls,
     /// Lines of one reply.
     pub reply_lines_max: usize,
     /// Octets of one reply.
@@ -45,10 +47,23 @@ impl ClientSettings {
             lmtp: false,
             pipelining: true,
             chunking: true,
+            starttls: UseStartTls::Never,
             reply_lines_max: 64,
             reply_octets_max: 16 * 1024,
         }
     }
+}
+
+/// Whether to protect the connection by STARTTLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UseStartTls {
+    /// Not even when it is offered.
+    #[default]
+    Never,
+    /// When it is offered.
+    WhenOffered,
+    /// Nothing is sent without it.
+    Always,
 }
 
 /// What the client waits for: for deadlines (RFC 5321 4.5.3.2).
@@ -58,6 +73,8 @@ pub enum ClientPhase {
     Greeting,
     /// The answer to EHLO, HELO or LHLO.
     Ehlo,
+    /// The answer to STARTTLS, then the handshake.
+    StartTls,
     /// Nothing: a transaction may begin.
     Idle,
     /// The answer to MAIL.
@@ -83,6 +100,7 @@ impl ClientPhase {
     pub fn as_phase(self) -> Phase {
         match self {
             ClientPhase::Greeting => Phase::Connect,
+            ClientPhase::StartTls => Phase::Tls,
             ClientPhase::Ehlo | ClientPhase::Idle => Phase::Ehlo,
             ClientPhase::Mail | ClientPhase::Reset => Phase::Mail,
             ClientPhase::Rcpt => Phase::Rcpt,
@@ -98,6 +116,8 @@ pub struct Client {
     settings: ClientSettings,
     reader: ReplyReader,
     capabilities: Capabilities,
+    /// TLS protects the connection.
+    is_protected: bool,
     state: State,
     commands: Vec<u8>,
     body: Option<Wire>,
@@ -111,6 +131,14 @@ enum State {
     ExpectHello {
         is_fallback: bool,
     },
+    /// STARTTLS was sent.
+    ExpectStartTls,
+    /// The handshake is the driver's; `told` when it knows.
+    StartingTls {
+        told: bool,
+    },
+    /// STARTTLS is needed and not offered; told at the next call of `handle`.
+    Unprotected,
     /// Ready; `told` when the driver knows.
     Ready {
         told: bool,
@@ -144,6 +172,7 @@ impl Client {
             settings,
             reader,
             capabilities: Capabilities::default(),
+            is_protected: false,
             state: State::ExpectGreeting,
             commands: Vec::new(),
             body: None,
@@ -162,6 +191,11 @@ impl Client {
                     self.state = *then;
                     return Ok(ClientStep::Finished(result));
                 }
+                State::StartingTls { told: false } => {
+                    self.state = State::StartingTls { told: true };
+                    return Ok(ClientStep::StartTls);
+                }
+                State::Unprotected => return Ok(ClientStep::NoStartTls),
                 State::Ready { told: false } => {
                     self.state = State::Ready { told: true };
                     return Ok(ClientStep::Ready);
@@ -169,6 +203,10 @@ impl Client {
                 state => self.state = state,
             }
             let Some(reply) = self.reader.read(input)? else { return Ok(ClientStep::NeedInput) };
+            if matches!(self.state, State::ExpectStartTls) && !input.is_empty() {
+                // Somebody in between speaks for the peer, to be believed under its protection (CVE-2021-38371).
+                return Err(ProtocolError::BehindStartTls);
+            }
             if let Some(step) = self.handle_reply(reply)? {
                 return Ok(step);
             }
@@ -179,6 +217,7 @@ impl Client {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::ExpectGreeting => return self.handle_greeting(reply),
             State::ExpectHello { is_fallback } => return self.handle_hello(reply, is_fallback),
+            State::ExpectStartTls => return self.handle_starttls(reply),
             State::Delivering(delivery) => self.handle_transaction_reply(delivery, reply)?,
             State::ExpectReset if reply.is_positive() => self.state = State::Ready { told: false },
             State::ExpectBye | State::Closed => {}
@@ -203,7 +242,7 @@ impl Client {
         if reply.is_positive() {
             self.capabilities =
                 if is_fallback { Capabilities::default() } else { Capabilities::parse(reply.text()) };
-            self.state = State::Ready { told: false };
+            self.after_hello();
             return Ok(None);
         }
         if reply.is_permanent() && !is_fallback && !self.settings.lmtp {
@@ -212,6 +251,43 @@ impl Client {
             return Ok(None);
         }
         refused(Phase::Ehlo, reply)
+    }
+
+    /// Ready, or STARTTLS first.
+    fn after_hello(&mut self) {
+        let wanted = if self.is_protected { UseStartTls::Never } else { self.settings.starttls };
+        self.state = match (wanted, self.capabilities.starttls) {
+            (UseStartTls::WhenOffered | UseStartTls::Always, true) => {
+                self.commands.extend_from_slice(b"STARTTLS\r\n");
+                State::ExpectStartTls
+            }
+            (UseStartTls::Always, false) => State::Unprotected,
+            (UseStartTls::Never | UseStartTls::WhenOffered, _) => State::Ready { told: false },
+        };
+    }
+
+    /// A peer that offers TLS and then has none may have it later; mail that needs none goes on without (RFC 3207 4.1).
+    fn handle_starttls(&mut self, reply: Reply) -> Result<Option<ClientStep>, ProtocolError> {
+        if reply.code() == 220 {
+            self.state = State::StartingTls { told: false };
+            return Ok(None);
+        }
+        if self.settings.starttls == UseStartTls::WhenOffered && reply.code() != 421 {
+            self.state = State::Ready { told: false };
+            return Ok(None);
+        }
+        refused(Phase::Tls, reply)
+    }
+
+    /// TLS protects the connection from now on. After [`ClientStep::StartTls`] all that the peer said before is
+    /// forgotten, and EHLO comes again (RFC 3207 4.2); before the greeting, that is how implicit TLS begins.
+    pub fn protect(&mut self) {
+        self.is_protected = true;
+        if matches!(self.state, State::StartingTls { .. }) {
+            self.capabilities = Capabilities::default();
+            self.send_hello(if self.settings.lmtp { "LHLO" } else { "EHLO" });
+            self.state = State::ExpectHello { is_fallback: false };
+        }
     }
 
     fn send_hello(&mut self, verb: &str) {
@@ -312,6 +388,7 @@ impl Client {
         match &self.state {
             State::ExpectGreeting => ClientPhase::Greeting,
             State::ExpectHello { .. } => ClientPhase::Ehlo,
+            State::ExpectStartTls | State::StartingTls { .. } | State::Unprotected => ClientPhase::StartTls,
             State::Ready { .. } | State::Finished { .. } => ClientPhase::Idle,
             State::Delivering(delivery) => delivery.phase(self.body.is_some()),
             State::ExpectReset => ClientPhase::Reset,

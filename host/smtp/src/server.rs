@@ -15,6 +15,7 @@ mod question;
 mod reply;
 mod session;
 mod settings;
+mod starttls;
 mod state;
 mod transaction;
 mod verdict;
@@ -31,7 +32,7 @@ use state::{Next, State};
 
 pub use path::Parameters;
 pub use question::{Answer, Misuse, Question, RcptPath, Step};
-pub use settings::{AuthOffer, BareLineEnding, ServerSettings};
+pub use settings::{AuthOffer, BareLineEnding, ServerSettings, StartTls};
 
 /// One session as the receiver sees it. The driver owns the socket and both buffers.
 #[derive(Debug)]
@@ -59,6 +60,15 @@ impl Server {
     /// A session that has not been greeted.
     pub fn new(settings: Arc<ServerSettings>) -> Server {
         Server { session: Session::new(settings), state: State::Greeting }
+    }
+
+    /// TLS protects the connection from now on, and these settings hold. After [`Step::StartTls`] the client begins
+    /// anew (RFC 3207 4.2); before the greeting, that is how implicit TLS begins (RFC 8314 3.3).
+    pub fn protect(&mut self, settings: Arc<ServerSettings>) {
+        self.session.protect(settings);
+        if matches!(self.state, State::StartingTls) {
+            self.state = State::ExpectEhlo;
+        }
     }
 
     /// Greets the client: 220.
@@ -90,6 +100,12 @@ impl Server {
                 State::ToAsk(question, pending) => {
                     self.state = State::AwaitingVerdict(pending);
                     return Step::Ask(question);
+                }
+                State::StartingTls => {
+                    // Whatever came in plain text is not obeyed under protection (RFC 3207 6).
+                    input.clear();
+                    self.state = State::StartingTls;
+                    return Step::StartTls;
                 }
                 state @ (State::Greeting | State::AwaitingVerdict(_)) => Next::Wait(state),
                 State::ReceivingData(data) => data.receive(&self.session, input),
@@ -157,6 +173,11 @@ impl Server {
             State::ExpectChunk(expect) => expect.receiver.abandon(reply),
             _ => false,
         }
+    }
+
+    /// TLS protects the connection.
+    pub fn is_protected(&self) -> bool {
+        self.session.is_protected
     }
 
     /// Where the session is.

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use baton_smtp::server::{AuthOffer, BareLineEnding, Server, ServerSettings};
+use baton_smtp::server::{AuthOffer, BareLineEnding, Server, ServerSettings, StartTls};
 use support::driver::{Driver, reply_of};
 use support::raw;
 
@@ -116,6 +116,9 @@ fn set(settings: &mut ServerSettings, name: &str, value: &str) {
         "line_octets_max" => settings.line_octets_max = number() as usize,
         "bare_line_ending" if value == "repair" => settings.bare_line_ending = BareLineEnding::Repair,
         "auth" if value == "plain_login" => settings.auth = AuthOffer::PlainLogin,
+        "auth" if value == "after_tls" => settings.auth = AuthOffer::AfterTls,
+        "starttls" if value == "offered" => settings.starttls = StartTls::Offered,
+        "starttls" if value == "required" => settings.starttls = StartTls::Required,
         "lmtp" => settings.lmtp = value == "true",
         "smtputf8" => settings.smtputf8 = value == "true",
         "chunking" => settings.chunking = value == "true",
@@ -128,6 +131,7 @@ fn set(settings: &mut ServerSettings, name: &str, value: &str) {
 /// Plays a dialogue with reads of at most `size` octets.
 fn play(dialog: &Dialog, size: usize) -> Result<(), String> {
     let mut driver = Driver::new(Server::new(Arc::new(dialog.settings.clone())));
+    driver.protected = protected(&dialog.settings);
     match &dialog.refusal {
         Some(text) => driver.server.refuse(&reply_of(text), &mut driver.output),
         None => driver.server.greet(&mut driver.output),
@@ -142,6 +146,16 @@ fn play(dialog: &Dialog, size: usize) -> Result<(), String> {
         (Some(reply), _) => Err(format!("a reply is left over: {reply}")),
         (None, Some(message)) => Err(format!("a message is left over: {:?}", message.content)),
     }
+}
+
+/// What holds after STARTTLS: it is not offered again, and AUTH is when it waited for it.
+fn protected(settings: &ServerSettings) -> Option<Arc<ServerSettings>> {
+    let auth = match settings.auth {
+        AuthOffer::AfterTls => AuthOffer::PlainLogin,
+        other => other,
+    };
+    let after = ServerSettings { starttls: StartTls::None, auth, ..settings.clone() };
+    (settings.starttls != StartTls::None).then(|| Arc::new(after))
 }
 
 fn check_line(line: &Line, driver: &mut Driver, size: usize) -> Result<(), String> {

@@ -1,1 +1,33 @@
 //! Transport security: certificates of ours, checks of theirs.
+//!
+//! Invariant: a private key that this crate writes is readable by the relay's user only, from its first octet on.
+//!
+//! Invariant: certificates are replaced as a whole, or not at all: when one of the new ones can not be used, the old
+//! ones stay.
+//!
+//! Invariant: nothing that a client says before its handshake is complete is obeyed: early data (RFC 8446 2.3) is off.
+//!
+//! Invariant: a session ticket of one [`TlsServer`] is worth nothing at another: each has its own keys.
+//!
+//! Deliberately absent: TLS below 1.2 (RFC 8996), renegotiation, compression, export suites.
+
+mod certificate;
+mod certificates;
+mod client;
+mod client_certificates;
+mod error;
+mod handshake;
+mod pem;
+mod self_signed;
+mod server;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use certificate::CertificateInfo;
+pub use certificates::{CertificateFiles, CertificateSet, CertificateSettings, Certificates};
+pub use client::{Authorities, ClientStream, TlsClient, TlsClientSettings, Trust};
+pub use error::TlsError;
+pub use handshake::HandshakeFailure;
+pub use server::{ServerStream, TlsServer};
+pub use settings::{ClientCertificates, Suites, TlsServerSettings, TlsVersion};

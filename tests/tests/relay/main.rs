@@ -15,3 +15,4 @@ mod session;
 mod signing;
 mod store;
 mod story;
+mod tls;

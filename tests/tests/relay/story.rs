@@ -157,7 +157,8 @@ fn metrics_and_health_answer() -> Result<()> {
 fn a_transaction_refused_at_mail_is_explained_by_the_id_that_the_client_was_told() -> Result<()> {
     let settings = Settings::new()
         .set("listeners.users.address", "127.0.0.1:0")
-        .set("listeners.users.kind", "submission");
+        .set("listeners.users.kind", "submission")
+        .set("listeners.users.auth_without_tls", true);
     let relay = Relay::start(settings)?;
     let mut client = Client::greeted(relay.listener("users")?)?;
     let answer = client.command("MAIL FROM:<ada@sender.example>")?;

@@ -130,7 +130,9 @@ fn way_in(origin: &Origin) -> String {
     let Some(client) = origin.client else { return format!("made by the relay ({})", origin.listener) };
     let helo = origin.helo.as_deref().map(|helo| format!(" ({helo})")).unwrap_or_default();
     let account = origin.account.as_deref().map(|account| format!(" as {account}")).unwrap_or_default();
-    format!("by {} from {client}{helo}{account} at listener {}", origin.protocol, origin.listener)
+    let tls = origin.protocol.tls.as_deref().map(|tls| format!(" ({tls})")).unwrap_or_default();
+    let protocol = &origin.protocol.name;
+    format!("by {protocol}{tls} from {client}{helo}{account} at listener {}", origin.listener)
 }
 
 /// The newest messages, a line each.
@@ -166,7 +168,7 @@ mod tests {
     }
 
     fn remote() -> Remote {
-        Remote { host: "mx.example.org".to_owned(), address: Some("192.0.2.7".parse().unwrap()) }
+        Remote::named("mx.example.org").at("192.0.2.7".parse().unwrap())
     }
 
     fn sample(whats: Vec<What>, jobs: Vec<JobRow>) -> Story {

@@ -6,6 +6,8 @@ mod inbound;
 mod plugins;
 mod policies;
 mod running;
+mod security;
+mod tls;
 mod trust;
 
 use std::collections::HashMap;
@@ -24,9 +26,11 @@ use baton_mail::Domain;
 use baton_mail::lane::LaneWeights;
 use baton_outbound::OutboundSettings;
 use baton_store::StoreSettings;
+use baton_tls::CertificateSettings;
 
 use super::problem::Problems;
 use super::raw::{Raw, RawDns, RawLanes, RawStore};
+use crate::privileges::Privileges;
 use crate::wiring::HttpSettings;
 
 /// Settings that are fit to run with.
@@ -34,6 +38,8 @@ use crate::wiring::HttpSettings;
 pub(crate) struct Checked {
     /// As they stand in the file, to see what a reload changes.
     pub(crate) raw: Raw,
+    /// Who the relay becomes once its ports are open.
+    pub(crate) privileges: Privileges,
     /// Threads of the runtime; none is one for each processor.
     pub(crate) worker_threads: Option<usize>,
     /// The folder of all state.
@@ -41,6 +47,8 @@ pub(crate) struct Checked {
     pub(crate) store: StoreSettings,
     pub(crate) dns: DnsSettings,
     pub(crate) inbound: InboundSettings,
+    /// Where certificates come from; none when no listener speaks TLS.
+    pub(crate) certificates: Option<CertificateSettings>,
     pub(crate) policy: Policy,
     pub(crate) outbound: OutboundSettings,
     pub(crate) engine: EngineSettings,
@@ -107,6 +115,8 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
     let plugins = checker.plugins(raw, &trusted);
     let order = checker.order(raw, &plugins);
     let checked = Checked {
+        certificates: checker.certificates(raw, &state_path, &hostname, &inbound.listeners),
+        privileges: checker.privileges(raw),
         worker_threads: checker.worker_threads(raw.worker_threads),
         store,
         dns: checker.dns(&raw.dns),
@@ -186,6 +196,15 @@ impl Checker<'_> {
         }
         let machine = rustix::system::uname();
         machine.nodename().to_str().ok().and_then(|name| name.parse().ok()).unwrap_or_else(localhost)
+    }
+
+    fn privileges(&mut self, raw: &Raw) -> Privileges {
+        let read = Privileges::find(raw.user.as_deref(), raw.group.as_deref());
+        read.unwrap_or_else(|(key, given, reason)| {
+            let remedy = "write the name or number of one that this machine has";
+            self.problems.push(key, Some(given), reason, remedy);
+            Privileges::default()
+        })
     }
 
     fn worker_threads(&mut self, given: Option<usize>) -> Option<usize> {

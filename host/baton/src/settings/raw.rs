@@ -1,6 +1,7 @@
 //! The settings file as it stands: every key with its text, unit and default. `check.rs` makes sense of it.
 
 mod running;
+mod tls;
 
 use std::path::PathBuf;
 
@@ -9,12 +10,17 @@ use super::field::{Anything, Named, section};
 pub(crate) use running::{
     RawBreaker, RawEvents, RawNext, RawPool, RawSessionInstances, RawThresholds, RawWhen,
 };
+pub(crate) use tls::RawTls;
 
 section! {
     /// The whole file.
     Raw {
         /// The relay's own name: in greetings, in EHLO, in trace fields and reports. Unset: the machine's name.
         hostname: Option<String> = None,
+        /// The user that the relay becomes once its ports are open, by name or number; for a start as root. Unset: it stays who it is.
+        user: Option<String> = None,
+        /// The group that it becomes. Unset: that of the user.
+        group: Option<String> = None,
         /// Domains that this relay is responsible for: anybody may send to them.
         local_domains: Vec<String> = Vec::new(),
         /// Threads that run sessions and deliveries. Unset: one for each processor.
@@ -27,6 +33,8 @@ section! {
         dns: RawDns = RawDns::default(),
         /// Where mail comes in. Unset: one listener named `smtp` on 127.0.0.1:2525.
         listeners: Named<RawListener> = Named(Vec::new()),
+        /// TLS, for all listeners.
+        tls: RawTls = RawTls::default(),
         /// Rules and bounds of SMTP sessions, for all listeners.
         session: RawSession = RawSession::default(),
         /// SPF, DKIM and DMARC for mail of strangers.
@@ -125,10 +133,20 @@ section! {
 section! {
     /// One listener.
     RawListener {
-        /// The address and port. Port 0 lets the system choose.
+        /// The address and port, `unix:/path`, or `systemd:NAME` for a socket of the service manager. Port 0 lets the system choose. Clients of a UNIX socket count as clients at 127.0.0.1; its file is for the relay's user and group.
         address: String = "127.0.0.1:2525".to_owned(),
-        /// `relay` (other servers and the relay networks), `submission` (users, who must authenticate) or `lmtp`.
-        kind: String = "relay".to_owned(),
+        /// More addresses of this listener, such as `[::]:25`.
+        addresses: Vec<String> = Vec::new(),
+        /// `mx` (other servers, and the relay networks), `relay` (the relay networks only), `submission` (users, who must authenticate, after STARTTLS; port 587), `submissions` (the same where TLS begins with the connection; port 465) or `lmtp`.
+        kind: String = "mx".to_owned(),
+        /// When TLS begins: `off`, `offered` or `required` (both by STARTTLS), or `implicit` (with the connection). Unset: as the kind says; `offered` for `mx` and `relay`, `off` for `lmtp`.
+        tls: Option<String> = None,
+        /// Whether clients are asked for a certificate: `off`, `offered` or `required`. Plugins see whom it names and whether an authority of `client_ca_file` vouches for it.
+        client_certificates: String = "off".to_owned(),
+        /// A PEM file of the authorities that vouch for clients.
+        client_ca_file: Option<PathBuf> = None,
+        /// Networks of balancers in front, such as `10.0.0.0/8`: their connections must begin with a PROXY header (version 1 or 2), which tells the client. From elsewhere no such header is read.
+        proxy_networks: Vec<String> = Vec::new(),
         /// Sessions open at once on this listener; more are told 421.
         connections_max: usize = 10_000,
         /// Sessions open at once from one IPv4 address or IPv6 /64; clients of the relay networks do not count.
@@ -453,6 +471,14 @@ section! {
         hold: Option<String> = None,
         /// Throws the mail away. The history says so.
         discard: bool = false,
+        /// When TLS begins, for `mx`, `hosts` and `lmtp`: `off`, `opportunistic` (by STARTTLS when it is offered and works, else in plain text), `required` (by STARTTLS, or the mail waits) or `implicit` (with the connection, port 465). Unset: as `delivery.tls`; `off` for `lmtp`.
+        tls: Option<String> = None,
+        /// Where TLS is needed, a PEM file of the only authorities that may vouch for the hosts. Unset: those of the system.
+        tls_ca_file: Option<PathBuf> = None,
+        /// Where TLS is needed, the name that the certificate must be for. Unset: that of the host.
+        tls_name: Option<String> = None,
+        /// Where TLS is needed, whether the certificate must be valid too.
+        tls_verify: bool = true,
     }
 }
 
@@ -505,6 +531,8 @@ section! {
         verify_max: usize = 64,
         /// How long the answer about a recipient is remembered, in milliseconds.
         verify_cache_ms: u64 = 60_000,
+        /// TLS towards next hops that say nothing of it themselves: `off`, `opportunistic` or `required`.
+        tls: String = "opportunistic".to_owned(),
         /// The port of mail hosts.
         smtp_port: u16 = 25,
         /// Local addresses that connections come from, at most one of each family. Empty: the system chooses.
@@ -519,6 +547,8 @@ section! {
         greeting_ms: u64 = 300_000,
         /// How long a peer may take to answer EHLO, in milliseconds.
         ehlo_ms: u64 = 300_000,
+        /// How long a peer may take to answer STARTTLS, and then for the TLS handshake, in milliseconds.
+        tls_ms: u64 = 30_000,
         /// How long a peer may take to answer MAIL, in milliseconds (RFC 5321 4.5.3.2.2).
         mail_ms: u64 = 300_000,
         /// How long a peer may take to answer each RCPT, in milliseconds (RFC 5321 4.5.3.2.3).

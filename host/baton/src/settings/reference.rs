@@ -82,6 +82,7 @@ mod tests {
         raw.next_hops.0.clear();
         raw.routes.clear();
         raw.plugin_trust.keys.clear();
+        raw.tls.certificates.clear();
         assert_eq!(raw, Raw::default());
     }
 

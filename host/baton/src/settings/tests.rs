@@ -25,7 +25,8 @@ fn everything_has_a_working_default() {
     let checked = load(None).unwrap();
     let listener = &checked.inbound.listeners[0];
     assert_eq!((checked.inbound.listeners.len(), listener.name.as_str()), (1, "smtp"));
-    assert_eq!(listener.address.to_string(), "127.0.0.1:2525");
+    assert_eq!(listener.addresses, ["127.0.0.1:2525".parse().unwrap()]);
+    assert_eq!(listener.tls, baton_inbound::TlsMode::Offered);
     assert!(checked.store.path.ends_with("baton-data/queue"));
     assert!(checked.api.admin_socket.ends_with("baton-data/admin.sock"));
 }
@@ -42,15 +43,19 @@ fn the_defaults_are_those_of_the_stages() {
     assert_eq!(checked.outbound.limits, outbound.limits);
     assert_eq!(checked.outbound.timeouts, outbound.timeouts);
     assert_eq!(checked.outbound.dsn, outbound.dsn);
-    assert_eq!(format!("{:?}", checked.policy), format!("{:?}", baton_inbound::Policy::default()));
+    // Checks carry the relay's name, so that no default can have them.
+    let policy =
+        baton_inbound::Policy { checks: checked.policy.checks.clone(), ..baton_inbound::Policy::default() };
+    assert_eq!(format!("{:?}", checked.policy), format!("{policy:?}"));
     let plugin = load_text("[plugins.a]\nsource = \"a.wasm\"\n", Path::new("/x")).unwrap().plugins.remove(0);
     assert_eq!(plugin.limits, baton_hooks::Limits::default());
     assert_eq!(plugin.grants, baton_hooks::Grants::default());
-    let listener = baton_inbound::ListenerSettings::new(
+    let mut listener = baton_inbound::ListenerSettings::new(
         "smtp",
         "127.0.0.1:2525".parse().unwrap(),
-        baton_inbound::ListenerKind::Relay,
+        baton_inbound::ListenerKind::Mx,
     );
+    listener.tls = baton_inbound::TlsMode::Offered;
     assert_eq!(format!("{:?}", checked.inbound.listeners[0]), format!("{listener:?}"));
 }
 
@@ -107,7 +112,7 @@ fn values_that_can_not_be_meant_name_the_remedy() {
     assert_problem(
         "[listeners.s]\nkind = \"web\"\n",
         "listeners.s.kind",
-        &["`web`", "\"relay\" or \"submission\" or \"lmtp\""],
+        &["`web`", "\"mx\" or \"relay\" or \"submission\" or \"submissions\" or \"lmtp\""],
     );
     assert_problem(
         "[session]\nrelay_networks = [\"10.0.0.300/8\"]\n",
@@ -185,4 +190,50 @@ fn a_config_file_lies_under_the_config() {
 fn a_missing_file_is_named() {
     let shown = load(Some(Path::new("/nonexistent/baton.toml"))).unwrap_err().to_string();
     assert!(shown.contains("/nonexistent/baton.toml") && shown.contains("give the path"), "{shown}");
+}
+
+/// The kinds of [listeners] with what each means for TLS.
+#[test]
+fn a_kind_says_when_tls_begins() {
+    use baton_inbound::TlsMode::{Implicit, Off, Offered, Required};
+
+    for (lines, expected) in [
+        ("kind = \"mx\"", Offered),
+        ("kind = \"relay\"", Offered),
+        ("kind = \"submission\"", Required),
+        ("kind = \"submission\"\nauth_without_tls = true", Offered),
+        ("kind = \"submissions\"", Implicit),
+        ("kind = \"lmtp\"", Off),
+        ("kind = \"lmtp\"\ntls = \"required\"", Required),
+        ("kind = \"mx\"\ntls = \"off\"", Off),
+    ] {
+        let checked = load_text(&format!("[listeners.a]\n{lines}\n"), Path::new("/x")).unwrap();
+        assert_eq!(checked.inbound.listeners[0].tls, expected, "{lines}");
+        assert_eq!(checked.certificates.is_some(), expected != Off, "{lines}");
+    }
+}
+
+#[test]
+fn a_listener_has_several_addresses() {
+    let text = "[listeners.a]\naddress = \"0.0.0.0:25\"\naddresses = [\"[::]:25\", \"unix:smtp.sock\"]\n";
+    let checked = load_text(text, Path::new("/x")).unwrap();
+    let shown: Vec<_> = checked.inbound.listeners[0].addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["0.0.0.0:25", "[::]:25", "unix:/x/smtp.sock"]);
+    let twice = "[listeners.a]\naddress = \"0.0.0.0:25\"\naddresses = [\"0.0.0.0:25\"]\n";
+    assert_problem(twice, "listeners.a.addresses", &["0.0.0.0:25", "listened on twice"]);
+}
+
+#[test]
+fn mistakes_in_tls_are_told() {
+    let text = "[tls]\nminimum_version = \"1.1\"\ncipher_suites = [\"RC4-MD5\"]\nhandshake_s = 0\n\
+                [[tls.certificates]]\nchain = \"/nowhere/a.pem\"\nkey = \"/nowhere/a.key\"\n\
+                [[tls.certificates]]\nchain = \"/nowhere/b.pem\"\n\
+                [listeners.a]\nkind = \"submissions\"\ntls = \"offered\"\nclient_certificates = \"required\"\n";
+    assert_problem(text, "tls.minimum_version", &["1.1", "1.2"]);
+    assert_problem(text, "tls.cipher_suites", &["RC4-MD5", "TLS_AES_128_GCM_SHA256"]);
+    assert_problem(text, "tls.handshake_s", &["0", "from 1"]);
+    assert_problem(text, "tls.certificates", &["/nowhere/a.pem"]);
+    assert_problem(text, "tls.certificates[1].key", &["give the path"]);
+    assert_problem(text, "listeners.a.tls", &["offered", "submissions"]);
+    assert_problem(text, "listeners.a.client_certificates", &["required", "client_ca_file"]);
 }

@@ -64,7 +64,8 @@ impl Session {
                     }
                     Next::Close => return Ok(()),
                 },
-                Step::Close => return write_out(&mut stream, &mut output).await,
+                // A sink offers no STARTTLS, so the machine never gets there.
+                Step::StartTls | Step::Close => return write_out(&mut stream, &mut output).await,
             }
         }
     }
@@ -108,7 +109,7 @@ impl Session {
             Question::Auth { .. } => {
                 Next::Answer(Answer::Refuse(Reply::new(502, EnhancedCode(5, 5, 1), "a sink knows nobody")))
             }
-            Question::Reset => Next::Answer(Answer::Proceed),
+            Question::Reset | Question::StartTls => Next::Answer(Answer::Proceed),
         }
     }
 

@@ -1,11 +1,14 @@
-//! The services that plugins reach, put on top of the store, the resolver, delivery and the network.
+//! What connects the parts: the services that plugins reach, on top of the store, the resolver, delivery and the
+//! network; and the certificates of the listeners.
 
+mod certificates;
 mod dns;
 mod events;
 mod http;
 mod kv;
 mod verify;
 
+pub(crate) use certificates::CertificateKeeper;
 pub(crate) use dns::PluginDns;
 pub(crate) use events::tell_observers;
 pub(crate) use http::{HttpSettings, PluginHttp};

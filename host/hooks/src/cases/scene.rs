@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use baton_mail::body::Content;
 use baton_mail::{
-    Clock, EnhancedCode, Envelope, FailureClass, Mailbox, MessageId, Origin, Phase, Reply, ReversePath,
-    SessionId, Status, UnixMs,
+    Clock, EnhancedCode, Envelope, FailureClass, Mailbox, MessageId, Origin, Phase, Protocol, Reply,
+    ReversePath, SessionId, Status, UnixMs,
 };
 use bytes::Bytes;
 use time::OffsetDateTime;
@@ -214,7 +214,7 @@ impl Scene {
             client_port: self.session.remote_port,
             helo: self.session.helo.clone(),
             account: self.session.account.clone(),
-            protocol: "ESMTP".to_owned(),
+            protocol: Protocol::plain("ESMTP"),
         };
         let id = MessageId::first_at(now);
         let mut envelope = Envelope::new(id, now, LIFETIME, self.sender.clone(), origin);
@@ -309,7 +309,7 @@ fn read_attempt(reader: &mut Reader<'_>, raw: &RawAttempt) -> Option<AttemptFact
     let last = match &raw.last_error {
         Some(text) => {
             let reply = reader.ok("attempt.last_error", read_reply(text))?;
-            let remote = baton_mail::status::Remote { host: "mx.example".to_owned(), address: None };
+            let remote = baton_mail::status::Remote::named("mx.example");
             Some(Status::from_reply(Phase::Rcpt, &reply, remote))
         }
         None => None,

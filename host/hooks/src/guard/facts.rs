@@ -46,6 +46,9 @@ pub(super) enum Variable {
     SessionHelo,
     SessionListener,
     SessionAccount,
+    TlsVersion,
+    TlsCipher,
+    TlsCertificate,
     SenderAddress,
     SenderLocal,
     SenderDomain,
@@ -99,7 +102,7 @@ impl Known {
 }
 
 /// The names, the hooks at which each is known, and their types. The documentation of `when` is this table.
-pub(super) const NAMES: [(&str, Variable, Known, Type); 26] = [
+pub(super) const NAMES: [(&str, Variable, Known, Type); 29] = [
     ("client", V::SessionIp, Known::Always, Type::Ip),
     ("session.ip", V::SessionIp, Known::Always, Type::Ip),
     ("session.port", V::SessionPort, Known::Always, Type::Int),
@@ -107,6 +110,10 @@ pub(super) const NAMES: [(&str, Variable, Known, Type); 26] = [
     ("session.helo", V::SessionHelo, Known::Always, Type::Text),
     ("session.listener", V::SessionListener, Known::Always, Type::Text),
     ("session.account", V::SessionAccount, Known::Always, Type::Text),
+    ("tls.version", V::TlsVersion, Known::Always, Type::Text),
+    ("tls.cipher", V::TlsCipher, Known::Always, Type::Text),
+    // Whom the client's certificate names, when it is trusted.
+    ("tls.certificate", V::TlsCertificate, Known::Always, Type::Text),
     ("sender.address", V::SenderAddress, Known::Transaction, Type::Text),
     ("sender.local", V::SenderLocal, Known::Transaction, Type::Text),
     ("sender.domain", V::SenderDomain, Known::Transaction, Type::Text),
@@ -141,6 +148,9 @@ impl<'a> Facts<'a> {
             V::SessionHelo => optional(session.helo.as_deref()),
             V::SessionListener => text(&session.listener),
             V::SessionAccount => optional(session.account.as_deref()),
+            V::TlsVersion => optional(session.tls.as_ref().map(|tls| tls.version.as_str())),
+            V::TlsCipher => optional(session.tls.as_ref().map(|tls| tls.cipher.as_str())),
+            V::TlsCertificate => optional(session.tls.as_ref().and_then(|tls| tls.verified_subject())),
             V::SenderAddress => address(sender),
             V::SenderLocal => optional(sender.map(Mailbox::local)),
             V::SenderDomain => optional(sender.map(|sender| sender.domain().as_str())),

@@ -5,14 +5,21 @@ use std::sync::Arc;
 use baton_hooks::{ConnectAnswer, Hook};
 use baton_mail::Reply;
 
-use super::Session;
 use super::wire::Wire;
-use crate::log;
+use super::{RULES, Session};
 use crate::replies::{self, Refusal};
+use crate::{ListenerKind, log};
 
 impl Session {
     /// Greets, after the plugins were asked whether to.
     pub(super) async fn greet(&mut self, wire: &mut Wire) {
+        if let Some(refusal) = self.check_client() {
+            let reply = refusal.reply();
+            self.count_rejection("connect", &reply);
+            log::connection_refused(self.id, self.peer, RULES, &reply);
+            self.server.refuse(&reply, &mut wire.output);
+            return;
+        }
         if !self.generation.has(Hook::Connect) {
             self.server.greet(&mut wire.output);
             return;
@@ -28,6 +35,12 @@ impl Session {
                 self.server.refuse(&reply, &mut wire.output);
             }
         }
+    }
+
+    /// What the relay's own rules say of this client.
+    fn check_client(&self) -> Option<Refusal> {
+        let is_stranger = || !self.listener.deps.policy.load().is_relay_network(self.client);
+        (self.listener.kind == ListenerKind::Relay && is_stranger()).then_some(Refusal::NotForStrangers)
     }
 
     /// Asks the plugins; a reply is a refusal.

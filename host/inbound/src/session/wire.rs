@@ -4,17 +4,17 @@
 //! read, and dropped when they are used up.
 
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use baton_mail::TlsFacts;
+use baton_tls::{HandshakeFailure, TlsServer};
 use bytes::BytesMut;
-use socket2::SockRef;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::stream::{Socket, Stream};
 
 /// What ended a wait.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(super) enum WriteFailure {
 
 /// One connection.
 pub(super) struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     /// What the client sent and the machine did not use yet.
     pub(super) input: BytesMut,
     /// Replies that wait to be written: all replies of a batch leave in one write.
@@ -53,9 +53,9 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, stop: CancellationToken, due: Instant) -> Wire {
+    pub(super) fn new(socket: Socket, stop: CancellationToken, due: Instant) -> Wire {
         Wire {
-            stream,
+            stream: Stream::Plain(socket),
             input: BytesMut::new(),
             output: Vec::new(),
             timer: Timer { due, sleep: None },
@@ -93,8 +93,7 @@ impl Wire {
             self.input.reserve(self.read_octets);
         }
         // A read through `poll_read` notes by itself that a socket is drained, which spares a call that finds nothing.
-        let read = pin!(self.stream.read_buf(&mut self.input)).poll(context);
-        match read {
+        match self.stream.poll_read(context, &mut self.input) {
             Poll::Ready(Ok(0)) => Poll::Ready(Arrival::End),
             Poll::Ready(Ok(octets)) => {
                 // Content that arrives faster than it is read is worth larger reads.
@@ -123,27 +122,35 @@ impl Wire {
             return Ok(());
         }
         let output = std::mem::take(&mut self.output);
-        // The first try asks the socket and not the runtime, which learns only later that a new socket is writable.
-        let mut written = SockRef::from(&self.stream).send(&output).unwrap_or(0);
-        while let Some(rest) = output.get(written..).filter(|rest| !rest.is_empty()) {
-            match self.stream.try_write(rest) {
-                Ok(0) => return Err(WriteFailure::Broken),
-                Ok(octets) => written += octets,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_writable(due).await?,
-                Err(_) => return Err(WriteFailure::Broken),
-            }
+        let mut written = self.stream.send_at_once(&output);
+        if written == output.len() {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    async fn wait_writable(&mut self, due: Instant) -> Result<(), WriteFailure> {
         self.timer.due = due;
-        poll_fn(|context| match self.stream.poll_write_ready(context) {
+        poll_fn(|context| match self.stream.poll_write_all(context, &output, &mut written) {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(_)) => Poll::Ready(Err(WriteFailure::Broken)),
             Poll::Pending => self.timer.poll(context).map(|()| Err(WriteFailure::Late)),
         })
         .await
+    }
+
+    /// The handshake as the server, complete by `due`. What came in plain text before it is dropped (RFC 3207 6); when
+    /// it fails, the connection is gone.
+    pub(super) async fn protect(
+        &mut self,
+        tls: &TlsServer,
+        due: Instant,
+    ) -> Result<TlsFacts, HandshakeFailure> {
+        self.input = BytesMut::new();
+        let Some(socket) = self.stream.take_plain() else {
+            return Err(HandshakeFailure::Gone(std::io::ErrorKind::NotConnected.into()));
+        };
+        // Boxed, so that a session in plain text does not carry the room of a handshake.
+        let handshake = Box::pin(tls.accept(socket));
+        let (stream, facts) = self.bound(due, handshake).await.unwrap_or(Err(HandshakeFailure::Late))?;
+        self.stream = Stream::Protected(Box::new(stream));
+        Ok(facts)
     }
 
     /// Runs `future` until `due`; none when it did not end. The future is dropped then.
@@ -157,13 +164,27 @@ impl Wire {
         .await
     }
 
+    /// Says that nothing follows; false when the client is gone or does not listen.
+    pub(super) async fn finish(&mut self) -> bool {
+        self.timer.due = Instant::now() + LINGER;
+        poll_fn(|context| match self.stream.poll_finish(context) {
+            Poll::Ready(finished) => Poll::Ready(finished.is_ok()),
+            Poll::Pending => self.timer.poll(context).map(|()| false),
+        })
+        .await
+    }
+
+    /// True under TLS.
+    pub(super) fn is_protected(&self) -> bool {
+        self.stream.is_protected()
+    }
+
     /// Closes without a reset, which could overtake the last reply: says that nothing follows, and drops what the
     /// client still sends for a short while.
     pub(super) async fn linger(&mut self) {
-        if SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write).is_err() {
+        if !self.finish().await {
             return;
         }
-        self.timer.due = Instant::now() + LINGER;
         let mut dropped = 0;
         while let Arrival::Octets(octets) = self.wait(false).await {
             self.input.clear();

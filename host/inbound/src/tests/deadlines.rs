@@ -10,7 +10,7 @@ use crate::ListenerKind;
 /// R1: a command that comes in drips does not extend its deadline.
 #[tokio::test]
 async fn a_dripping_command_is_ended() {
-    let relay = Relay::start(ListenerKind::Relay, |_, policy| policy.deadlines.command_s = 1).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, policy| policy.deadlines.command_s = 1).await;
     let client = relay.esmtp().await;
     assert!(drip(client, "x").await.starts_with("421 4.4.2"));
     assert_eq!(relay.metrics.deadlines_passed.get(), 1);
@@ -19,7 +19,7 @@ async fn a_dripping_command_is_ended() {
 /// R1: content below the lowest rate is ended, and not queued.
 #[tokio::test]
 async fn dripping_content_is_ended() {
-    let relay = Relay::start(ListenerKind::Relay, |_, policy| policy.deadlines.data_s = 1).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, policy| policy.deadlines.data_s = 1).await;
     let mut client = relay.esmtp().await;
     client.expect("MAIL FROM:<a@client.example>", "250").await;
     client.expect("RCPT TO:<b@other.example>", "250").await;
@@ -31,7 +31,7 @@ async fn dripping_content_is_ended() {
 /// Content above the lowest rate may take longer than the fixed time.
 #[tokio::test]
 async fn steady_content_is_taken() {
-    let relay = Relay::start(ListenerKind::Relay, |_, policy| {
+    let relay = Relay::start(ListenerKind::Mx, |_, policy| {
         policy.deadlines.data_s = 1;
         policy.deadlines.data_octets_per_s = 10;
     })
@@ -51,7 +51,7 @@ async fn steady_content_is_taken() {
 /// A busy session does not last for ever, even if each of its commands is quick.
 #[tokio::test]
 async fn a_session_has_an_end() {
-    let relay = Relay::start(ListenerKind::Relay, |_, policy| policy.deadlines.session_s = 1).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, policy| policy.deadlines.session_s = 1).await;
     let mut client = relay.esmtp().await;
     loop {
         let reply = client.command("RSET").await;
@@ -66,7 +66,7 @@ async fn a_session_has_an_end() {
 /// R3: a client that never reads its replies is cut, and costs no memory meanwhile.
 #[tokio::test]
 async fn a_client_that_never_reads_is_cut() {
-    let relay = Relay::start(ListenerKind::Relay, |settings, policy| {
+    let relay = Relay::start(ListenerKind::Mx, |settings, policy| {
         settings.listeners[0].junk_commands_max = u32::MAX;
         policy.deadlines.write_s = 1;
     })

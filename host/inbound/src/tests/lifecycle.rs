@@ -10,7 +10,7 @@ use crate::{ListenerKind, ListenerSettings};
 /// R7: idle sessions are told, a running transaction ends, nobody new comes in.
 #[tokio::test]
 async fn a_stop_is_graceful() {
-    let relay = Relay::start(ListenerKind::Relay, |_, _| {}).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, _| {}).await;
     let mut idle = relay.esmtp().await;
     let mut busy = relay.esmtp().await;
     busy.expect("MAIL FROM:<a@client.example>", "250").await;
@@ -31,7 +31,7 @@ async fn a_stop_is_graceful() {
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_ever() {
-    let relay = Relay::start(ListenerKind::Relay, |settings, _| settings.drain_s = 1).await;
+    let relay = Relay::start(ListenerKind::Mx, |settings, _| settings.drain_s = 1).await;
     let mut stuck = relay.esmtp().await;
     stuck.expect("MAIL FROM:<a@client.example>", "250").await;
     relay.shutdown.cancel();
@@ -41,7 +41,7 @@ async fn a_stop_does_not_wait_for_ever() {
 
 #[tokio::test]
 async fn a_port_in_use_is_named_with_its_remedy() {
-    let relay = Relay::start(ListenerKind::Relay, |_, _| {}).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, _| {}).await;
     let address = relay.address();
     let second = ListenerSettings::new("second", address, ListenerKind::Lmtp);
     let settings = crate::InboundSettings::new("mx.example".parse().unwrap(), vec![second]);
@@ -53,6 +53,7 @@ async fn a_port_in_use_is_named_with_its_remedy() {
         clock: Arc::new(baton_mail::SystemClock),
         policy: relay.policy.clone(),
         metrics: relay.metrics.clone(),
+        certificates: None,
     };
     let error = crate::Inbound::bind(settings, deps).await.err().unwrap().to_string();
     assert!(error.contains("second") && error.contains(&address.to_string()), "{error}");

@@ -29,7 +29,7 @@ async fn one_client_can_not_take_all_places() {
 
 #[tokio::test]
 async fn all_sessions_together_are_bounded() {
-    let relay = Relay::start(ListenerKind::Relay, |settings, _| settings.sessions_max = 1).await;
+    let relay = Relay::start(ListenerKind::Mx, |settings, _| settings.sessions_max = 1).await;
     let _only = relay.client().await;
     assert!(relay.connect().await.reply().await.starts_with("421 4.7.0"));
 }
@@ -37,7 +37,7 @@ async fn all_sessions_together_are_bounded() {
 /// R6, in small: announced sizes are reserved, and given back with the transaction.
 #[tokio::test]
 async fn content_memory_is_shared_and_bounded() {
-    let relay = Relay::start(ListenerKind::Relay, |_, policy| policy.memory_octets_max = 1 << 20).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, policy| policy.memory_octets_max = 1 << 20).await;
     let mut first = relay.esmtp().await;
     first.expect("MAIL FROM:<a@client.example> SIZE=2000000", "452 4.3.1").await;
     first.expect("MAIL FROM:<a@client.example> SIZE=1000000", "250").await;
@@ -53,7 +53,7 @@ async fn content_memory_is_shared_and_bounded() {
 /// Content without an announced size is stopped when there is no memory left for it.
 #[tokio::test]
 async fn unannounced_content_is_bounded_too() {
-    let relay = Relay::start(ListenerKind::Relay, |_, policy| policy.memory_octets_max = 1 << 20).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, policy| policy.memory_octets_max = 1 << 20).await;
     let mut client = relay.esmtp().await;
     client.expect("MAIL FROM:<a@client.example>", "250").await;
     client.expect("RCPT TO:<b@other.example>", "250").await;
@@ -69,7 +69,7 @@ async fn unannounced_content_is_bounded_too() {
 
 #[tokio::test]
 async fn a_large_message_comes_through_whole() {
-    let relay = Relay::start(ListenerKind::Relay, |_, _| {}).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, _| {}).await;
     let content = format!("Subject: x\r\n\r\n{}", "0123456789abcdef\r\n".repeat(100_000));
     let reply = relay.esmtp().await.deliver("b@other.example", content.trim_end()).await;
     assert!(reply.starts_with("250"), "{reply}");

@@ -15,7 +15,7 @@ fn strangers_only(_: &mut InboundSettings, policy: &mut Policy) {
 #[tokio::test]
 async fn a_connection_is_refused_at_the_greeting() {
     let generation = zoo(json!({ "connect": "reject" }), false).await;
-    let relay = Relay::with_plugins(ListenerKind::Relay, generation, |_, _| {}).await;
+    let relay = Relay::with_plugins(ListenerKind::Mx, generation, |_, _| {}).await;
     let mut client = relay.connect().await;
     let greeting = client.reply().await;
     assert!(greeting.starts_with("554 ") && greeting.contains("the zoo is closed"), "{greeting}");
@@ -26,7 +26,7 @@ async fn a_connection_is_refused_at_the_greeting() {
 #[tokio::test]
 async fn a_trap_at_each_hook_is_a_refusal_for_now() {
     let generation = zoo(json!({ "connect": "trap" }), false).await;
-    let relay = Relay::with_plugins(ListenerKind::Relay, generation, |_, _| {}).await;
+    let relay = Relay::with_plugins(ListenerKind::Mx, generation, |_, _| {}).await;
     assert!(relay.connect().await.reply().await.starts_with("421 "));
 
     relay.hooks.store(zoo(json!({ "rcpt": "trap" }), false).await.into());
@@ -95,7 +95,7 @@ async fn without_a_setting_auth_is_not_offered_in_the_clear() {
 #[tokio::test]
 async fn a_plugin_opens_the_relay_only_with_the_grant() {
     let accepting = || json!({ "rcpt": "accept" });
-    let relay = Relay::with_plugins(ListenerKind::Relay, zoo(accepting(), false).await, strangers_only).await;
+    let relay = Relay::with_plugins(ListenerKind::Mx, zoo(accepting(), false).await, strangers_only).await;
     let mut client = relay.esmtp().await;
     client.expect("MAIL FROM:<a@client.example>", "250").await;
     client.expect("RCPT TO:<b@other.example>", "550 5.7.1").await;
@@ -107,7 +107,7 @@ async fn a_plugin_opens_the_relay_only_with_the_grant() {
 #[tokio::test]
 async fn what_a_plugin_made_of_a_refused_recipient_goes_with_it() {
     let generation = zoo(json!({ "rcpt": "edit" }), true).await;
-    let relay = Relay::with_plugins(ListenerKind::Relay, generation, |_, _| {}).await;
+    let relay = Relay::with_plugins(ListenerKind::Mx, generation, |_, _| {}).await;
     let mut client = relay.esmtp().await;
     client.expect("MAIL FROM:<a@client.example>", "250").await;
     client.expect("RCPT TO:<b@us.example>", "250").await;
@@ -130,7 +130,7 @@ async fn what_a_plugin_made_of_a_refused_recipient_goes_with_it() {
 #[tokio::test]
 async fn a_plugin_edits_and_quarantines() {
     let generation = zoo(json!({ "data": "edit" }), true).await;
-    let relay = Relay::with_plugins(ListenerKind::Relay, generation, |_, _| {}).await;
+    let relay = Relay::with_plugins(ListenerKind::Mx, generation, |_, _| {}).await;
     let reply = relay.esmtp().await.deliver("b@us.example", "Subject: x\r\nX-Old: 1\r\n\r\nx").await;
     assert!(reply.starts_with("250"), "{reply}");
     let queue = relay.queue().await;
@@ -152,7 +152,7 @@ async fn a_plugin_edits_and_quarantines() {
 #[tokio::test]
 async fn each_message_is_asked_about() {
     let generation = zoo(json!({ "data": "accept" }), false).await;
-    let relay = Relay::with_plugins(ListenerKind::Relay, generation, |_, _| {}).await;
+    let relay = Relay::with_plugins(ListenerKind::Mx, generation, |_, _| {}).await;
     let mut client = relay.esmtp().await;
     for _ in 0..2 {
         let reply = client.deliver("b@us.example", "x").await;
@@ -169,7 +169,7 @@ async fn each_message_is_asked_about() {
 async fn a_message_refused_by_a_plugin_leaves_nothing() {
     let generation = zoo(json!({ "data": "tempfail" }), false).await;
     let relay =
-        Relay::with_plugins(ListenerKind::Relay, generation, |_, policy| policy.deadlines.generation_s = 0)
+        Relay::with_plugins(ListenerKind::Mx, generation, |_, policy| policy.deadlines.generation_s = 0)
             .await;
     let mut client = relay.esmtp().await;
     let reply = client.deliver("b@us.example", "x").await;
@@ -188,7 +188,7 @@ async fn a_message_refused_by_a_plugin_leaves_nothing() {
 #[tokio::test]
 async fn a_reload_does_not_change_a_running_session() {
     let generation = zoo(json!({ "data": "reject" }), false).await;
-    let relay = Relay::with_plugins(ListenerKind::Relay, generation, |_, _| {}).await;
+    let relay = Relay::with_plugins(ListenerKind::Mx, generation, |_, _| {}).await;
     let mut old = relay.esmtp().await;
     relay.hooks.store(Generation::empty().into());
     let mut new = relay.esmtp().await;

@@ -40,7 +40,7 @@ async fn strangers_reach_local_domains_only() {
 
 #[tokio::test]
 async fn relay_networks_reach_every_domain() {
-    let relay = Relay::start(ListenerKind::Relay, |_, _| {}).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, _| {}).await;
     let reply = relay.esmtp().await.deliver("\"b@c\"@other.example", "x").await;
     assert!(reply.starts_with("250 2.0.0 "), "{reply}");
     let queue = relay.queue().await;
@@ -50,7 +50,7 @@ async fn relay_networks_reach_every_domain() {
 
 #[tokio::test]
 async fn a_reload_closes_the_door_for_open_sessions() {
-    let relay = Relay::start(ListenerKind::Relay, |_, _| {}).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, _| {}).await;
     let mut client = relay.esmtp().await;
     client.expect("MAIL FROM:<a@client.example>", "250").await;
     client.expect("RCPT TO:<b@other.example>", "250").await;

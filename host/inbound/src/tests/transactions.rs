@@ -1,13 +1,14 @@
 //! Transactions: content, trace fields, isolation from one another.
 
 use baton_mail::event::What;
+use tokio::io::AsyncReadExt;
 
 use super::{Relay, id_in};
 use crate::{ListenerKind, TooComplexPolicy};
 
 #[tokio::test]
 async fn a_message_gets_its_trace_field_and_nothing_else() {
-    let relay = Relay::start(ListenerKind::Relay, |_, _| {}).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, _| {}).await;
     let reply = relay.esmtp().await.deliver("b@other.example", "Subject: x\r\n\r\nbody").await;
     let body = relay.only_body().await;
     let id = id_in(&reply);
@@ -22,7 +23,7 @@ async fn a_message_gets_its_trace_field_and_nothing_else() {
 
 #[tokio::test]
 async fn several_recipients_are_not_shown_to_each_other() {
-    let relay = Relay::start(ListenerKind::Relay, |_, _| {}).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, _| {}).await;
     let mut client = relay.client().await;
     client.expect("HELO client.example", "250").await;
     client.expect("MAIL FROM:<>", "250").await;
@@ -39,15 +40,13 @@ async fn several_recipients_are_not_shown_to_each_other() {
 
 #[tokio::test]
 async fn replies_of_a_batch_leave_in_one_write() {
-    let relay = Relay::start(ListenerKind::Relay, |_, _| {}).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, _| {}).await;
     let mut client = relay.esmtp().await;
     client
         .send("MAIL FROM:<a@client.example>\r\nRCPT TO:<b@other.example>\r\nRCPT TO:<c@third.example>\r\nDATA\r\n")
         .await;
-    let stream = client.stream.get_mut();
-    stream.readable().await.unwrap();
     let mut octets = vec![0; 4_096];
-    let read = stream.try_read(&mut octets).unwrap();
+    let read = client.stream.get_mut().read(&mut octets).await.unwrap();
     assert_eq!(octets[..read].iter().filter(|octet| **octet == b'\n').count(), 4);
     client.send("x\r\n.\r\nQUIT\r\n").await;
     assert!(client.reply().await.starts_with("250"));
@@ -59,7 +58,7 @@ async fn replies_of_a_batch_leave_in_one_write() {
 /// M2: after a refused end of data nothing of the transaction is left.
 #[tokio::test]
 async fn a_refused_message_leaves_no_transaction() {
-    let relay = Relay::start(ListenerKind::Relay, |_, _| {}).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, _| {}).await;
     let mut client = relay.esmtp().await;
     let looping = "Received: by x\r\n".repeat(51) + "\r\nbody";
     let reply = client.deliver("b@other.example", &looping).await;
@@ -77,7 +76,7 @@ async fn a_refused_message_leaves_no_transaction() {
 /// M3, as far as the relay's own rules go: each message is judged anew, and RSET forgets.
 #[tokio::test]
 async fn a_second_message_knows_nothing_of_the_first() {
-    let relay = Relay::start(ListenerKind::Relay, |_, _| {}).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, _| {}).await;
     let mut client = relay.esmtp().await;
     let first = client.deliver("b@one.example", "x").await;
     client.expect("MAIL FROM:<a@client.example>", "250").await;
@@ -107,7 +106,7 @@ async fn data_without_recipients_is_refused() {
 /// M11: what has no end is no message.
 #[tokio::test]
 async fn content_without_its_end_is_not_queued() {
-    let relay = Relay::start(ListenerKind::Relay, |_, _| {}).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, _| {}).await;
     let mut client = relay.esmtp().await;
     client.expect("MAIL FROM:<a@client.example>", "250").await;
     client.expect("RCPT TO:<b@other.example>", "250").await;
@@ -121,7 +120,7 @@ async fn content_without_its_end_is_not_queued() {
 /// S5: a client of the relay networks is held to the same framing as anybody.
 #[tokio::test]
 async fn no_address_may_smuggle() {
-    let relay = Relay::start(ListenerKind::Relay, |_, _| {}).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, _| {}).await;
     for fake in ["\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\r\r\n.\r\r\n", "\r\n\0.\r\n"]
     {
         let mut client = relay.esmtp().await;
@@ -156,11 +155,11 @@ async fn lmtp_answers_for_each_recipient() {
 #[tokio::test]
 async fn a_bomb_is_relayed_unparsed_or_refused_by_policy() {
     let bomb = "Content-Type: message/rfc822\r\n\r\n".repeat(22_000);
-    let relay = Relay::start(ListenerKind::Relay, |_, _| {}).await;
+    let relay = Relay::start(ListenerKind::Mx, |_, _| {}).await;
     let reply = relay.esmtp().await.deliver("b@other.example", &bomb).await;
     assert!(reply.starts_with("250"), "{reply}");
     let strict =
-        Relay::start(ListenerKind::Relay, |_, policy| policy.too_complex = TooComplexPolicy::Refuse).await;
+        Relay::start(ListenerKind::Mx, |_, policy| policy.too_complex = TooComplexPolicy::Refuse).await;
     let reply = strict.esmtp().await.deliver("b@other.example", &bomb).await;
     assert!(reply.starts_with("554 5.6.0"), "{reply}");
     assert!(strict.queue().await.is_empty());

@@ -64,6 +64,7 @@ fn step_name(phase: ClientPhase) -> &'static str {
     match phase {
         ClientPhase::Greeting => "waiting for the greeting",
         ClientPhase::Ehlo => "waiting for the answer to EHLO",
+        ClientPhase::StartTls => "waiting for the answer to STARTTLS",
         ClientPhase::Idle | ClientPhase::Quit | ClientPhase::Closed => "between messages",
         ClientPhase::Mail => "waiting for the answer to MAIL",
         ClientPhase::Rcpt => "waiting for the answer to RCPT",
@@ -79,6 +80,7 @@ fn bound(timeouts: &TimeoutSettings, phase: ClientPhase) -> Duration {
     Duration::from_millis(match phase {
         ClientPhase::Greeting => timeouts.greeting_ms,
         ClientPhase::Ehlo => timeouts.ehlo_ms,
+        ClientPhase::StartTls => timeouts.tls_ms,
         ClientPhase::Rcpt => timeouts.rcpt_ms,
         ClientPhase::DataStart => timeouts.data_init_ms,
         ClientPhase::Body => timeouts.data_block_ms,
@@ -176,7 +178,11 @@ impl Link {
                 deadline = Instant::now() + bound;
             }
         }
-        Ok(())
+        // Under TLS, what was written may still wait in the connection.
+        match timeout_at(deadline, self.stream.flush()).await {
+            Err(_) => Err(Broken::Late(phase)),
+            Ok(flushed) => flushed.map_err(|error| Broken::Failed(phase, error)),
+        }
     }
 
     /// A peer that refuses often says why and closes while we still write; what it said counts.

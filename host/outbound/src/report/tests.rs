@@ -19,7 +19,7 @@ fn settings() -> OutboundSettings {
 }
 
 fn status() -> Status {
-    let remote = Remote { host: "mx.example.net".to_owned(), address: None };
+    let remote = Remote::named("mx.example.net");
     let reply = Reply::new(550, EnhancedCode(5, 1, 1), "no such user \u{2014} nobody");
     Status::from_reply(Phase::Rcpt, &reply, remote)
 }

@@ -7,4 +7,5 @@ mod hostile;
 mod peer;
 mod questions;
 mod relay;
+mod tls;
 mod transactions;

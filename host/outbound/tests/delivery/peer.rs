@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use baton_tls::TlsServer;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -24,13 +25,15 @@ pub(crate) enum Step {
     Flood(&'static str),
     /// Read and say nothing for ever.
     Silence,
+    /// The TLS handshake as the server; what follows is protected.
+    Protect(Arc<TlsServer>),
     /// Wait for the test to add a permit.
     Wait(Arc<Semaphore>),
     /// Go through these steps for each further message, while the peer goes on.
     Repeat(Vec<Step>),
 }
 
-pub(crate) use Step::{Chunk, Content, Flood, Line, Repeat, Say, Silence, Wait};
+pub(crate) use Step::{Chunk, Content, Flood, Line, Protect, Repeat, Say, Silence, Wait};
 
 /// The running next hop; it ends with this.
 pub(crate) struct Peer {
@@ -84,8 +87,15 @@ impl Peer {
 /// Boxed, because a script may hold scripts.
 type Steps<'a> = std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + 'a>>;
 
+/// What a script is played over.
+type Wire = BufReader<Box<dyn Octets>>;
+
+trait Octets: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Octets for S {}
+
 async fn serve(stream: TcpStream, script: Vec<Step>, heard: Arc<Mutex<Heard>>) {
-    let mut stream = BufReader::new(stream);
+    let mut stream: Wire = BufReader::new(Box::new(stream));
     // The other side may go at any time; that ends the script.
     let _ = follow(&mut stream, &script, &heard).await;
     // Closing with unread octets would reset the connection and take our last reply with it.
@@ -95,15 +105,14 @@ async fn serve(stream: TcpStream, script: Vec<Step>, heard: Arc<Mutex<Heard>>) {
             .await;
 }
 
-fn follow<'a>(
-    stream: &'a mut BufReader<TcpStream>,
-    script: &'a [Step],
-    heard: &'a Mutex<Heard>,
-) -> Steps<'a> {
+fn follow<'a>(stream: &'a mut Wire, script: &'a [Step], heard: &'a Mutex<Heard>) -> Steps<'a> {
     Box::pin(async move {
         for step in script {
             match step {
-                Say(text) => stream.get_mut().write_all(text.as_bytes()).await?,
+                Say(text) => {
+                    stream.get_mut().write_all(text.as_bytes()).await?;
+                    stream.get_mut().flush().await?;
+                }
                 Line => {
                     let line = read_line(stream).await?;
                     heard.lock().unwrap().lines.push(String::from_utf8_lossy(&line).trim_end().to_owned());
@@ -134,6 +143,12 @@ fn follow<'a>(
                 Silence => {
                     tokio::io::copy(stream, &mut tokio::io::sink()).await?;
                 }
+                Protect(server) => {
+                    let nothing: Box<dyn Octets> = Box::new(tokio::io::empty());
+                    let plain = std::mem::replace(stream, BufReader::new(nothing)).into_inner();
+                    let (protected, _) = server.accept(plain).await.map_err(std::io::Error::other)?;
+                    *stream = BufReader::new(Box::new(protected));
+                }
                 Wait(permits) => permits.acquire().await.map_err(std::io::Error::other)?.forget(),
                 Repeat(steps) => loop {
                     follow(stream, steps, heard).await?;
@@ -144,7 +159,7 @@ fn follow<'a>(
     })
 }
 
-async fn read_line(stream: &mut BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {
+async fn read_line(stream: &mut Wire) -> std::io::Result<Vec<u8>> {
     let mut line = Vec::new();
     match stream.read_until(b'\n', &mut line).await? {
         0 => Err(std::io::ErrorKind::UnexpectedEof.into()),

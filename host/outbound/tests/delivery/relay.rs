@@ -39,6 +39,7 @@ pub(crate) fn settings(next_hop: NextHop) -> OutboundSettings {
         &mut timeouts.connect_ms,
         &mut timeouts.greeting_ms,
         &mut timeouts.ehlo_ms,
+        &mut timeouts.tls_ms,
         &mut timeouts.mail_ms,
         &mut timeouts.rcpt_ms,
         &mut timeouts.data_init_ms,

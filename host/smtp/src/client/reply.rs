@@ -19,6 +19,9 @@ pub enum ProtocolError {
     /// A reply is too long.
     #[error("a reply has more than {0} octets")]
     TooLong(usize),
+    /// The peer, or somebody in between, said more behind its answer to STARTTLS (RFC 3207 6).
+    #[error("octets behind the answer to STARTTLS")]
+    BehindStartTls,
     /// A reply that nothing asked for, or that means nothing here.
     #[error("unexpected reply {0}")]
     Unexpected(u16),

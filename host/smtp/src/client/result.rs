@@ -31,7 +31,11 @@ pub enum ClientStep {
     Ready,
     /// A transaction ended.
     Finished(TransactionResult),
-    /// The peer does not want us: at the greeting (`Connect`) or at EHLO (`Ehlo`). Close.
+    /// Do the TLS handshake, then call [`super::Client::protect`].
+    StartTls,
+    /// TLS is needed and the peer offers none. Close.
+    NoStartTls,
+    /// The peer does not want us: at the greeting (`Connect`), at EHLO (`Ehlo`) or at STARTTLS (`Tls`). Close.
     Refused(Phase, Reply),
     /// The peer said 421 (RFC 5321 3.8). Close.
     Closing(Reply),

@@ -316,3 +316,63 @@ fn a_question_ends_before_any_content() {
     bare.client.ask(Transaction { smtputf8: true, ..question() }).unwrap();
     assert_eq!(summary(&bare.result("")), ["incapable 5.6.7", "incapable 5.6.7"]);
 }
+
+const EHLO_TLS: &str = "220 peer\r\n250-peer\r\n250-SMTPUTF8\r\n250 STARTTLS\r\n";
+
+/// A client that waits for the answer to STARTTLS.
+fn asking_for_tls(starttls: UseStartTls) -> Pair {
+    let mut pair = Pair::new(|settings| settings.starttls = starttls);
+    assert!(matches!(pair.read(EHLO_TLS), ClientStep::NeedInput));
+    assert_eq!(pair.written(), "EHLO me.example\r\nSTARTTLS\r\n");
+    assert_eq!(pair.client.phase(), ClientPhase::StartTls);
+    pair
+}
+
+/// RFC 3207 4.2: what the peer said before is forgotten, and EHLO comes again.
+#[test]
+fn starttls_begins_anew() {
+    let mut pair = asking_for_tls(UseStartTls::WhenOffered);
+    assert!(matches!(pair.read("220 go\r\n"), ClientStep::StartTls));
+    pair.client.protect();
+    assert_eq!(pair.written(), "EHLO me.example\r\n");
+    assert!(!pair.client.capabilities().smtputf8);
+    assert!(matches!(pair.read("250-peer\r\n250 STARTTLS\r\n"), ClientStep::Ready), "once is enough");
+    assert!(!pair.client.capabilities().smtputf8);
+}
+
+#[test]
+fn implicit_tls_needs_no_starttls() {
+    let mut pair = Pair::new(|settings| settings.starttls = UseStartTls::Always);
+    pair.client.protect();
+    assert!(matches!(pair.read(EHLO_TLS), ClientStep::Ready));
+    assert_eq!(pair.written(), "EHLO me.example\r\n");
+}
+
+/// T2: whatever comes behind 220 before TLS breaks the connection (CVE-2021-38371).
+#[test]
+fn octets_behind_the_answer_to_starttls_are_not_believed() {
+    for injected in ["250 2.0.0 taken\r\n", "\r\n", "x"] {
+        for code in ["220", "454", "500"] {
+            let mut pair = asking_for_tls(UseStartTls::WhenOffered);
+            let read = pair.try_read(&format!("{code} x\r\n{injected}"));
+            assert_eq!(read.err(), Some(ProtocolError::BehindStartTls));
+        }
+    }
+}
+
+#[test]
+fn without_tls_mail_goes_only_where_it_may() {
+    for refusal in ["454 4.7.0 not now\r\n", "502 what\r\n"] {
+        let mut pair = asking_for_tls(UseStartTls::WhenOffered);
+        assert!(matches!(pair.read(refusal), ClientStep::Ready));
+        let mut pair = asking_for_tls(UseStartTls::Always);
+        assert!(matches!(pair.read(refusal), ClientStep::Refused(Phase::Tls, _)));
+    }
+    for hello in [EHLO_BARE, "220 peer\r\n502 EHLO?\r\n250 peer\r\n"] {
+        let mut pair = Pair::new(|settings| settings.starttls = UseStartTls::Always);
+        assert!(matches!(pair.read(hello), ClientStep::NoStartTls));
+        assert!(!pair.written().contains("MAIL"));
+        let mut pair = Pair::new(|settings| settings.starttls = UseStartTls::WhenOffered);
+        assert!(matches!(pair.read(hello), ClientStep::Ready));
+    }
+}

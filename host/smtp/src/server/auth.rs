@@ -51,8 +51,10 @@ pub(super) fn handle(state: State, arguments: &str, turn: &mut Turn<'_>) -> Stat
 }
 
 fn check_auth(state: &State, arguments: &str, turn: &Turn<'_>) -> Result<Exchange, Say> {
-    if turn.settings().auth == AuthOffer::None {
-        return Err(Say::NotImplemented);
+    match turn.settings().auth {
+        AuthOffer::None => return Err(Say::NotImplemented),
+        AuthOffer::AfterTls => return Err(Say::AuthNeedsTls),
+        AuthOffer::PlainLogin => {}
     }
     if turn.session.account.is_some() {
         return Err(Say::AuthenticatedBefore);

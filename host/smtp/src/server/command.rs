@@ -11,6 +11,7 @@ pub(super) enum Command<'a> {
     Data(&'a str),
     Bdat(&'a str),
     Auth(&'a str),
+    StartTls(&'a str),
     Rset(&'a str),
     Vrfy(&'a str),
     Quit(&'a str),
@@ -45,12 +46,13 @@ impl Command<'_> {
             b"HELO" => Command::Hello(HelloKind::Helo, arguments),
             b"LHLO" => Command::Hello(HelloKind::Lhlo, arguments),
             b"AUTH" => Command::Auth(arguments),
+            b"STARTTLS" => Command::StartTls(arguments),
             b"RSET" => Command::Rset(arguments),
             b"NOOP" => Command::Noop,
             b"VRFY" => Command::Vrfy(arguments),
             b"HELP" => Command::Help,
             b"QUIT" => Command::Quit(arguments),
-            b"EXPN" | b"ETRN" | b"ATRN" | b"TURN" | b"SEND" | b"SOML" | b"SAML" | b"STARTTLS" | b"BURL" => {
+            b"EXPN" | b"ETRN" | b"ATRN" | b"TURN" | b"SEND" | b"SOML" | b"SAML" | b"BURL" => {
                 Command::NotImplemented
             }
             b"GET" | b"POST" | b"CONNECT" | b"PUT" | b"HEAD" | b"DELETE" | b"OPTIONS" | b"PATCH"
@@ -58,6 +60,14 @@ impl Command<'_> {
             _ if verb.contains(':') => Command::Foreign,
             _ => Command::Unknown,
         }
+    }
+}
+
+impl Command<'_> {
+    /// True for a command that no client may give before it protected the connection, where it must (RFC 3207 4).
+    /// DATA and BDAT are refused anyway, since MAIL was; and the octets behind them need their own care.
+    pub(super) fn needs_protection(&self) -> bool {
+        matches!(self, Command::Mail(_) | Command::Rcpt(_) | Command::Auth(_) | Command::Vrfy(_))
     }
 }
 
@@ -83,7 +93,7 @@ mod tests {
     fn verbs_are_read_without_regard_to_case() {
         assert_eq!(Command::parse(b"mAiL FROM:<a@b>  \r\n"), Command::Mail("FROM:<a@b>"));
         assert_eq!(Command::parse(b"QUIT\r\n"), Command::Quit(""));
-        assert_eq!(Command::parse(b"starttls\r\n"), Command::NotImplemented);
+        assert_eq!(Command::parse(b"starttls\r\n"), Command::StartTls(""));
         assert_eq!(Command::parse(b"MAILX\r\n"), Command::Unknown);
         assert_eq!(Command::parse(b"AVERYLONGVERB x\r\n"), Command::Unknown);
         assert_eq!(Command::parse(b"\r\n"), Command::Unknown);

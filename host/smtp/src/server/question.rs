@@ -15,6 +15,9 @@ pub enum Step {
     NeedInput,
     /// Answer this, then call `handle` again.
     Ask(Question),
+    /// Write the output, do the TLS handshake, then call [`super::Server::protect`]; when it fails, close. What the
+    /// client said before is forgotten by the machine, and must be by the driver (RFC 3207 4.2).
+    StartTls,
     /// Write the output, then close the connection. A transaction in progress is dropped.
     Close,
 }
@@ -35,6 +38,8 @@ pub enum Question {
         /// The password; never logged.
         password: String,
     },
+    /// The client wants to protect the connection. `Proceed`, or `Refuse` with 454 when that is not possible now.
+    StartTls,
     /// A transaction begins. `Proceed` or `Refuse`.
     Mail {
         /// The return path.
@@ -116,6 +121,7 @@ impl fmt::Debug for Question {
         match self {
             Question::Helo { name } => write!(formatter, "Helo({name:?})"),
             Question::Auth { mechanism, user, .. } => write!(formatter, "Auth({mechanism}, {user:?})"),
+            Question::StartTls => formatter.write_str("StartTls"),
             Question::Mail { sender, .. } => write!(formatter, "Mail(<{sender}>)"),
             Question::Rcpt { recipient, .. } => write!(formatter, "Rcpt({recipient:?})"),
             Question::Data => formatter.write_str("Data"),

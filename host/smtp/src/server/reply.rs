@@ -5,11 +5,12 @@ use std::io::Write;
 use baton_mail::Reply;
 
 use super::session::{Hello, HelloKind};
-use super::settings::{AuthOffer, ServerSettings};
+use super::settings::{AuthOffer, ServerSettings, StartTls};
 
 /// A reply of fixed words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Say {
+    StartTls,
     Ok,
     SenderOk,
     RecipientOk,
@@ -49,10 +50,14 @@ pub(super) enum Say {
     InsideChunks,
     InsideTransaction,
     AuthenticatedBefore,
+    ProtectedBefore,
     OnlyQuit,
     PipelinedContent,
+    PipelinedStartTls,
     UnknownMechanism,
+    NeedStartTls,
     AuthInvalid,
+    AuthNeedsTls,
     BareLineEnding,
     TooLarge,
     NeedSmtputf8,
@@ -71,6 +76,7 @@ impl Say {
     /// Code, enhanced code (RFC 2034, but not for 3xx) and words. What each means: RFC 5321 4.2, RFC 3463, RFC 4954 6.
     pub(super) fn text(self) -> &'static str {
         match self {
+            Say::StartTls => "220 2.0.0 ready to start TLS",
             Say::Ok => "250 2.0.0 ok",
             Say::SenderOk => "250 2.1.0 sender ok",
             Say::RecipientOk => "250 2.1.5 recipient ok",
@@ -111,10 +117,15 @@ impl Say {
             Say::InsideChunks => "503 5.5.1 only BDAT or RSET may come now",
             Say::InsideTransaction => "503 5.5.1 not inside a transaction",
             Say::AuthenticatedBefore => "503 5.5.1 authenticated already",
+            Say::ProtectedBefore => "503 5.5.1 the connection is protected already",
             Say::OnlyQuit => "503 5.5.1 no service here, only QUIT may come",
             Say::PipelinedContent => "503 5.5.1 content sent before 354, closing",
+            Say::PipelinedStartTls => "503 5.5.1 octets sent behind STARTTLS, closing",
             Say::UnknownMechanism => "504 5.5.4 mechanism not known",
+            Say::NeedStartTls => "530 5.7.0 STARTTLS is needed first",
             Say::AuthInvalid => "535 5.7.8 credentials not valid",
+            // RFC 4954 6.
+            Say::AuthNeedsTls => "538 5.7.11 STARTTLS is needed before authentication",
             Say::BareLineEnding => {
                 "550 5.6.11 message has a lone CR, a lone LF or a NUL; lines end with CRLF"
             }
@@ -179,6 +190,7 @@ pub(super) fn encode_hello(settings: &ServerSettings, hello: &Hello, output: &mu
         (settings.pipelining, "250-PIPELINING\r\n"),
         (settings.chunking, "250-CHUNKING\r\n"),
         (settings.smtputf8, "250-SMTPUTF8\r\n"),
+        (settings.starttls != StartTls::None, "250-STARTTLS\r\n"),
         (settings.auth == AuthOffer::PlainLogin, "250-AUTH PLAIN LOGIN\r\n"),
         (true, "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n"),
     ];

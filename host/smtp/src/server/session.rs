@@ -11,6 +11,8 @@ use super::state::State;
 #[derive(Debug)]
 pub(super) struct Session {
     settings: Arc<ServerSettings>,
+    /// TLS protects the connection.
+    pub(super) is_protected: bool,
     pub(super) line_reader: LineReader,
     pub(super) hello: Option<Hello>,
     pub(super) account: Option<Box<str>>,
@@ -42,6 +44,7 @@ impl Session {
     pub(super) fn new(settings: Arc<ServerSettings>) -> Session {
         Session {
             settings,
+            is_protected: false,
             line_reader: LineReader::default(),
             hello: None,
             account: None,
@@ -55,6 +58,15 @@ impl Session {
 
     pub(super) fn settings(&self) -> &ServerSettings {
         &self.settings
+    }
+
+    /// The connection is protected from now on: all that the client said before may have been said by somebody else,
+    /// and is forgotten (RFC 3207 4.2). How often it misbehaved is not.
+    pub(super) fn protect(&mut self, settings: Arc<ServerSettings>) {
+        self.settings = settings;
+        self.is_protected = true;
+        self.hello = None;
+        self.account = None;
     }
 
     pub(super) fn is_extended(&self) -> bool {

@@ -35,6 +35,8 @@ pub struct ServerSettings {
     pub chunking: bool,
     /// Which AUTH mechanisms to offer (RFC 4954).
     pub auth: AuthOffer,
+    /// Offer STARTTLS (RFC 3207).
+    pub starttls: StartTls,
     /// Answer VRFY with 252 instead of 502 (RFC 5321 3.5.3).
     pub vrfy: bool,
     /// Offer PIPELINING (RFC 2920).
@@ -60,6 +62,7 @@ impl ServerSettings {
             smtputf8: true,
             chunking: true,
             auth: AuthOffer::None,
+            starttls: StartTls::None,
             vrfy: true,
             pipelining: true,
         }
@@ -82,6 +85,20 @@ pub enum AuthOffer {
     /// AUTH is not known here.
     #[default]
     None,
+    /// AUTH is known, but not before the connection is protected (RFC 4954 4).
+    AfterTls,
     /// PLAIN (RFC 4616) and LOGIN.
     PlainLogin,
+}
+
+/// Whether clients may, or must, protect the connection (RFC 3207).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StartTls {
+    /// STARTTLS is not known here.
+    #[default]
+    None,
+    /// Clients may.
+    Offered,
+    /// No mail and no credentials before it (RFC 3207 4).
+    Required,
 }

@@ -7,6 +7,7 @@ use super::data::ReceivingData;
 use super::question::Question;
 use super::reply::Say;
 use super::session::Turn;
+use super::settings::StartTls;
 use super::verdict::{AfterReset, Pending};
 use super::{chunk, hello, transaction};
 
@@ -31,6 +32,8 @@ pub(super) enum State {
     SkippingChunk(SkippingChunk),
     /// A line of an AUTH exchange.
     ExpectAuthResponse(Exchange),
+    /// Nothing: the TLS handshake comes first.
+    StartingTls,
     /// Nothing: a question is due.
     ToAsk(Question, Pending),
     /// Nothing: a question is open.
@@ -68,6 +71,10 @@ impl State {
             turn.fault(Say::OnlyQuit);
             return self;
         }
+        if turn.settings().starttls == StartTls::Required && command.needs_protection() {
+            turn.fault(Say::NeedStartTls);
+            return self;
+        }
         match command {
             Command::Hello(kind, name) => hello::handle(self, kind, name, turn),
             Command::Mail(arguments) => transaction::handle_mail(self, arguments, turn),
@@ -75,6 +82,7 @@ impl State {
             Command::Data(arguments) => transaction::handle_data(self, arguments, turn),
             Command::Bdat(arguments) => chunk::handle_bdat(self, arguments, turn),
             Command::Auth(arguments) => super::auth::handle(self, arguments, turn),
+            Command::StartTls(arguments) => super::starttls::handle(self, arguments, turn),
             other => self.handle_anywhere(other, turn),
         }
     }

@@ -15,6 +15,7 @@ use super::state::{State, Transaction};
 pub(super) enum Pending {
     Helo(Hello),
     Auth,
+    StartTls,
     Mail { transaction: Transaction, smtputf8: bool },
     Rcpt(Transaction),
     Data(Transaction),
@@ -88,6 +89,10 @@ impl Pending {
                 encode_hello(turn.session.settings(), &hello, turn.output);
                 turn.session.hello = Some(hello);
                 State::ExpectMail
+            }
+            Pending::StartTls => {
+                turn.say(Say::StartTls);
+                State::StartingTls
             }
             Pending::Mail { transaction, smtputf8 } => {
                 turn.session.transactions += 1;

@@ -1,9 +1,10 @@
 //! A driver of the server machine in memory: it says yes, except where it was told otherwise.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use baton_mail::{EnhancedCode, Reply};
-use baton_smtp::server::{Answer, Question, RcptPath, Server, Step};
+use baton_smtp::server::{Answer, Question, RcptPath, Server, ServerSettings, Step};
 use bytes::{Bytes, BytesMut};
 
 /// A message that was handed over.
@@ -21,6 +22,8 @@ pub(crate) struct Driver {
     pub(crate) output: Vec<u8>,
     pub(crate) closed: bool,
     pub(crate) messages: VecDeque<Message>,
+    /// What holds after STARTTLS; the handshake is left out.
+    pub(crate) protected: Option<Arc<ServerSettings>>,
     /// The transaction in progress, as a driver keeps it.
     draft: Option<(String, Vec<String>)>,
     refusals: HashMap<String, VecDeque<(Reply, bool)>>,
@@ -34,6 +37,7 @@ impl Driver {
             output: Vec::new(),
             closed: false,
             messages: VecDeque::new(),
+            protected: None,
             draft: None,
             refusals: HashMap::new(),
         }
@@ -50,6 +54,11 @@ impl Driver {
         loop {
             match self.server.handle(&mut self.input, &mut self.output) {
                 Step::NeedInput => return,
+                Step::StartTls => {
+                    assert!(self.input.is_empty(), "nothing in plain text outlives STARTTLS");
+                    let settings = self.protected.clone().expect("the dialogue allows STARTTLS");
+                    self.server.protect(settings);
+                }
                 Step::Close => {
                     self.closed = true;
                     self.draft = None;
@@ -74,6 +83,7 @@ impl Driver {
         let kind = match &question {
             Question::Helo { .. } => "helo",
             Question::Auth { .. } => "auth",
+            Question::StartTls => "starttls",
             Question::Mail { .. } => "mail",
             Question::Rcpt { .. } => "rcpt",
             Question::Data => "data",
@@ -122,7 +132,7 @@ impl Driver {
                 assert!(self.draft.take().is_some(), "only a transaction can be reset");
                 Answer::Proceed
             }
-            Question::Helo { .. } | Question::Data => Answer::Proceed,
+            Question::Helo { .. } | Question::Data | Question::StartTls => Answer::Proceed,
         }
     }
 

@@ -108,7 +108,7 @@ fn job(queue: &str, recipients: impl IntoIterator<Item = u16>) -> NewJob {
 }
 
 fn status(code: u8) -> Status {
-    let remote = Remote { host: "mx.b.example".to_owned(), address: None };
+    let remote = Remote::named("mx.b.example");
     Status::ours(Phase::Rcpt, FailureClass::Unknown, EnhancedCode(code, 0, 0), "as scripted").at(remote)
 }
 

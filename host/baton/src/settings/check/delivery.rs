@@ -28,12 +28,13 @@ impl Checker<'_> {
         let mut settings = OutboundSettings::new(hostname.clone());
         let delivery = &raw.delivery;
         settings.routes = self.routes(raw);
+        settings.tls = self.outbound_tls(raw, settings.tls);
         settings.retry = self.retry(delivery);
         settings.limits = self.limits(delivery, raw.drain_s);
         settings.timeouts = self.timeouts(delivery);
         settings.loops = LoopSettings {
             own_names: self.parse_all("delivery.own_names", &delivery.own_names, "write a host name"),
-            own_addresses: inbound.listeners.iter().map(|listener| listener.address).collect(),
+            own_addresses: inbound.tcp_addresses().collect(),
             allow_loopback_next_hops: delivery.allow_loopback,
         };
         settings.dsn = self.dsn(raw, settings.dsn.from.clone());
@@ -116,6 +117,7 @@ impl Checker<'_> {
             connect_ms: ms("connect_ms", raw.connect_ms),
             greeting_ms: ms("greeting_ms", raw.greeting_ms),
             ehlo_ms: ms("ehlo_ms", raw.ehlo_ms),
+            tls_ms: ms("tls_ms", raw.tls_ms),
             mail_ms: ms("mail_ms", raw.mail_ms),
             rcpt_ms: ms("rcpt_ms", raw.rcpt_ms),
             data_init_ms: ms("data_init_ms", raw.data_init_ms),
@@ -193,7 +195,7 @@ impl Checker<'_> {
         None
     }
 
-    fn next_hop(&mut self, key: &str, raw: &RawNextHop) -> Option<NextHop> {
+    pub(super) fn next_hop(&mut self, key: &str, raw: &RawNextHop) -> Option<NextHop> {
         let given = [
             raw.mx.is_some(),
             raw.hosts.is_some(),

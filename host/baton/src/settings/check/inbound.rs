@@ -1,13 +1,15 @@
 //! Listeners and sessions.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 
-use baton_inbound::{Deadlines, InboundSettings, ListenerKind, ListenerSettings, Policy, TooComplexPolicy};
+use baton_inbound::{
+    Deadlines, InboundSettings, ListenAddress, ListenerKind, ListenerSettings, Policy, TooComplexPolicy,
+};
 use baton_mail::Domain;
 use baton_smtp::server::BareLineEnding;
 
-use super::{ADDRESS_REMEDY, Checker};
+use super::Checker;
+use super::tls::SUBMISSIONS;
 use crate::settings::raw::{Raw, RawListener, RawSession};
 
 /// A listener's or plugin's name at most: it stands in logs and metrics.
@@ -18,27 +20,59 @@ impl Checker<'_> {
         let default = [("smtp".to_owned(), RawListener::default())];
         let given = if raw.listeners.0.is_empty() { &default[..] } else { &raw.listeners.0[..] };
         let listeners: Vec<_> =
-            given.iter().filter_map(|(name, listener)| self.listener(name, listener, &raw.session)).collect();
+            given.iter().filter_map(|(name, listener)| self.listener(name, listener, raw)).collect();
         self.distinct(&listeners);
         let mut settings = InboundSettings::new(hostname.clone(), listeners);
         settings.sessions_max = self.bound("session.sessions_max", raw.session.sessions_max, 1, 10_000_000);
         settings.drain_s = self.bound("drain_s", raw.drain_s, 0, 86_400);
+        settings.handshakes_max = self.bound("tls.handshakes_max", raw.tls.handshakes_max, 1, 1_000_000);
         settings
     }
 
-    fn listener(&mut self, name: &str, raw: &RawListener, session: &RawSession) -> Option<ListenerSettings> {
+    fn listener(&mut self, name: &str, raw: &RawListener, all: &Raw) -> Option<ListenerSettings> {
         let key = format!("listeners.{name}");
         self.name(&key, name);
         let kinds = [
+            ("mx", ListenerKind::Mx),
             ("relay", ListenerKind::Relay),
             ("submission", ListenerKind::Submission),
+            (SUBMISSIONS, ListenerKind::Submission),
             ("lmtp", ListenerKind::Lmtp),
         ];
         let kind = self.choose(&format!("{key}.kind"), &raw.kind, &kinds);
-        let address = self.parse(&format!("{key}.address"), &raw.address, ADDRESS_REMEDY);
+        let addresses = self.addresses(&key, raw);
+        let mode = kind.and_then(|kind| self.tls_mode(&key, raw, kind));
+        let tls_server = self.tls_server(&key, raw, &all.tls);
+        // One mistake does not hide the next: all is read before any of them ends it.
+        let mut listener = ListenerSettings::new(name, NOWHERE.into(), kind.unwrap_or(ListenerKind::Mx));
+        listener.proxy_networks =
+            self.parse_all(&format!("{key}.proxy_networks"), &raw.proxy_networks, NETWORKS_REMEDY);
+        self.session_limits(&key, raw, &all.session, &mut listener)?;
+        (listener.addresses, listener.tls, listener.tls_server) = (addresses, mode?, tls_server?);
+        kind.map(|_| listener)
+    }
+
+    /// All addresses of a listener.
+    fn addresses(&mut self, key: &str, raw: &RawListener) -> Vec<ListenAddress> {
+        let first = self.parse(&format!("{key}.address"), &raw.address, LISTEN_REMEDY);
+        let more = self.parse_all(&format!("{key}.addresses"), &raw.addresses, LISTEN_REMEDY);
+        let absolute = |address| match address {
+            ListenAddress::Unix(path) => ListenAddress::Unix(self.folder.join(path)),
+            address => address,
+        };
+        first.into_iter().chain(more).map(absolute).collect()
+    }
+
+    /// The limits of a listener: its own, and those of all sessions.
+    fn session_limits(
+        &mut self,
+        key: &str,
+        raw: &RawListener,
+        session: &RawSession,
+        listener: &mut ListenerSettings,
+    ) -> Option<()> {
         let bare = [("refuse", BareLineEnding::Refuse), ("repair", BareLineEnding::Repair)];
         let bare = self.choose("session.bare_line_endings", &session.bare_line_endings, &bare);
-        let mut listener = ListenerSettings::new(name, address?, kind?);
         listener.connections_max =
             self.bound(&format!("{key}.connections_max"), raw.connections_max, 1, 10_000_000);
         listener.connections_per_address_max = raw.connections_per_address_max;
@@ -54,7 +88,7 @@ impl Checker<'_> {
         listener.chunks_max = session.chunks_max;
         listener.bare_line_ending = bare?;
         self.bound(&format!("{key}.recipients_max"), listener.recipients_max, 1, 1_000_000);
-        Some(listener)
+        Some(())
     }
 
     /// A name that can stand in a log line, a metric and a key path.
@@ -67,17 +101,15 @@ impl Checker<'_> {
     }
 
     fn distinct(&mut self, listeners: &[ListenerSettings]) {
-        let mut seen: HashSet<SocketAddr> = HashSet::new();
-        for listener in listeners.iter().filter(|listener| listener.address.port() != 0) {
-            if !seen.insert(listener.address) {
-                let key = format!("listeners.{}.address", listener.name);
-                let value = Some(listener.address.to_string());
-                self.problems.push(
-                    &key,
-                    value,
-                    "another listener has this address",
-                    "give each its own port",
-                );
+        let mut seen: HashSet<&ListenAddress> = HashSet::new();
+        let addresses = listeners.iter().flat_map(|listener| {
+            listener.addresses.iter().map(move |address| (listener.name.as_str(), address))
+        });
+        for (name, address) in addresses.filter(|(_, address)| !is_any_port(address)) {
+            if !seen.insert(address) {
+                let key = format!("listeners.{name}.addresses");
+                let value = Some(address.to_string());
+                self.problems.push(&key, value, "it is listened on twice", "give each listener its own port");
             }
         }
     }
@@ -93,14 +125,13 @@ impl Checker<'_> {
         let too_complex = self.choose("session.too_complex", &session.too_complex, &too_complex);
         let domain_remedy = "write a domain, such as \"example.org\"";
         let domains: Vec<Domain> = self.parse_all("local_domains", &raw.local_domains, domain_remedy);
-        let networks_remedy = "write network/length, such as \"192.0.2.0/24\" or \"2001:db8::1/128\"";
         let postmaster = session.postmaster.as_deref();
         Policy {
             local_domains: domains.into_iter().collect(),
             relay_networks: self.parse_all(
                 "session.relay_networks",
                 &session.relay_networks,
-                networks_remedy,
+                NETWORKS_REMEDY,
             ),
             postmaster: postmaster.and_then(|text| self.parse("session.postmaster", text, MAILBOX_REMEDY)),
             lifetime_s: self.bound("delivery.lifetime_s", raw.delivery.lifetime_s, 1, LIFETIME_S_MAX),
@@ -118,14 +149,17 @@ impl Checker<'_> {
             sign: raw.signing.enabled,
             verified_senders: raw.signing.verified_senders,
             too_complex: too_complex.unwrap_or(TooComplexPolicy::Accept),
-            deadlines: self.deadlines(session),
+            deadlines: self.deadlines(raw),
             ..Policy::default()
         }
     }
 
-    fn deadlines(&mut self, session: &RawSession) -> Deadlines {
+    fn deadlines(&mut self, raw: &Raw) -> Deadlines {
+        let session = &raw.session;
+        let handshake_s = self.bound("tls.handshake_s", raw.tls.handshake_s, 1, 86_400);
         let mut seconds = |key: &str, value: u64| self.bound(&format!("session.{key}"), value, 1, 86_400);
         Deadlines {
+            handshake_s,
             command_s: seconds("command_s", session.command_s),
             data_s: seconds("data_s", session.data_s),
             answer_s: seconds("answer_s", session.answer_s),
@@ -138,6 +172,17 @@ impl Checker<'_> {
     }
 }
 
+/// Port 0: the system chooses, each time another.
+fn is_any_port(address: &ListenAddress) -> bool {
+    matches!(address, ListenAddress::Tcp(address) if address.port() == 0)
+}
+
+/// Stands for the address until it is set.
+const NOWHERE: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
+/// What is right where a listener's address is meant.
+const LISTEN_REMEDY: &str = "write address:port, such as \"0.0.0.0:25\" or \"[::]:25\", or \"unix:/path\"";
+/// What is right where networks are meant.
+const NETWORKS_REMEDY: &str = "write network/length, such as \"192.0.2.0/24\" or \"2001:db8::1/128\"";
 /// What is right where a mailbox is meant.
 pub(super) const MAILBOX_REMEDY: &str = "write an address, such as \"postmaster@example.org\"";
 /// Below it, a burst of clients overflows the kernel's queue, and with SYN cookies they wait for a greeting in vain.

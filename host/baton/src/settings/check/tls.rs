@@ -1,0 +1,133 @@
+//! TLS of the listeners.
+
+use std::path::{Path, PathBuf};
+
+use baton_inbound::{ListenerKind, ListenerSettings, TlsMode};
+use baton_mail::{Domain, SystemClock};
+use baton_tls::{
+    CertificateFiles, CertificateSet, CertificateSettings, ClientCertificates, Suites, TlsServerSettings,
+    TlsVersion,
+};
+
+use super::Checker;
+use crate::settings::raw::{Raw, RawListener, RawTls};
+
+impl Checker<'_> {
+    /// Where certificates come from; none when no listener speaks TLS.
+    pub(super) fn certificates(
+        &mut self,
+        raw: &Raw,
+        state_path: &Path,
+        hostname: &Domain,
+        listeners: &[ListenerSettings],
+    ) -> Option<CertificateSettings> {
+        let files = raw.tls.certificates.iter().enumerate().filter_map(|(index, one)| {
+            let mut given =
+                |name: &str, path: &Path| self.file(&format!("tls.certificates[{index}].{name}"), path);
+            let (chain, key) = (given("chain", &one.chain), given("key", &one.key));
+            Some(CertificateFiles { chain: chain?, key: key? })
+        });
+        let files: Vec<_> = files.collect();
+        let settings =
+            CertificateSettings { files, folder: state_path.join("tls"), hostname: hostname.clone() };
+        if !settings.files.is_empty()
+            && let Err(errors) = CertificateSet::load(&settings, &SystemClock)
+        {
+            for error in errors {
+                self.problems.push("tls.certificates", None, error, "correct the file or the path");
+            }
+        }
+        listeners.iter().any(|listener| listener.tls != TlsMode::Off).then_some(settings)
+    }
+
+    /// A file that must be named.
+    fn file(&mut self, key: &str, path: &Path) -> Option<PathBuf> {
+        if path.as_os_str().is_empty() {
+            self.problems.push(key, None, "there is no file", "give the path of a PEM file");
+            return None;
+        }
+        Some(self.folder.join(path))
+    }
+
+    /// When TLS begins on a listener: by its own word, or as its kind needs it.
+    pub(super) fn tls_mode(&mut self, key: &str, raw: &RawListener, kind: ListenerKind) -> Option<TlsMode> {
+        let is_implicit = raw.kind == SUBMISSIONS;
+        let Some(text) = raw.tls.as_deref() else {
+            return Some(match kind {
+                _ if is_implicit => TlsMode::Implicit,
+                ListenerKind::Submission if !raw.auth_without_tls => TlsMode::Required,
+                ListenerKind::Submission | ListenerKind::Mx | ListenerKind::Relay => TlsMode::Offered,
+                // A mail store beside the relay needs none.
+                ListenerKind::Lmtp => TlsMode::Off,
+            });
+        };
+        let modes = [
+            ("off", TlsMode::Off),
+            ("offered", TlsMode::Offered),
+            ("required", TlsMode::Required),
+            ("implicit", TlsMode::Implicit),
+        ];
+        let mode = self.choose(&format!("{key}.tls"), text, &modes)?;
+        if is_implicit && mode != TlsMode::Implicit {
+            let remedy = "leave it out, or make the listener's kind \"submission\"";
+            let reason = "with the kind \"submissions\", TLS begins with the connection";
+            self.problems.push(&format!("{key}.tls"), raw.tls.clone(), reason, remedy);
+        }
+        Some(mode)
+    }
+
+    /// How TLS is spoken on a listener.
+    pub(super) fn tls_server(
+        &mut self,
+        key: &str,
+        raw: &RawListener,
+        tls: &RawTls,
+    ) -> Option<TlsServerSettings> {
+        let versions = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
+        let minimum = self.choose("tls.minimum_version", &tls.minimum_version, &versions);
+        let suites = self.suites(&tls.cipher_suites);
+        let clients = self.client_certificates(key, raw);
+        let settings = TlsServerSettings { minimum: minimum?, suites: suites?, clients: clients? };
+        match settings.check() {
+            Ok(()) => Some(settings),
+            Err(error) => {
+                let remedy = "correct it, or the file that it names";
+                self.problems.push(&format!("{key}.client_certificates"), None, error, remedy);
+                None
+            }
+        }
+    }
+
+    fn suites(&mut self, names: &[String]) -> Option<Suites> {
+        if names.is_empty() {
+            return Some(Suites::default());
+        }
+        match Suites::named(names) {
+            Ok(suites) => Some(suites),
+            Err(unknown) => {
+                let remedy = format!("choose from {}", Suites::known().join(", "));
+                self.problems.push("tls.cipher_suites", Some(unknown), "there is no such suite", remedy);
+                None
+            }
+        }
+    }
+
+    fn client_certificates(&mut self, key: &str, raw: &RawListener) -> Option<ClientCertificates> {
+        let at = format!("{key}.client_certificates");
+        let file = raw.client_ca_file.as_ref().map(|path| self.folder.join(path));
+        let asks = [("off", 0), ("offered", 1), ("required", 2)];
+        match (self.choose(&at, &raw.client_certificates, &asks)?, file) {
+            (0, _) => Some(ClientCertificates::Off),
+            (1, file) => Some(ClientCertificates::Offered(file)),
+            (_, Some(file)) => Some(ClientCertificates::Required(file)),
+            (_, None) => {
+                let remedy = format!("set {key}.client_ca_file to a PEM file of authorities");
+                self.problems.push(&at, Some("required".to_owned()), "nobody is trusted", remedy);
+                None
+            }
+        }
+    }
+}
+
+/// The kind of a listener for users where TLS begins with the connection (RFC 8314 3.3).
+pub(super) const SUBMISSIONS: &str = "submissions";

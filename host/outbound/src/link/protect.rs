@@ -1,0 +1,89 @@
+//! TLS on a link: by STARTTLS or with the connection, needed or only welcome.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_mail::tls::Security;
+use baton_mail::{EnhancedCode, FailureClass, Phase, Status};
+use baton_smtp::client::{ClientSettings, UseStartTls};
+use baton_tls::HandshakeFailure;
+use bytes::BytesMut;
+use tokio::time::timeout;
+
+use super::{Link, Refusal, Stream};
+use crate::metrics::Metrics;
+use crate::security::{TlsPolicy, TlsUse, plain};
+use crate::settings::OutboundSettings;
+
+/// What a link is opened with.
+pub(crate) struct Opening<'a> {
+    pub(crate) metrics: &'a Metrics,
+    pub(crate) settings: &'a OutboundSettings,
+    /// The peer speaks LMTP.
+    pub(crate) lmtp: bool,
+    pub(crate) tls: &'a TlsPolicy,
+    /// Why the link must be in plain text although TLS is welcome: it failed a moment ago.
+    pub(crate) plain_why: Option<&'a str>,
+}
+
+impl Opening<'_> {
+    pub(super) fn client(&self) -> ClientSettings {
+        let mut client = ClientSettings::new(self.settings.hostname.as_str());
+        client.lmtp = self.lmtp;
+        client.starttls = match self.tls.mode {
+            TlsUse::Opportunistic if self.plain_why.is_none() => UseStartTls::WhenOffered,
+            TlsUse::Required => UseStartTls::Always,
+            TlsUse::Off | TlsUse::Opportunistic | TlsUse::Implicit => UseStartTls::Never,
+        };
+        client
+    }
+}
+
+impl Link {
+    /// The handshake. What came in plain text before it is dropped (RFC 3207 6).
+    pub(super) async fn protect(&mut self, opening: &Opening<'_>) -> Result<(), Refusal> {
+        self.input = BytesMut::new();
+        self.deadline = None;
+        let nothing: Box<dyn Stream> = Box::new(tokio::io::empty());
+        let stream = std::mem::replace(&mut self.stream, nothing);
+        let host = opening.tls.name.as_deref().unwrap_or(&self.remote.host).to_owned();
+        let trust = opening.tls.trust();
+        // Boxed, so that a delivery does not carry the room of a handshake.
+        let handshake = Box::pin(opening.settings.tls.client.connect(stream, &host, &trust));
+        let bound = Duration::from_millis(opening.settings.timeouts.tls_ms);
+        let shaken = timeout(bound, handshake).await.unwrap_or(Err(HandshakeFailure::Late));
+        let (stream, facts) = shaken.map_err(|failure| {
+            let text = format!("TLS handshake: {failure}");
+            self.unprotected(&text)
+        })?;
+        self.stream = Box::new(stream);
+        self.remote.security = Some(Security::Protected(Arc::new(facts)));
+        self.client.protect();
+        Ok(())
+    }
+
+    /// RFC 3463 3.8: cryptographic failure. Not for good: keys and certificates are mended.
+    pub(super) fn unprotected(&self, text: &str) -> Refusal {
+        let status = Status::ours(Phase::Tls, FailureClass::Tls, EnhancedCode(4, 7, 5), text);
+        Refusal { status: status.at(self.remote.clone()), permanent: false }
+    }
+
+    /// Notes and counts how the open link is protected, or why it is not.
+    pub(super) fn note_security(&mut self, opening: &Opening<'_>) {
+        if opening.tls.mode == TlsUse::Off {
+            return;
+        }
+        if self.remote.security.is_none() {
+            self.remote.security = match opening.plain_why {
+                Some(why) => plain(why),
+                None if self.client.capabilities().starttls => plain("the peer refused STARTTLS"),
+                None => plain("the peer offers no TLS"),
+            };
+        }
+        opening.metrics.count_security(match &self.remote.security {
+            Some(Security::Protected(facts)) if facts.verified_subject().is_some() => "verified",
+            Some(Security::Protected(_)) => "unverified",
+            _ => "plain",
+        });
+    }
+}

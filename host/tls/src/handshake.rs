@@ -1,0 +1,93 @@
+//! Why a handshake failed, in few kinds: for metrics, logs and whoever looks for the cause.
+
+use std::fmt;
+use std::io;
+
+use tokio_rustls::rustls::{AlertDescription, Error};
+
+/// Why a handshake failed.
+#[derive(Debug)]
+pub enum HandshakeFailure {
+    /// It was not complete within its time.
+    Late,
+    /// The other side closed, or the connection broke.
+    Gone(io::Error),
+    /// What came is no TLS.
+    NotTls(Error),
+    /// There is no version, suite or signature that both know.
+    Incompatible(Error),
+    /// The other side does not trust our certificate.
+    Distrusted(Error),
+    /// The other side's certificate is missing or not valid.
+    BadCertificate(Error),
+    /// Anything else that the other side did wrong or complained of.
+    Broken(Error),
+}
+
+impl HandshakeFailure {
+    /// The kind, for metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            HandshakeFailure::Late => "late",
+            HandshakeFailure::Gone(_) => "gone",
+            HandshakeFailure::NotTls(_) => "not-tls",
+            HandshakeFailure::Incompatible(_) => "incompatible",
+            HandshakeFailure::Distrusted(_) => "distrusted",
+            HandshakeFailure::BadCertificate(_) => "bad-certificate",
+            HandshakeFailure::Broken(_) => "broken",
+        }
+    }
+}
+
+impl From<io::Error> for HandshakeFailure {
+    fn from(error: io::Error) -> HandshakeFailure {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            Some(inner) => HandshakeFailure::from(inner.clone()),
+            None => HandshakeFailure::Gone(error),
+        }
+    }
+}
+
+impl From<Error> for HandshakeFailure {
+    fn from(error: Error) -> HandshakeFailure {
+        use AlertDescription as Alert;
+        match &error {
+            Error::InvalidMessage(_) | Error::InappropriateMessage { .. } => HandshakeFailure::NotTls(error),
+            Error::PeerIncompatible(_)
+            | Error::AlertReceived(
+                Alert::ProtocolVersion | Alert::HandshakeFailure | Alert::InsufficientSecurity,
+            ) => HandshakeFailure::Incompatible(error),
+            Error::AlertReceived(
+                Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::BadCertificateStatusResponse,
+            ) => HandshakeFailure::Distrusted(error),
+            Error::InvalidCertificate(_) | Error::NoCertificatesPresented => {
+                HandshakeFailure::BadCertificate(error)
+            }
+            _ => HandshakeFailure::Broken(error),
+        }
+    }
+}
+
+impl std::error::Error for HandshakeFailure {}
+
+impl fmt::Display for HandshakeFailure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HandshakeFailure::Late => formatter.write_str("not complete in time"),
+            HandshakeFailure::Gone(error) => write!(formatter, "the connection ended: {error}"),
+            HandshakeFailure::NotTls(error) => write!(formatter, "this is no TLS: {error}"),
+            HandshakeFailure::Incompatible(error) => write!(formatter, "nothing in common: {error}"),
+            HandshakeFailure::Distrusted(error) => {
+                write!(formatter, "our certificate is not trusted: {error}")
+            }
+            HandshakeFailure::BadCertificate(error) => write!(formatter, "certificate not accepted: {error}"),
+            HandshakeFailure::Broken(error) => write!(formatter, "{error}"),
+        }
+    }
+}
