@@ -42,6 +42,42 @@ impl Body {
             many => many.concat().into(),
         }
     }
+
+    /// The message split where its header ends. A half is copied only when it is in several pieces.
+    pub fn to_content(&self) -> Content {
+        let (mut header, mut rest) = (Body::default(), Body::default());
+        let mut left = self.header_end();
+        for piece in &self.pieces {
+            let here = left.min(piece.len());
+            header.push(piece.slice(..here));
+            rest.push(piece.slice(here..));
+            left -= here;
+        }
+        Content { header: header.to_bytes(), rest: rest.to_bytes() }
+    }
+
+    /// The offset of the first empty line, or the length when there is none. It may lie across a border of pieces.
+    fn header_end(&self) -> usize {
+        let mut before = 0;
+        // As if a line ended in front of the message: it may begin with the empty line.
+        let mut last: SmallVec<[u8; 6]> = SmallVec::from_slice(b"\r\n");
+        for piece in &self.pieces {
+            let behind = last.len();
+            last.extend_from_slice(&piece[..piece.len().min(3)]);
+            if let Some(at) = memchr::memmem::find(&last, b"\r\n\r\n") {
+                return before + at + 2 - behind;
+            }
+            if let Some(at) = memchr::memmem::find(piece, b"\r\n\r\n") {
+                return before + at + 2;
+            }
+            if piece.len() > 3 {
+                last = SmallVec::from_slice(&piece[piece.len() - 3..]);
+            }
+            last.drain(..last.len().saturating_sub(3));
+            before += piece.len();
+        }
+        before
+    }
 }
 
 impl From<Bytes> for Body {
@@ -74,8 +110,7 @@ pub struct Content {
 impl Content {
     /// Splits a message before its first empty line.
     pub fn split(message: Bytes) -> Content {
-        let end = header_end(&message);
-        Content { header: message.slice(..end), rest: message.slice(end..) }
+        Body::from(message).to_content()
     }
 
     /// Octets in all.
@@ -110,14 +145,6 @@ impl Content {
     }
 }
 
-/// Where the header ends: the offset of the empty line, or the length when there is none.
-fn header_end(message: &[u8]) -> usize {
-    if message.starts_with(b"\r\n") {
-        return 0;
-    }
-    memchr::memmem::find(message, b"\r\n\r\n").map_or(message.len(), |at| at + 2)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +156,22 @@ mod tests {
         assert_eq!(&content.rest[..], b"\r\nbody\r\n");
         assert_eq!(&content.read(6, 12)[..], b"B: 2\r\n\r\nbody");
         assert_eq!(&content.read(100, 5)[..], b"");
+    }
+
+    #[test]
+    fn a_message_in_pieces_is_split_at_the_same_place() {
+        for whole in
+            [&b"A: 1\r\n\r\nbody\r\n\r\n"[..], b"\r\nbody", b"\r\n", b"A: 1\r\n", b"\n\r\n\r\n\r", b""]
+        {
+            let expected = Content::split(Bytes::copy_from_slice(whole));
+            for (one, two) in (0..=whole.len()).flat_map(|one| (one..=whole.len()).map(move |two| (one, two)))
+            {
+                let pieces = [&whole[..one], &whole[one..two], &whole[two..]];
+                let body: Body = pieces.into_iter().map(Bytes::copy_from_slice).collect();
+                assert_eq!(body.to_content(), expected, "{whole:?} cut at {one} and {two}");
+            }
+        }
+        assert_eq!(Content::split(Bytes::from_static(b"\n\r\n\r\n\r")).header.len(), 3);
     }
 
     #[test]

@@ -19,18 +19,25 @@ use crate::shared::Shared;
 use crate::site::{Resolved, Route};
 
 impl Shared {
-    /// Sends a job on its way. Never waits: what takes time is done on the side.
+    /// Sends jobs on their way. Never waits: what takes time is done on the side.
     ///
-    /// Without a `route` plugin, with one next hop that was resolved not long ago, this is all in place: no task,
-    /// no lookup.
-    pub(crate) fn dispatch(self: &Arc<Self>, job: Job) {
+    /// With one next hop that was resolved not long ago this is all in place: no task, no lookup. `route` plugins are
+    /// asked in place about the last job, about all others in parallel.
+    pub(crate) fn dispatch(self: &Arc<Self>, mut jobs: impl ExactSizeIterator<Item = Job>) {
+        while let Some(job) = jobs.next() {
+            self.dispatch_one(job, jobs.len() == 0);
+        }
+    }
+
+    fn dispatch_one(self: &Arc<Self>, job: Job, is_last: bool) {
         if job.is_expired(self.clock.now()) {
             let shared = Arc::clone(self);
             return self.spawn(async move { shared.give_up(job).await });
         }
         if self.hooks.load().has(Hook::Route) {
             let shared = Arc::clone(self);
-            return self.spawn(async move { shared.route_by_plugins(job).await });
+            let routed = async move { shared.route_by_plugins(job).await };
+            return if is_last { self.begin(routed) } else { self.spawn(routed) };
         }
         let settings = self.settings.load();
         match one_next_hop(&settings.routes, &job) {

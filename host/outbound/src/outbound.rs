@@ -79,10 +79,8 @@ impl Outbound {
                 () = shutdown.cancelled() => break,
                 claims = self.next_claims() => claims,
             };
-            for claim in claims {
-                let job = Job::new(claim, self.shared.gate.enter());
-                self.shared.dispatch(job);
-            }
+            let jobs = claims.into_iter().map(|claim| Job::new(claim, self.shared.gate.enter()));
+            self.shared.dispatch(jobs);
         }
         self.drain().await;
     }

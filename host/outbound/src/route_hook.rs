@@ -61,8 +61,7 @@ pub(crate) fn attempt_facts(shared: &Shared, job: &Job, finished: u16) -> Attemp
 
 /// The message for plugins; none when it can not be read now, which is no reason not to ask them.
 pub(crate) async fn content(shared: &Shared, job: &Job) -> Option<Content> {
-    let body = shared.body(job).await.ok()?;
-    Some(Content::split(body.to_bytes()))
+    Some(shared.body(job).await.ok()?.to_content())
 }
 
 /// Asks about every recipient; those with equal plans are one group.

@@ -8,6 +8,7 @@ use baton_hooks::Generation;
 use baton_mail::event::Event;
 use baton_mail::{Body, Clock};
 use baton_store::{Settlement, Store, StoreError};
+use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -41,11 +42,20 @@ pub(crate) struct Shared {
 impl Shared {
     /// Runs work on the side, to be waited for at the stop.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let cut_off = self.cut_off.clone();
+        // In a box, as a task is moved several times before it runs.
+        let (cut_off, work) = (self.cut_off.clone(), Box::pin(work));
         self.tasks.spawn(async move {
             // Cut off means dropped: the jobs in it go back to the store.
             let _ = cut_off.run_until_cancelled(work).await;
         });
+    }
+
+    /// Does work here as far as it goes without waiting; what is left goes on on the side.
+    pub(crate) fn begin(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut work = Box::pin(work);
+        if work.as_mut().now_or_never().is_none() {
+            self.spawn(work);
+        }
     }
 
     /// Puts a job into the ready queue of its site, and starts a worker when that is due.
