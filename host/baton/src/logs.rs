@@ -22,6 +22,9 @@ use crate::settings::check::{LogFormat, LogSettings};
 
 /// Octets of one log line; longer ones are cut.
 const LINE_OCTETS_MAX: usize = 16 * 1024;
+/// Lines are gathered this long, and up to so many octets, to be written at once.
+const GATHER: Duration = Duration::from_millis(2);
+const GATHERED_OCTETS_MAX: usize = 256 * 1024;
 /// How long the end of the process waits for a slow reader of the log.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 
@@ -140,15 +143,26 @@ fn start_writer(lines_max: usize, output: impl Write + Send + 'static) -> (LineS
 
 /// Writes until the empty line. An output that fails (a closed pipe) swallows what follows.
 fn write_lines(lines: &Receiver<Vec<u8>>, unreported: &AtomicU64, mut output: impl Write) {
+    let mut gathered = Vec::new();
     while let Ok(line) = lines.recv() {
-        if line.is_empty() {
-            break;
+        gathered.clear();
+        gathered.extend_from_slice(&line);
+        let mut is_end = line.is_empty();
+        while !is_end && gathered.len() < GATHERED_OCTETS_MAX {
+            let Ok(line) = lines.try_recv() else { break };
+            is_end = line.is_empty();
+            gathered.extend_from_slice(&line);
         }
-        let _ = output.write_all(&line);
+        let _ = output.write_all(&gathered);
         let missed = unreported.swap(0, Ordering::Relaxed);
         if missed > 0 {
             let _ = writeln!(output, "{missed} log lines were dropped: the reader of the log is too slow");
         }
+        if is_end {
+            break;
+        }
+        // A thread that sleeps on its own is not woken by each line, which costs whoever writes it more than the line.
+        thread::sleep(GATHER);
     }
     let _ = output.flush();
 }
