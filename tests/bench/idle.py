@@ -1,14 +1,16 @@
 """Memory of idle connections."""
 import resource
 
+from bench.hooks import six
 from bench.rate import settings
 from lab.process import settle_memory
-from lab.relay import Relay
+from lab.relay import Relay, merged
 from lab.smtp import Client
 
 CONNECTIONS = 1_000
 # Memory comes in steps of some MiB: only many connections show what one costs.
-MANY = 8_000
+MANY = 10_000
+INSTANCES = ("fresh", "pool")
 # What else this process and the relay hold open.
 OTHER_FILES = 512
 
@@ -16,7 +18,19 @@ OTHER_FILES = 512
 def run(table, _rounds):
     many = open_files_allowed()
     print(f"== memory of {CONNECTIONS:,} and {many:,} idle connections", flush=True)
-    relay = Relay(settings(1))
+    base, thousand, each = measure(settings(1), many)
+    table.add("memory at rest", base / 1e6, "MB", "at most 60 MB", base <= 60e6)
+    table.add("memory with 1,000 idle connections", thousand / 1e6, "MB")
+    table.add("memory of an idle connection", each, "KiB", "at most 12 KiB", each <= 12)
+    for instances in INSTANCES:
+        *_, with_plugins = measure(merged(settings(1), {"plugins": six(instances)}), many)
+        more = with_plugins - each
+        table.add(f"memory that six plugins add to an idle connection, {instances} instances", more, "KiB", "at most 1 KiB: no instance", more <= 1)
+
+
+def measure(configured, many):
+    """Octets at rest and with a thousand connections; KiB of one connection."""
+    relay = Relay(configured)
     clients = []
     try:
         relay.start()
@@ -25,10 +39,7 @@ def run(table, _rounds):
         thousand = settle_memory(relay)
         open_connections(relay, clients, many)
         full = settle_memory(relay)
-        each = max((thousand - base) / CONNECTIONS, (full - base) / many) / 1024
-        table.add("memory at rest", base / 1e6, "MB", "at most 60 MB", base <= 60e6)
-        table.add("memory with 1,000 idle connections", thousand / 1e6, "MB")
-        table.add("memory of an idle connection", each, "KiB", "at most 12 KiB", each <= 12)
+        return base, thousand, max((thousand - base) / CONNECTIONS, (full - base) / many) / 1024
     finally:
         for client in clients:
             client.close()

@@ -1,4 +1,5 @@
 """The generator and the sink of the relay's own program, used alike for every relay that is measured."""
+import collections
 import json
 import pathlib
 import subprocess
@@ -64,16 +65,20 @@ def send(address, count, sessions, size=4096, mix=None, first=0, seconds=600):
     return json.loads(done.stdout)
 
 
+# Messages per second until the last one is at the sink; CPU seconds per 1,000; from MAIL to the reply to the content, p99.
+Relayed = collections.namedtuple("Relayed", "rate cpu reply_ms")
+
+
 def relayed(relay, sink_of, count, sessions, seconds=600):
-    """Sends `count` messages through a relay that is running; returns messages per second until the last one is at the
-    sink, and CPU seconds per 1,000."""
+    """Sends `count` messages through a relay that is running."""
     before = sink_of.summary().get("distinct", 0)
     cpu = relay.cpu_seconds()
     began = time.time()
-    send(relay.address, count, sessions, first=before, seconds=seconds)
+    sent = send(relay.address, count, sessions, first=before, seconds=seconds)
     seen = sink_of.wait_for(before + count, seconds)
     ended = seen["last_us"] / 1e6
     # What is still to be done for these messages (queue files, outcomes) belongs to them.
     time.sleep(1.0)
     cpu = relay.cpu_seconds() - cpu
-    return count / (ended - began), cpu / count * 1000
+    reply_ms = max(spans["p99_ms"] for spans in sent["classes"].values())
+    return Relayed(count / (ended - began), cpu / count * 1000, reply_ms)

@@ -1,7 +1,8 @@
-//! What a hook costs: `call_cost FILE.wasm HOOK [CONFIG-JSON [CALLS [INSTANCES [WHEN]]]]`.
+//! What a hook costs: `call_cost FILE HOOK [CONFIG-JSON [CALLS [INSTANCES [WHEN [OCTETS]]]]]`.
 //!
-//! Prints microseconds per call, from before the chain to after it. INSTANCES is `fresh` (each call has one of its own),
-//! `session` or `pool`; WHEN is a guard.
+//! Prints microseconds per call, from before the chain to after it. FILE is a component or a script; INSTANCES is
+//! `fresh` (each call has one of its own), `session` or `pool`; WHEN is a guard (empty: none); OCTETS is the size of the
+//! message (4 KiB).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ async fn measure() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let source = arguments
         .first()
-        .context("usage: call_cost FILE.wasm HOOK [CONFIG-JSON [CALLS [INSTANCES [WHEN]]]]")?;
+        .context("usage: call_cost FILE HOOK [CONFIG-JSON [CALLS [INSTANCES [WHEN [OCTETS]]]]]")?;
     let hook =
         arguments.get(1).and_then(|name| Hook::from_name(name)).context("the second argument is a hook")?;
     let config = serde_json::from_str(arguments.get(2).map_or("{}", String::as_str))?;
@@ -40,7 +41,9 @@ async fn measure() -> anyhow::Result<()> {
         Some("pool") => Instances::Pool,
         Some(_) => return Err(anyhow!("the fifth argument is fresh, session or pool")),
     };
-    let when = arguments.get(5).map(|when| GuardSettings { hook: None, when: when.clone() });
+    let when = arguments.get(5).filter(|when| !when.is_empty());
+    let when = when.map(|when| GuardSettings { hook: None, when: when.clone() });
+    let octets = arguments.get(6).map_or(Ok(4_096), |text| text.parse())?;
     let capabilities = Capabilities { clock: Arc::new(SystemClock), ..World::default().capabilities() };
     let plugin = PluginSettings {
         hooks: Some(vec![hook]),
@@ -65,7 +68,7 @@ async fn measure() -> anyhow::Result<()> {
     if std::env::var_os("FIRST_TIER").is_none() {
         generation.settled().await;
     }
-    let mut call = call_at(hook)?;
+    let mut call = call_at(hook, octets)?;
     let rcpt: Mailbox = "ann@us.example".parse()?;
     let answer = ask(&generation, hook, &mut call, &rcpt).await;
     let mut took = Vec::with_capacity(calls);
@@ -89,7 +92,7 @@ async fn measure() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn call_at(hook: Hook) -> anyhow::Result<Call> {
+fn call_at(hook: Hook, octets: usize) -> anyhow::Result<Call> {
     let session = SessionFacts::new(SessionId(1), "relay".to_owned(), "192.0.2.1".parse()?, 4_000);
     let mut call = Call::new(Arc::new(session), SessionNotes::default());
     if matches!(hook, Hook::Connect | Hook::Auth) {
@@ -108,7 +111,7 @@ fn call_at(hook: Hook) -> anyhow::Result<Call> {
     let header = "Received: from a by b; Mon, 1 Jan 2024 00:00:00 +0000\r\n".repeat(3);
     let text = format!(
         "{header}Subject: hello\r\nFrom: a@them.example\r\nTo: ann@us.example\r\n\r\n{}",
-        "x\r\n".repeat(1_300)
+        "x\r\n".repeat(octets / 3)
     );
     call.content = Some(MessageContent::new(Content::split(text.into())));
     call.attempt = Some(AttemptFacts::default());
