@@ -229,7 +229,7 @@ mod tests {
             ("from : a@m\u{fc}nchen.example\r\n", Ok("xn--mnchen-3ya.example".to_owned())),
             ("From: a@one.example\r\nFrom: a@one.example\r\n", Err("there are several From fields")),
             ("From: a@one.example, b@two.example\r\n", Err("there are several domains in From")),
-            ("From: a@one.example, b\r\n", Err("there are several domains in From")),
+            ("From: a@one.example, b\r\n", Ok("one.example".to_owned())),
             ("From: a\r\n", Err("there is no domain in From")),
             ("From: a@[192.0.2.1]\r\n", Err("there is no domain in From")),
             ("From:\r\n", Err("there is no domain in From")),

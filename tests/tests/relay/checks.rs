@@ -57,6 +57,10 @@ fn results_stand_in_the_header_the_history_and_the_metrics() -> Result<()> {
         story.contains("data asked checks: iprev=pass") && story.contains("dmarc=pass sender.example"),
         "{story}"
     );
+    // Nobody has to ask for it.
+    let reference = relay.said(&["check", "--reference"])?;
+    let (_, checks) = reference.split_once("[checks]").context("no [checks] in the reference")?;
+    assert!(checks.lines().find(|line| line.contains("enabled")).is_some_and(|line| line.contains("true")));
     let metrics = relay.metrics()?;
     assert!(metrics.contains("baton_session_checks_total{method=\"dmarc\",result=\"pass\"} 1"), "{metrics}");
     Ok(())

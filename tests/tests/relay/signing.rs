@@ -92,6 +92,13 @@ fn a_domain_signs_once_its_records_are_published_and_others_verify_it() -> Resul
     ] {
         assert!(said.contains(part), "{part} is not in {said}");
     }
+    // The admin interface says the same, and nothing secret.
+    let inspection = relay.admin("GET", "/v1/domains/sender.example", "")?;
+    assert_eq!(inspection["is_ready"], true, "{inspection}");
+    let listed = relay.admin("GET", "/v1/domains", "")?;
+    assert_eq!(listed[0]["keys"][0]["state"], "active", "{listed}");
+    assert!(!listed.to_string().contains("private"), "{listed}");
+    assert_eq!(relay.admin_raw("GET", "/v1/domains/other.example", "")?.0, 404);
     for content in [message::plain("signed"), BLANKS.as_bytes().to_vec(), message::large("large", 300_000)] {
         let received = sent(&relay, &sink, &content)?;
         let found = signatures(&received);
