@@ -115,3 +115,86 @@ const SIGNED: [&str; 10] = [
 ];
 /// Octets of a line that we aim at (RFC 5322 2.1.1), less what stands around it.
 const LINE_OCTETS: usize = 72;
+
+#[cfg(test)]
+mod tests {
+    use baton_mail::header::HeaderLimits;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Verdict;
+    use crate::dkim::{Algorithm, Key, candidates, hash_body, judge};
+
+    fn key(algorithm: Algorithm) -> (SigningKey, Key) {
+        let secret = Secret::generate(algorithm).unwrap();
+        let kind = if algorithm == Algorithm::RsaSha256 { "rsa" } else { "ed25519" };
+        let record = format!("v=DKIM1; k={kind}; p={}", secret.public().unwrap());
+        let published = Key::read(record.as_bytes(), algorithm).unwrap();
+        (SigningKey { selector: "s1".to_owned(), secret }, published)
+    }
+
+    fn index(header: &str) -> HeaderIndex {
+        HeaderIndex::scan(&Bytes::copy_from_slice(header.as_bytes()), &HeaderLimits::default()).unwrap()
+    }
+
+    fn sign(key: &SigningKey, header: &str, body: &[u8]) -> String {
+        let hash = hash_body(body, Form::Relaxed, None);
+        signature_field(key, &"sender.example".parse().unwrap(), &index(header), &hash.digest, 7).unwrap()
+    }
+
+    /// The verdict on the first signature of a header.
+    fn verdict(published: &Key, header: &str, body: &[u8]) -> Verdict {
+        let header = index(header);
+        let candidate = candidates(&header, 1).pop().unwrap();
+        let hash = hash_body(body, Form::Relaxed, None);
+        judge(&candidate, &header, Some(hash), Some(Ok(published.clone())), 8).verdict
+    }
+
+    #[test]
+    fn what_is_shown_is_signed_once_more_and_lists_are_signed() {
+        let header = "From: a@sender.example\r\nTo: b@dest.example\r\nSubject: one\r\nList-Unsubscribe: <https://x.example/>\r\n\
+                      List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\nX-Other: y\r\n";
+        let (own, published) = key(Algorithm::RsaSha256);
+        let field = sign(&own, header, b"body\r\n");
+        assert!(field.lines().all(|line| line.len() <= 78), "{field}");
+        let unfolded = field.replace("\r\n\t", "").replace(' ', "");
+        let names: Vec<&str> =
+            unfolded.split("h=").nth(1).unwrap().split(';').next().unwrap().split(':').collect();
+        let times = |name: &str| names.iter().filter(|own| **own == name).count();
+        assert_eq!(
+            (times("from"), times("subject"), times("cc"), times("x-other")),
+            (2, 2, 1, 0),
+            "{names:?}"
+        );
+        // RFC 8058 4.
+        assert_eq!((times("list-unsubscribe"), times("list-unsubscribe-post")), (1, 1), "{names:?}");
+        let whole = format!("{field}{header}");
+        assert_eq!(verdict(&published, &whole, b"body\r\n"), Verdict::Pass);
+        assert_eq!(verdict(&published, &format!("X-Added: z\r\n{whole}"), b"body\r\n"), Verdict::Pass);
+        for added in ["From: e@evil.example\r\n", "Subject: two\r\n", "Cc: c@dest.example\r\n"] {
+            assert_eq!(
+                verdict(&published, &format!("{whole}{added}"), b"body\r\n"),
+                Verdict::Fail,
+                "{added}"
+            );
+            assert_eq!(
+                verdict(&published, &format!("{added}{whole}"), b"body\r\n"),
+                Verdict::Fail,
+                "{added}"
+            );
+        }
+        assert_eq!(verdict(&published, &whole.replace("One-Click", "Two"), b"body\r\n"), Verdict::Fail);
+        assert_eq!(verdict(&published, &whole, b"bodies\r\n"), Verdict::Fail);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_signed_verifies(value in "[ -~\t]{0,90}", body in "[ab \t\r\n]{0,60}") {
+            let (own, published) = key(Algorithm::Ed25519Sha256);
+            let header = format!("From: a@sender.example\r\nSubject: {value}\r\n\tfolded \r\n");
+            let whole = format!("{}{header}", sign(&own, &header, body.as_bytes()));
+            prop_assert_eq!(verdict(&published, &whole, body.as_bytes()), Verdict::Pass);
+        }
+    }
+}
