@@ -248,7 +248,8 @@ impl Relay {
         self.folder.path().join("baton.log")
     }
 
-    fn ports_path(&self) -> PathBuf {
+    /// The file of its addresses.
+    pub fn ports_path(&self) -> PathBuf {
         self.folder.path().join("ports")
     }
 

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use baton_api::FieldError;
 use baton_api::wire::ReloadReport;
+use baton_tls::acme::AcmeError;
 use baton_tls::{CertificateSet, TlsError};
 
 /// The relay is ready.
@@ -36,6 +38,12 @@ pub(crate) fn certificates_shown(set: &CertificateSet) {
             tracing::warn!(target: "listener", advice, "certificate");
         }
     }
+}
+
+/// An authority gave no certificate.
+pub(crate) fn acme_failed(error: &AcmeError, wait: Duration) {
+    let wait_s = wait.as_secs();
+    tracing::error!(target: "listener", %error, wait_s, "no certificate by ACME; the one of before stays in force");
 }
 
 /// Changed certificates can not be used.

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::events;
 use crate::logs::Log;
 use crate::settings::check::Checked;
-use crate::wiring::{CertificateKeeper, PluginDns, PluginHttp, PluginKv, PluginVerify, tell_observers};
+use crate::wiring::{Acme, CertificateKeeper, PluginDns, PluginHttp, PluginKv, PluginVerify, tell_observers};
 
 /// Wishes to reload that may wait.
 const RELOADS_MAX: usize = 4;
@@ -43,6 +43,13 @@ pub(crate) struct Swappable {
     pub(crate) domains: Domains,
 }
 
+/// Sockets that were opened before the relay gave its privileges up.
+pub(crate) struct OpenSockets {
+    pub(crate) inbound: Sockets,
+    /// Where an ACME authority asks.
+    pub(crate) acme: Option<std::net::TcpListener>,
+}
+
 /// A relay whose parts are made and whose sockets are open; nothing runs yet.
 pub(crate) struct Relay {
     pub(crate) swappable: Swappable,
@@ -50,6 +57,7 @@ pub(crate) struct Relay {
     pub(crate) capabilities: Capabilities,
     /// What the listeners show; none when none speaks TLS.
     pub(crate) certificates: Option<Arc<CertificateKeeper>>,
+    acme: Option<Acme>,
     store: Store,
     inspector: Inspector,
     clock: Arc<dyn Clock>,
@@ -73,7 +81,7 @@ pub(crate) struct Running {
 
 impl Relay {
     /// Makes all parts, or says which one failed and why.
-    pub(crate) async fn build(checked: &Checked, sockets: Sockets, log: &Log) -> anyhow::Result<Relay> {
+    pub(crate) async fn build(checked: &Checked, sockets: OpenSockets, log: &Log) -> anyhow::Result<Relay> {
         make_state_folder(&checked.state_path)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut registry = Registry::default();
@@ -106,6 +114,7 @@ impl Relay {
         let policy = Arc::new(ArcSwap::from_pointee(checked.policy.clone()));
         let (signer, domains) = load_signer(checked)?;
         let certificates = start_certificates(checked, &clock)?;
+        let acme = open_acme(checked, sockets.acme, &clock, &mut registry)?;
         let deps = InboundDeps {
             store: store.clone(),
             hooks: hooks.clone(),
@@ -116,7 +125,7 @@ impl Relay {
             metrics: inbound_metrics(&mut registry),
             certificates: certificates.as_ref().map(|keeper| keeper.certificates()),
         };
-        let inbound = Inbound::over(checked.inbound.clone(), sockets, deps).await?;
+        let inbound = Inbound::over(checked.inbound.clone(), sockets.inbound, deps).await?;
         let mut outbound = checked.outbound.clone();
         outbound.loops.own_addresses = inbound.addresses().into_iter().map(|(_, address)| address).collect();
         settings.store(Arc::new(outbound));
@@ -136,6 +145,7 @@ impl Relay {
             engine,
             capabilities,
             certificates,
+            acme,
             store,
             inspector,
             clock,
@@ -154,6 +164,7 @@ impl Relay {
             .addresses()
             .into_iter()
             .chain(metrics.map(|address| ("metrics".to_owned(), address)))
+            .chain(self.acme.as_ref().and_then(Acme::address).map(|address| ("acme".to_owned(), address)))
             .collect()
     }
 
@@ -173,6 +184,7 @@ impl Relay {
         };
         let mut faces = vec![tokio::spawn(serve_admin(self.admin, deps, stop_faces.clone()))];
         if let Some(keeper) = self.certificates {
+            faces.extend(self.acme.map(|acme| tokio::spawn(acme.keep(keeper.clone()))));
             faces.push(tokio::spawn(keeper.follow_files()));
         }
         faces.push(tokio::spawn(tell_observers(self.store.clone(), self.swappable.feed.clone())));
@@ -254,6 +266,16 @@ fn inbound_metrics(registry: &mut Registry) -> Arc<baton_inbound::metrics::Metri
     let metrics = Arc::new(baton_inbound::metrics::Metrics::default());
     metrics.register(registry);
     metrics
+}
+
+fn open_acme(
+    checked: &Checked,
+    socket: Option<std::net::TcpListener>,
+    clock: &Arc<dyn Clock>,
+    registry: &mut Registry,
+) -> anyhow::Result<Option<Acme>> {
+    let (Some(settings), Some(socket)) = (checked.acme.clone(), socket) else { return Ok(None) };
+    Acme::open(settings, socket, clock.clone(), registry).map(Some)
 }
 
 /// Reads the certificates, when a listener speaks TLS.

@@ -32,6 +32,7 @@ const RESTART_KEYS: &[&str] = &[
     "store",
     "dns",
     "listeners",
+    "tls.acme",
     "tls.minimum_version",
     "tls.cipher_suites",
     "tls.handshakes_max",

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use baton_inbound::Sockets;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::ServeOptions;
 use crate::logs::Log;
 use crate::ports::write_ports;
-use crate::relay::{Relay, Running};
+use crate::relay::{OpenSockets, Relay, Running};
 use crate::reload::Reloader;
 use crate::settings::check::Checked;
 use crate::watch::Watch;
@@ -22,7 +22,7 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     let checked =
         settings::load(file).map_err(|problems| anyhow!("the settings are not valid:\n{problems}"))?;
     // What needs privileges comes first, what they were needed for is all that they are used for.
-    let sockets = Sockets::open(&checked.inbound)?;
+    let sockets = OpenSockets { inbound: Sockets::open(&checked.inbound)?, acme: open_acme(&checked)? };
     checked.privileges.give_up_others()?;
     let log = Log::start(&checked.log)?;
     runtime::raise_file_limit();
@@ -32,9 +32,19 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
+/// The port where an ACME authority asks.
+fn open_acme(checked: &Checked) -> anyhow::Result<Option<std::net::TcpListener>> {
+    let Some(acme) = &checked.acme else { return Ok(None) };
+    let explain =
+        || format!("tls.acme.listen: can not listen on {}; free the port, or start as root", acme.listen);
+    let socket = std::net::TcpListener::bind(acme.listen).with_context(explain)?;
+    socket.set_nonblocking(true).with_context(explain)?;
+    Ok(Some(socket))
+}
+
 async fn serve(
     checked: Checked,
-    sockets: Sockets,
+    sockets: OpenSockets,
     options: &ServeOptions,
     log: &Log,
 ) -> anyhow::Result<ExitCode> {

@@ -140,7 +140,7 @@ impl Relay {
 /// The self-signed certificate of a relay that was given none.
 fn own_certificate(folder: &Path) -> Arc<Certificates> {
     let (folder, hostname) = (folder.join("tls"), "mx.example".parse().unwrap());
-    let settings = CertificateSettings { files: Vec::new(), folder, hostname };
+    let settings = CertificateSettings { files: Vec::new(), obtained: None, folder, hostname };
     Certificates::new(CertificateSet::load(&settings, &SystemClock).unwrap())
 }
 

@@ -16,6 +16,8 @@ use crate::{TlsError, self_signed};
 pub struct CertificateSettings {
     /// The files, in the order of preference. Without any, a self-signed certificate is made.
     pub files: Vec<CertificateFiles>,
+    /// What an authority signs for us by ACME, once it is there; behind the files.
+    pub obtained: Option<CertificateFiles>,
     /// Where the relay keeps what it makes itself.
     pub folder: PathBuf,
     /// The relay's name.
@@ -40,16 +42,13 @@ pub struct CertificateSet {
 impl CertificateSet {
     /// Reads them, or says everything that is wrong.
     pub fn load(settings: &CertificateSettings, clock: &dyn Clock) -> Result<CertificateSet, Vec<TlsError>> {
-        let own;
-        let files = match settings.files.as_slice() {
-            [] => {
-                own = self_signed::provide(settings, clock.now()).map_err(|error| vec![error])?;
-                std::slice::from_ref(&own)
-            }
-            files => files,
-        };
+        let obtained = settings.obtained.iter().filter(|files| files.chain.exists());
+        let mut files: Vec<_> = settings.files.iter().chain(obtained).cloned().collect();
+        if files.is_empty() {
+            files.push(self_signed::provide(settings, clock.now()).map_err(|error| vec![error])?);
+        }
         let (mut shown, mut errors) = (Vec::new(), Vec::new());
-        for file in files {
+        for file in &files {
             match Shown::read(&file.chain, &file.key, clock.now()) {
                 Ok(one) => shown.push(one),
                 Err(error) => errors.push(error),

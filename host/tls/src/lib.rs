@@ -11,6 +11,7 @@
 //!
 //! Deliberately absent: TLS below 1.2 (RFC 8996), renegotiation, compression, export suites.
 
+pub mod acme;
 mod certificate;
 mod certificates;
 mod client;

@@ -39,7 +39,12 @@ fn write_until(folder: &Path, stem: &str, names: &[&str], ends: i64) -> Certific
 }
 
 fn settings(folder: &Path, files: Vec<CertificateFiles>) -> CertificateSettings {
-    CertificateSettings { files, folder: folder.join("own"), hostname: "mx.example".parse().unwrap() }
+    CertificateSettings {
+        files,
+        obtained: None,
+        folder: folder.join("own"),
+        hostname: "mx.example".parse().unwrap(),
+    }
 }
 
 fn load(folder: &Path, files: Vec<CertificateFiles>) -> Result<CertificateSet, Vec<TlsError>> {

@@ -288,3 +288,82 @@ fn a_smart_host_proves_who_it_is() -> Result<()> {
     assert_eq!(sink.wait_for(3)?.len(), 3, "the fourth waits");
     Ok(())
 }
+
+/// An authority that runs in a process of its own; it ends with this.
+struct Authority {
+    folder: TempDir,
+    child: std::process::Child,
+}
+
+impl Authority {
+    fn start(ports_file: &Path, more: &[&str]) -> Result<Authority> {
+        let folder = tempfile::tempdir()?;
+        let mut command = Command::new("python3");
+        command.arg(baton_tests::program::repository().join("tests/lab/acme.py")).args(more);
+        command.arg("--folder").arg(folder.path()).arg("--ports-file").arg(ports_file);
+        let authority = Authority { folder, child: command.stdin(Stdio::null()).spawn()? };
+        wait::until("the authority", || Ok(authority.address().ok().map(drop)))?;
+        Ok(authority)
+    }
+
+    fn address(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.folder.path().join("address"))?)
+    }
+
+    fn settings(&self) -> Result<Settings> {
+        let ca_file = self.folder.path().join("server.pem");
+        Ok(Settings::new()
+            .set("tls.acme.directory", format!("{}/directory", self.address()?))
+            .set("tls.acme.agree_to_terms", true)
+            .set(
+                "tls.acme.names",
+                vec![toml::Value::from("relay.example"), toml::Value::from("mx.relay.example")],
+            )
+            .set("tls.acme.listen", "127.0.0.1:0")
+            .set("tls.acme.retry_s", 1)
+            .set("tls.acme.ca_file", ca_file.display().to_string()))
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A certificate is ordered, tried again after a refusal, shown without a restart, and kept over one.
+#[test]
+fn a_certificate_is_obtained_by_acme() -> Result<()> {
+    let mut relay = Relay::prepare(Settings::new())?;
+    let authority = Authority::start(&relay.ports_path(), &["--refuse", "1"])?;
+    relay.write_settings(authority.settings()?)?;
+    relay.start_again()?;
+    let is_shown = |relay: &Relay| Ok(s_client(relay, &[])?.1.contains("test authority").then_some(()));
+    wait::until("the authority's certificate", || is_shown(&relay)).with_context(|| relay.log())?;
+    let metrics = relay.metrics()?;
+    assert!(
+        metrics.contains("baton_acme_failed_total 1") && metrics.contains("baton_acme_obtained_total 1"),
+        "{metrics}"
+    );
+    relay.stop()?;
+    relay.start_again()?;
+    assert!(is_shown(&relay)?.is_some(), "kept over a restart");
+    assert!(relay.metrics()?.contains("baton_acme_obtained_total 0"), "and not ordered again");
+    Ok(())
+}
+
+/// An order that fails leaves the relay as it is: it shows what it showed before.
+#[test]
+fn without_the_authority_the_relay_serves() -> Result<()> {
+    let relay = Relay::prepare(Settings::new())?;
+    let authority = Authority::start(&relay.ports_path(), &[])?;
+    let settings = authority.settings()?;
+    drop(authority);
+    drop(relay);
+    let relay = Relay::start(settings.set("tls.acme.ca_file", "/nowhere.pem"))?;
+    wait::until("a failed order", || Ok(relay.log().contains("no certificate by ACME").then_some(())))?;
+    assert!(s_client(&relay, &[])?.1.contains("relay.example"));
+    Ok(())
+}

@@ -7,7 +7,7 @@ mod plugins;
 mod policies;
 mod running;
 mod security;
-mod tls;
+pub(crate) mod tls;
 mod trust;
 
 use std::collections::HashMap;
@@ -28,6 +28,7 @@ use baton_outbound::OutboundSettings;
 use baton_store::StoreSettings;
 use baton_tls::CertificateSettings;
 
+use self::tls::AcmeChecked;
 use super::problem::Problems;
 use super::raw::{Raw, RawDns, RawLanes, RawStore};
 use crate::privileges::Privileges;
@@ -49,6 +50,8 @@ pub(crate) struct Checked {
     pub(crate) inbound: InboundSettings,
     /// Where certificates come from; none when no listener speaks TLS.
     pub(crate) certificates: Option<CertificateSettings>,
+    /// A certificate by ACME, where one is wanted.
+    pub(crate) acme: Option<AcmeChecked>,
     pub(crate) policy: Policy,
     pub(crate) outbound: OutboundSettings,
     pub(crate) engine: EngineSettings,
@@ -114,8 +117,10 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
     let trusted = checker.trust(&raw.plugin_trust);
     let plugins = checker.plugins(raw, &trusted);
     let order = checker.order(raw, &plugins);
+    let acme = checker.acme(&raw.tls.acme, &state_path, &hostname);
     let checked = Checked {
-        certificates: checker.certificates(raw, &state_path, &hostname, &inbound.listeners),
+        certificates: checker.certificates(raw, &state_path, &hostname, &inbound.listeners, acme.as_ref()),
+        acme,
         privileges: checker.privileges(raw),
         worker_threads: checker.worker_threads(raw.worker_threads),
         store,

@@ -10,7 +10,7 @@ use super::field::{Anything, Named, section};
 pub(crate) use running::{
     RawBreaker, RawEvents, RawNext, RawPool, RawSessionInstances, RawThresholds, RawWhen,
 };
-pub(crate) use tls::RawTls;
+pub(crate) use tls::{RawAcme, RawTls};
 
 section! {
     /// The whole file.

@@ -47,6 +47,17 @@ impl CertificateKeeper {
         CertificateSet::load(settings, &*self.clock)
     }
 
+    /// Reads the files again. New ones that can not be used change nothing.
+    pub(crate) fn read_again(&self) {
+        match self.load(&self.settings.load()) {
+            Ok(set) => {
+                events::certificates_shown(&set);
+                self.certificates.replace(set);
+            }
+            Err(errors) => events::certificates_refused(&errors),
+        }
+    }
+
     /// Shows these from now on.
     pub(crate) fn replace(&self, settings: CertificateSettings, set: CertificateSet) {
         events::certificates_shown(&set);
@@ -67,13 +78,7 @@ impl CertificateKeeper {
                 () = self.replaced.notified() => continue,
                 () = watch.changed() => {}
             }
-            match self.load(&settings) {
-                Ok(set) => {
-                    events::certificates_shown(&set);
-                    self.certificates.replace(set);
-                }
-                Err(errors) => events::certificates_refused(&errors),
-            }
+            self.read_again();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What connects the parts: the services that plugins reach, on top of the store, the resolver, delivery and the
 //! network; and the certificates of the listeners.
 
+mod acme;
 mod certificates;
 mod dns;
 mod events;
@@ -8,6 +9,7 @@ mod http;
 mod kv;
 mod verify;
 
+pub(crate) use acme::Acme;
 pub(crate) use certificates::CertificateKeeper;
 pub(crate) use dns::PluginDns;
 pub(crate) use events::tell_observers;

@@ -60,7 +60,12 @@ impl Authority {
 }
 
 fn server(folder: &Path, files: Vec<CertificateFiles>) -> Arc<TlsServer> {
-    let settings = CertificateSettings { files, folder: folder.join("own"), hostname: NAME.parse().unwrap() };
+    let settings = CertificateSettings {
+        files,
+        obtained: None,
+        folder: folder.join("own"),
+        hostname: NAME.parse().unwrap(),
+    };
     let set = CertificateSet::load(&settings, &SystemClock).unwrap();
     let made = TlsServer::new(Certificates::new(set), &TlsServerSettings::default(), Arc::new(SystemClock));
     Arc::new(made.unwrap())

@@ -1,16 +1,29 @@
 //! TLS of the listeners.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use baton_inbound::{ListenerKind, ListenerSettings, TlsMode};
 use baton_mail::{Domain, SystemClock};
+use baton_tls::acme::AcmeSettings;
 use baton_tls::{
     CertificateFiles, CertificateSet, CertificateSettings, ClientCertificates, Suites, TlsServerSettings,
     TlsVersion,
 };
 
 use super::Checker;
-use crate::settings::raw::{Raw, RawListener, RawTls};
+use crate::settings::raw::{Raw, RawAcme, RawListener, RawTls};
+
+/// A certificate by ACME.
+#[derive(Clone, Debug)]
+pub(crate) struct AcmeChecked {
+    pub(crate) order: AcmeSettings,
+    /// Where the authority asks.
+    pub(crate) listen: SocketAddr,
+    /// The wait after the first failure.
+    pub(crate) retry_first: Duration,
+}
 
 impl Checker<'_> {
     /// Where certificates come from; none when no listener speaks TLS.
@@ -20,6 +33,7 @@ impl Checker<'_> {
         state_path: &Path,
         hostname: &Domain,
         listeners: &[ListenerSettings],
+        acme: Option<&AcmeChecked>,
     ) -> Option<CertificateSettings> {
         let files = raw.tls.certificates.iter().enumerate().filter_map(|(index, one)| {
             let mut given =
@@ -28,8 +42,8 @@ impl Checker<'_> {
             Some(CertificateFiles { chain: chain?, key: key? })
         });
         let files: Vec<_> = files.collect();
-        let settings =
-            CertificateSettings { files, folder: state_path.join("tls"), hostname: hostname.clone() };
+        let (folder, hostname) = (state_path.join("tls"), hostname.clone());
+        let mut settings = CertificateSettings { files, obtained: None, folder, hostname };
         if !settings.files.is_empty()
             && let Err(errors) = CertificateSet::load(&settings, &SystemClock)
         {
@@ -37,7 +51,43 @@ impl Checker<'_> {
                 self.problems.push("tls.certificates", None, error, "correct the file or the path");
             }
         }
+        settings.obtained = acme.map(|acme| acme.order.files());
         listeners.iter().any(|listener| listener.tls != TlsMode::Off).then_some(settings)
+    }
+
+    /// What is ordered of an authority; none when none is asked.
+    pub(super) fn acme(
+        &mut self,
+        raw: &RawAcme,
+        state_path: &Path,
+        hostname: &Domain,
+    ) -> Option<AcmeChecked> {
+        let directory = raw.directory.clone()?;
+        if !directory.starts_with("https://") {
+            let remedy = "write the URL of the directory, with https://";
+            self.problems.push("tls.acme.directory", Some(directory.clone()), "it is no https URL", remedy);
+        }
+        if !raw.agree_to_terms {
+            let remedy = "read the authority's terms, then set it to true";
+            self.problems.push("tls.acme.agree_to_terms", None, "the terms are not agreed to", remedy);
+        }
+        let mut names = self.parse_all("tls.acme.names", &raw.names, "write a domain");
+        if names.is_empty() {
+            names.push(hostname.clone());
+        }
+        let listen = self.parse("tls.acme.listen", &raw.listen, super::ADDRESS_REMEDY)?;
+        let seconds = |days: u64| Duration::from_secs(days * 86_400);
+        let order = AcmeSettings {
+            directory,
+            names,
+            contacts: raw.contacts.clone(),
+            ca_file: raw.ca_file.as_ref().map(|path| self.folder.join(path)),
+            folder: state_path.join("tls"),
+            renew_before: seconds(self.bound("tls.acme.renew_days", raw.renew_days, 1, 365)),
+            patience: Duration::from_secs(self.bound("tls.acme.order_s", raw.order_s, 1, 86_400)),
+        };
+        let retry_first = Duration::from_secs(self.bound("tls.acme.retry_s", raw.retry_s, 1, 86_400));
+        Some(AcmeChecked { order, listen, retry_first })
     }
 
     /// A file that must be named.
