@@ -42,7 +42,7 @@ async fn main() -> Result<()> {
     // The first field is the one by RSA.
     let rsa_end =
         signed.windows(16).skip(1).position(|part| part == b"\r\nDKIM-Signature").context("two fields")? + 3;
-    let rsa = [&signed[..rsa_end], &message[..]].concat();
+    let rsa = [signed.get(..rsa_end).context("a field")?, &message[..]].concat();
     let settings = CheckSettings::new("relay.example".parse()?);
     let checker = Checker::new(resolver(&server)?, Arc::new(SystemClock));
     for (name, message) in [("RSA-2048", rsa), ("RSA-2048 and Ed25519", both)] {

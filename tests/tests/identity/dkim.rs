@@ -16,7 +16,9 @@ const KEYS: &[(&str, &str)] =
 const RFC_8463_KEY: &str = "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
 
 /// A file, what is replaced in it, and the verdicts of its signatures from the top.
-const CASES: &[(&str, Option<(&str, &str)>, &[Verdict])] = &[
+type Case = (&'static str, Option<(&'static str, &'static str)>, &'static [Verdict]);
+
+const CASES: &[Case] = &[
     ("rfc6376.signed.msg", None, &[Verdict::Pass, Verdict::Pass]),
     ("rfc6376.signed.rsa.msg", None, &[Verdict::Pass]),
     ("ed25519test2.msg", None, &[Verdict::Pass]),
