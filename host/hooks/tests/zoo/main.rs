@@ -8,6 +8,7 @@ mod cases;
 mod chains;
 mod edits;
 mod events;
+mod hostile;
 mod instances;
 mod loading;
 mod matrix;

@@ -153,6 +153,23 @@ async fn oversized_host_call() {
 }
 
 #[tokio::test]
+async fn a_text_that_is_none() {
+    check_failure("invalid-text", "trap", limits(), &Hook::ALL).await;
+}
+
+#[tokio::test]
+async fn a_length_beyond_all_memory() {
+    check_failure("false-length", "trap", limits(), &Hook::ALL).await;
+}
+
+/// The bounce hook has no text in its answers.
+#[tokio::test]
+async fn huge_answer() {
+    let hooks = [Hook::Connect, Hook::Auth, Hook::Rcpt, Hook::Data, Hook::Route];
+    check_failure("huge-answer", "host-calls", Limits { cpu_ms: 10_000, ..limits() }, &hooks).await;
+}
+
+#[tokio::test]
 async fn waiting_for_ever() {
     check_failure("sleep", "wall-time", Limits { wall_ms: 20, ..limits() }, &Hook::ALL).await;
 }

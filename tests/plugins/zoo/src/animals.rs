@@ -9,7 +9,7 @@ use crate::bindings::baton::host::{clock, dns, log, metrics};
 use crate::bindings::baton::relay::types::Address;
 use crate::bindings::baton::relay::{envelope, failure, message, routing, session};
 use crate::bindings::exports::baton::relay::lifecycle::Problem;
-use crate::{Said, callers, reply};
+use crate::{Said, beasts, callers, reply};
 
 /// Does what is asked for, and says what the decision is if it comes to that.
 pub(crate) fn act(hook: &str, behaviour: &str) -> Said {
@@ -54,6 +54,7 @@ pub(crate) fn act(hook: &str, behaviour: &str) -> Said {
         "metrics" => measure(),
         "getters" => read(),
         other => callers::act(other)
+            .or_else(|| beasts::act(other))
             .unwrap_or_else(|| Said::Reject(reply(599, &format!("no such animal: {other}")))),
     }
 }

@@ -5,6 +5,7 @@
 #![cfg(target_family = "wasm")]
 
 mod animals;
+mod beasts;
 mod callers;
 mod dice;
 
