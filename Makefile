@@ -2,7 +2,7 @@
 #
 #   make demo         a relay at work: real mail in, plugins at all six hooks, delivery, deferral, bounce
 #   make test         every test
-#   make bars         the long trials: kill -9, full disk, smuggling, MIME bombs, other mail programs
+#   make bars         the long trials: kill -9, full disk, smuggling, MIME bombs, hostile plugins, other mail programs
 #   make bench        figures beside Debian's Postfix, by the same load on the same machine
 #   make bench-bank   5,000 one-time codes among 50,000 confirmations
 #   make script       the interpreter of scripted policies anew, as checked in at host/hooks/assets (needs clang)

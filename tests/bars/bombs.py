@@ -6,13 +6,12 @@
 import argparse
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
-import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from lab.bystander import Bystander
 from lab.relay import Relay, merged, plugin, quick, target
 from lab.smtp import Client, Sink
 from lab.verdict import Verdict
@@ -116,35 +115,6 @@ GENERATORS = [
     parameter_sections, parameters, encoded_words, encoded_bombs, many_addresses, nested_comments, folded_lines,
     long_boundary, near_boundaries, false_base64, soft_breaks, odd_names,
 ]
-
-
-class Bystander(threading.Thread):
-    """Sends ordinary mail all the time and notes how long each message took."""
-
-    def __init__(self, address):
-        super().__init__(daemon=True)
-        self.address = address
-        self.took = []
-        self.failures = []
-        self.stopping = False
-
-    def run(self):
-        while not self.stopping:
-            began = time.monotonic()
-            try:
-                with Client(self.address) as client:
-                    client.greet()
-                    code, text = client.send("a@sender.example", "b@dest.example", b"Subject: bystander\r\n\r\nx\r\n")
-                if code != 250:
-                    self.failures.append(f"{code} {text}")
-            except (OSError, ValueError) as error:
-                self.failures.append(repr(error))
-            self.took.append(time.monotonic() - began)
-            time.sleep(0.01)
-
-    def p99(self):
-        took, self.took = self.took, []
-        return statistics.quantiles(took, n=100)[98] if len(took) > 1 else 0.0
 
 
 def settings(port):

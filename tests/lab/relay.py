@@ -115,6 +115,13 @@ class Relay(Process):
 
     def start(self, seconds=60.0):
         """Starts the program; returns how long it took until it greeted."""
+        began = time.monotonic()
+        self.start_without_greeting(seconds)
+        ports.wait_for_greeting(self.address, self, seconds)
+        return time.monotonic() - began
+
+    def start_without_greeting(self, seconds=60.0):
+        """Starts the program; returns when it listens."""
         self.ports_file.unlink(missing_ok=True)
         began = time.monotonic()
         self.launch(
@@ -127,21 +134,20 @@ class Relay(Process):
             if time.monotonic() - began > seconds:
                 raise TimeoutError(f"the relay does not listen: {self.log_tail()}")
             time.sleep(0.005)
-        ports.wait_for_greeting(self.address, self, seconds)
-        return time.monotonic() - began
 
-    def admin(self, path):
-        """The answer of the admin interface to a GET."""
+    def admin(self, path, method="GET", body=""):
+        """The answer of the admin interface; an error when it is none of success."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(60)
             connection.connect(str(self.work / "admin.sock"))
-            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n".encode())
+            head = f"{method} {path} HTTP/1.1\r\nHost: relay\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            connection.sendall((head + body).encode())
             answer = b""
             while piece := connection.recv(1 << 16):
                 answer += piece
         head, body = answer.split(b"\r\n\r\n", 1)
         if b" 200 " not in head.split(b"\r\n", 1)[0]:
-            raise RuntimeError(f"{path}: {head!r}")
+            raise RuntimeError(f"{path}: {head!r} {body[:500]!r}")
         return json.loads(body)
 
     def queued(self):

@@ -52,3 +52,8 @@ fn no_split_smuggles_a_message() -> Result<()> {
 fn bombs_do_no_harm() -> Result<()> {
     bar("bombs.py", &["--short"])
 }
+
+#[test]
+fn hostile_plugins_hurt_nobody_else() -> Result<()> {
+    bar("hostile.py", &["--short"])
+}
