@@ -6,6 +6,7 @@ mod beyond;
 mod capabilities;
 mod cases;
 mod chains;
+mod corpus;
 mod edits;
 mod events;
 mod hostile;

@@ -175,7 +175,7 @@ async fn they_run_on_the_terms_of_the_author() {
 }
 
 /// A config that the plugin takes: that of its first case about a hook.
-fn own_config(cases: &Value) -> Value {
+pub(crate) fn own_config(cases: &Value) -> Value {
     let mut config = cases["config"].as_object().cloned().unwrap_or_default();
     let about_hook = cases["case"].as_array().unwrap().iter().find(|case| case["hook"] != "init").unwrap();
     config.extend(about_hook["config"].as_object().cloned().unwrap_or_default());
