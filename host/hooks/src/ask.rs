@@ -23,6 +23,11 @@ pub(crate) trait Ask: Sync {
     const HOOK: Hook;
     type Answer: Answer;
 
+    /// The recipient that it is about, at the hooks that have one.
+    fn recipient(&self) -> Option<&types::Address> {
+        None
+    }
+
     /// Calls the plugin and checks its answer; an answer that is not acceptable is a [`Stop::BadVerdict`].
     fn ask(
         &self,
@@ -94,6 +99,10 @@ impl Ask for AskRcpt {
     const HOOK: Hook = Hook::Rcpt;
     type Answer = RcptAnswer;
 
+    fn recipient(&self) -> Option<&types::Address> {
+        Some(&self.recipient)
+    }
+
     async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<RcptAnswer> {
         use exports::rcpt_hook::Decision;
         let Instance { store, component, guests, .. } = instance;
@@ -143,6 +152,10 @@ impl Ask for AskRoute {
     const HOOK: Hook = Hook::Route;
     type Answer = RouteAnswer;
 
+    fn recipient(&self) -> Option<&types::Address> {
+        Some(&self.recipient)
+    }
+
     async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<RouteAnswer> {
         use exports::route_hook::Decision;
         let Instance { store, component, guests, .. } = instance;
@@ -163,6 +176,10 @@ pub(crate) struct AskBounce {
 impl Ask for AskBounce {
     const HOOK: Hook = Hook::Bounce;
     type Answer = BounceAnswer;
+
+    fn recipient(&self) -> Option<&types::Address> {
+        Some(&self.recipient)
+    }
 
     async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<BounceAnswer> {
         use exports::bounce_hook::Decision;

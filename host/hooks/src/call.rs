@@ -198,6 +198,20 @@ impl SessionNotes {
         }
     }
 
+    /// All notes, in the order of their keys.
+    pub(crate) fn all(&self) -> Vec<(String, Vec<u8>)> {
+        let Some(noted) = self.0.get() else { return Vec::new() };
+        let mut notes: Vec<_> =
+            noted.notes.lock().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        notes.sort();
+        notes
+    }
+
+    /// The client's name when it was looked up already; the inner none stands for a client without one.
+    pub(crate) fn looked_up(&self) -> Option<Option<String>> {
+        self.0.get()?.remote_name.get().cloned()
+    }
+
     /// Octets in use.
     pub(crate) fn octets(&self) -> usize {
         self.0.get().map_or(0, |noted| octets_of(&noted.notes.lock()))

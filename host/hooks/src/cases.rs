@@ -166,6 +166,8 @@ impl<'a> Stage<'a> {
     fn new(engine: &'a Engine, settings: &PluginSettings, case: &Case) -> Stage<'a> {
         let begin = case.steps.iter().find_map(|step| step.scene.now);
         let mut settings = settings.clone();
+        // Made-up calls are no calls of production.
+        settings.run.record = None;
         settings.limits.cpu_ms = settings.limits.cpu_ms.max(CPU_MS_MIN);
         settings.limits.wall_ms = settings.limits.wall_ms.max(WALL_MS_MIN);
         let world = World::watched(begin.unwrap_or(World::BEGIN));

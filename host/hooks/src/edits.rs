@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use baton_mail::edit::{Edit, EnvelopeEdit, MessageEdit};
 use baton_mail::{Mailbox, Recipient, header};
+use sha2::{Digest as _, Sha256};
 
 use crate::call::{NOTES_OCTETS_MAX, Parameter};
+use crate::load::hex;
 use crate::{Call, Hook};
 
 /// Changes of one call at most.
@@ -101,6 +103,13 @@ impl Staged {
         self.edits.iter().filter(|edit| !refused || is_remark(edit)).map(Edit::summary).collect()
     }
 
+    /// As [`Staged::summaries`], with the texts that they leave out, and with the notes of the session.
+    pub(crate) fn in_full(&self, refused: bool) -> Vec<String> {
+        let edits = self.edits.iter().filter(|edit| !refused || is_remark(edit));
+        let note = |(key, value): &(String, Option<Vec<u8>>)| format!("session note {key}{}", shown(value));
+        edits.map(in_full).chain(self.session_notes.iter().map(note)).collect()
+    }
+
     /// Applies everything and says in short form what was applied. A plugin that refused the mail changes nothing of
     /// it but notes, tags and scores, which tell later plugins why.
     pub(crate) fn apply(self, call: &mut Call, refused: bool) -> Vec<String> {
@@ -109,6 +118,27 @@ impl Staged {
         let summaries = kept.iter().map(Edit::summary).collect();
         apply_edits(call, kept);
         summaries
+    }
+}
+
+fn in_full(edit: &Edit) -> String {
+    let summary = edit.summary();
+    match edit {
+        Edit::Message(
+            MessageEdit::Add(_, text) | MessageEdit::Insert(_, _, text) | MessageEdit::Set(_, text),
+        ) => format!("{summary}: {text}"),
+        Edit::Message(MessageEdit::Body(body)) => {
+            format!("{summary}, sha256 {}", hex(&Sha256::digest(body.octets())))
+        }
+        Edit::Envelope(EnvelopeEdit::Note(_, value)) => format!("{summary}{}", shown(value)),
+        _ => summary,
+    }
+}
+
+fn shown(note: &Option<Vec<u8>>) -> String {
+    match note {
+        Some(value) => format!(" = {}", String::from_utf8_lossy(value)),
+        None => " removed".to_owned(),
     }
 }
 

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use baton_mail::Clock;
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use crate::metrics::Metrics;
 
@@ -122,7 +123,7 @@ pub trait KvBackend: Send + Sync + 'static {
 }
 
 /// Answer of a token bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
     /// The tokens were there.
     pub allowed: bool,
@@ -133,7 +134,7 @@ pub struct Taken {
 }
 
 /// A page of keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// The keys.
     pub keys: Vec<String>,
@@ -142,7 +143,7 @@ pub struct Page {
 }
 
 /// Why a bucket did not answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KvError {
     /// The bucket is full.
     #[error("the bucket is full")]
@@ -164,7 +165,7 @@ pub trait DnsBackend: Send + Sync + 'static {
 }
 
 /// An answer of the resolver.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct DnsAnswer {
     /// The response code; 0 is success, 3 no such name.
     pub rcode: u16,
@@ -177,7 +178,7 @@ pub struct DnsAnswer {
 }
 
 /// Why the resolver did not answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DnsError {
     /// No answer in time.
     #[error("no answer in time")]

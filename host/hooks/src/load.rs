@@ -23,7 +23,9 @@ use crate::engine::{Digest, Engine};
 use crate::host::Capabilities;
 use crate::log_gate::LogGate;
 use crate::plugin::{Code, Faster, Nobody, Plugin, Running, Terms, short};
+use crate::record::Mask;
 use crate::secrets::{self, Secrets};
+use crate::tape;
 use crate::{Generation, Grants, Hook, HttpGrant, PluginSettings, Thresholds};
 
 pub(crate) use artefact::{Artefact, hex};
@@ -177,7 +179,7 @@ impl Version {
             && plugin.digest == self.artefact.digest
             && plugin.signer == self.artefact.signer
             && plugin.terms.secrets == self.secrets
-            && plugin.terms.capabilities.are_same(capabilities)
+            && plugin.given.are_same(capabilities)
     }
 }
 
@@ -220,8 +222,11 @@ async fn make_plugin(
         grants,
         config: settings.config.clone(),
         config_json: settings.config.to_string(),
+        capabilities: match settings.run.record {
+            Some(_) => tape::recorded(capabilities, Mask::of(&secrets)),
+            None => capabilities.clone(),
+        },
         secrets,
-        capabilities: capabilities.clone(),
         log_gate: LogGate::default(),
         meters: capabilities.metrics.meters(&meter),
         nobody: Nobody::new(),
@@ -245,6 +250,7 @@ async fn make_plugin(
         settings: settings.clone(),
         digest: artefact.digest,
         key: made.key,
+        given: capabilities.clone(),
         hooks: made.hooks,
         on_failure: settings.on_failure,
         manifest: artefact.manifest,

@@ -15,6 +15,7 @@ use crate::log_gate::LogGate;
 use crate::manifest::Manifest;
 use crate::metrics::{BreakerMeters, Meters};
 use crate::next::Next;
+use crate::record::Recorder;
 use crate::secrets::Secrets;
 use crate::shelf::Shelf;
 use crate::state::State;
@@ -32,6 +33,8 @@ pub(crate) struct Plugin {
     pub(crate) digest: Digest,
     /// What its compiled component is remembered by.
     pub(crate) key: Digest,
+    /// The services that it was given.
+    pub(crate) given: Capabilities,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) on_failure: OnFailure,
     pub(crate) manifest: Option<Manifest>,
@@ -84,6 +87,7 @@ pub(crate) struct Running {
     pub(crate) breaker: Breaker,
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) events: EventSettings,
+    pub(crate) recorder: Option<Arc<Recorder>>,
 }
 
 impl Running {
@@ -100,6 +104,7 @@ impl Running {
             breaker: Breaker::new(settings.run.breaker, meters),
             shelf: Shelf::new(engine, &settings.run),
             events: settings.run.events,
+            recorder: settings.run.record.as_ref().map(|record| Recorder::new(record, &settings.name)),
         })
     }
 }

@@ -19,6 +19,7 @@ use crate::instance::{Ended, Instance};
 use crate::metrics::Used;
 use crate::plugin::Plugin;
 use crate::policy::{Failure, FailureKind};
+use crate::record::{Mask, Record, Recording};
 use crate::shelf::Place;
 use crate::state::{Stop, wall};
 use crate::{Call, Hook};
@@ -58,10 +59,23 @@ pub(crate) async fn run<Q: Ask>(
         let failure = Failure::new(FailureKind::BreakerOpen, "it failed too often and is left alone");
         return Outcome::failed(failure);
     };
-    let Ended { result, staged, used } = attempt(engine, plugin, question, call, started).await;
+    let recording = begin_recording(plugin, question, call);
+    let Ended { result, staged, used } = match &recording {
+        None => attempt(engine, plugin, question, call, started).await,
+        // Boxed, so that calls which are not recorded carry nothing of this.
+        Some(recording) => {
+            Box::pin(recording.tape.during(attempt(engine, plugin, question, call, started))).await
+        }
+    };
     let now = Instant::now();
     let took = now.saturating_duration_since(started);
     meters.observe(took, used);
+    if let (Some(recorder), Some(recording)) = (&plugin.running.recorder, recording) {
+        let (answer, edits) = told(&result, &staged);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let ended = |record: Record| record.ended(answer, edits, micros, used.host_calls);
+        recorder.finish(recording, Mask::of(&plugin.terms.secrets), ended);
+    }
     if let Some(witness) = &plugin.terms.meters.witness {
         witness.add_cost(used.cost(Q::HOOK, took, result.as_ref().err()));
     }
@@ -78,6 +92,25 @@ pub(crate) async fn run<Q: Ask>(
             }
             Outcome { result: Err(failure), staged: Staged::default(), took }
         }
+    }
+}
+
+/// Begins to record a call, where the settings say so.
+fn begin_recording<Q: Ask>(plugin: &Plugin, question: &Q, call: &Call) -> Option<Recording> {
+    let recorder = plugin.running.recorder.as_ref()?;
+    let record = || {
+        let now = plugin.terms.capabilities.clock.now();
+        let terms = (&plugin.settings.grants, &plugin.settings.config);
+        Record::of(Q::HOOK, &plugin.terms.label, terms, now, question.recipient(), call)
+    };
+    recorder.begin(Q::HOOK, record, call)
+}
+
+/// What came out of a call, to be compared: the answer in words, and the changes in full.
+pub(crate) fn told<A: Answer>(result: &Result<A, Failure>, staged: &Staged) -> (String, Vec<String>) {
+    match result {
+        Ok(answer) => (answer.words(), staged.in_full(answer.refuses())),
+        Err(failure) => (format!("failed ({})", failure.kind), Vec::new()),
     }
 }
 

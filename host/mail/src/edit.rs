@@ -58,6 +58,11 @@ impl NewBody {
         self.0.len().saturating_sub(EMPTY_LINE.len())
     }
 
+    /// The lines.
+    pub fn octets(&self) -> &[u8] {
+        self.0.get(EMPTY_LINE.len()..).unwrap_or_default()
+    }
+
     /// True when nothing follows the header.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

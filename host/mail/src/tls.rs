@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::text::is_unsafe;
 
 /// How a connection is protected.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsFacts {
     /// The version: `TLSv1.3` or `TLSv1.2`.
     pub version: String,
@@ -24,7 +24,7 @@ pub struct TlsFacts {
 }
 
 /// A certificate of the other side.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
     /// Whom it names: its common name, else its first alternative name.
     pub subject: String,

@@ -30,6 +30,8 @@ pub(crate) enum PluginCommand {
     Bench(BenchOptions),
     /// Watch a project: build, check, test and swap it into a local relay, and tell what it decides
     Dev(DevOptions),
+    /// Make recorded calls again with a new build: which decisions, edits, host calls differ
+    Replay(ReplayOptions),
     /// Print the plugins that each hook asks, in order: by the settings, or of the running relay
     Order(OrderOptions),
     /// Make a key that signs plugins: NAME.key, to be kept secret, and NAME.pub
@@ -115,6 +117,25 @@ pub(crate) struct DevOptions {
     /// A TOML file with the plugin's settings
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReplayOptions {
+    /// Records, or folders with records, as `[plugins.NAME.record]` has them written
+    #[arg(value_name = "RECORD", required = true)]
+    pub(crate) records: Vec<PathBuf>,
+    /// The new build
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plugin: PathBuf,
+    /// Take the plugin's config, grants and limits from these settings; by default config and grants are as recorded
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) settings: Option<PathBuf>,
+    /// The plugin whose calls are replayed; by default the only one that the records are of
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::field::{Anything, Named, section};
 
 pub(crate) use running::{
-    RawBreaker, RawEvents, RawNext, RawPool, RawSessionInstances, RawThresholds, RawWhen,
+    RawBreaker, RawEvents, RawNext, RawPool, RawRecord, RawSessionInstances, RawThresholds, RawWhen,
 };
 pub(crate) use tls::{RawAcme, RawTls};
 
@@ -289,6 +289,8 @@ section! {
         when: RawWhen = RawWhen::Unset,
         /// How events are told to it, when it observes.
         events: RawEvents = RawEvents::default(),
+        /// Records its calls, to be replayed against another build of it: `baton plugin replay`.
+        record: RawRecord = RawRecord::default(),
         /// A new version that is tried beside it.
         next: Option<RawNext> = None,
         /// A TOML file that is merged under `config`: tables that are too long for this file.

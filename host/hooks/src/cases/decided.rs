@@ -14,16 +14,16 @@ use crate::{
 
 /// What a plugin decided.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Decided {
+pub(super) struct Decided {
     pub(super) word: &'static str,
     pub(super) reply: Option<Reply>,
     pub(super) reason: Option<String>,
     pub(super) retry_ms: Option<u64>,
     pub(super) account: Option<String>,
     /// As the decision log has it.
-    pub(crate) words: String,
+    pub(super) words: String,
     /// The changes that were applied, in short form.
-    pub(crate) edits: Vec<String>,
+    pub(super) edits: Vec<String>,
 }
 
 /// Asks the one plugin of a generation.

@@ -8,6 +8,7 @@ use baton_mail::Body;
 use baton_mail::text::sanitize;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::bindings::baton::host::http::{Error, Host, Request, Response};
@@ -69,18 +70,19 @@ pub struct HttpRequest {
 }
 
 /// What came back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpResponse {
     /// The status code.
     pub status: u16,
     /// Header fields; names in lower case.
     pub headers: Vec<(String, String)>,
     /// The content.
+    #[serde(with = "crate::tape::octets")]
     pub body: Bytes,
 }
 
 /// Why nothing came back.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
     /// The address is one that plugins may not reach.
     #[error("the address may not be asked")]

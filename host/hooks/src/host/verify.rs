@@ -3,6 +3,7 @@
 use baton_mail::text::sanitize;
 use baton_mail::{Domain, Mailbox, Reply};
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use super::failure;
 use crate::Hook;
@@ -19,7 +20,7 @@ pub trait VerifyBackend: Send + Sync + 'static {
 }
 
 /// What a next hop said.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct VerifyAnswer {
     /// Its name.
     pub host: String,
@@ -28,7 +29,7 @@ pub struct VerifyAnswer {
 }
 
 /// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
     /// No answer in time.
     #[error("no answer in time")]

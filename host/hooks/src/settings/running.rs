@@ -7,6 +7,7 @@ use baton_mail::header::HeaderName;
 use serde::{Deserialize, Serialize};
 
 use crate::Hook;
+use crate::record::RecordSettings;
 
 /// How a plugin runs. The defaults are the safest: fresh instances, answers that count, no version beside it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,6 +24,8 @@ pub struct RunSettings {
     pub breaker: BreakerSettings,
     /// CEL expressions that say when it is asked; always at hooks that no guard is for.
     pub when: Vec<GuardSettings>,
+    /// Where its calls are recorded, to be replayed against another build.
+    pub record: Option<RecordSettings>,
     /// A new version that is tried beside it.
     pub next: Option<NextSettings>,
     /// How events are told to it, when it observes.

@@ -11,6 +11,7 @@ mod new;
 mod order;
 mod pack;
 mod project;
+mod replay;
 mod sign;
 mod test;
 mod verify;
@@ -31,6 +32,7 @@ pub(crate) async fn run(command: PluginCommand) -> anyhow::Result<()> {
         PluginCommand::Test(options) => test::run(options).await,
         PluginCommand::Bench(options) => bench::run(options).await,
         PluginCommand::Dev(options) => dev::run(options).await,
+        PluginCommand::Replay(options) => replay::run(options).await,
         PluginCommand::Order(options) => order::run(options).await,
         PluginCommand::Keygen(options) => keygen::run(&options),
         PluginCommand::Sign(options) => sign::run(&options),

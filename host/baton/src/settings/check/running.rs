@@ -1,5 +1,6 @@
 //! How plugins run: instances, breaker, guards, new versions, thresholds.
 
+use baton_hooks::record::RecordSettings;
 use baton_hooks::{
     BreakerSettings, EventSettings, GuardSettings, Hook, Instances, Mode, NextMode, NextSettings,
     PoolSettings, RunSettings, SessionSettings, Thresholds,
@@ -7,7 +8,7 @@ use baton_hooks::{
 use baton_mail::Reply;
 
 use super::Checker;
-use crate::settings::raw::{RawNext, RawPlugin, RawThresholds, RawWhen};
+use crate::settings::raw::{RawNext, RawPlugin, RawRecord, RawThresholds, RawWhen};
 
 impl Checker<'_> {
     pub(super) fn running(&mut self, key: &str, raw: &RawPlugin) -> RunSettings {
@@ -39,8 +40,16 @@ impl Checker<'_> {
                 batch_ms: self.bound(&at("events.batch_ms"), raw.events.batch_ms, 0, 3_600_000),
                 queue_max: self.bound(&at("events.queue_max"), raw.events.queue_max, 1, 1_000_000),
             },
+            record: self.record(&at("record"), &raw.record),
             next: raw.next.as_ref().and_then(|next| self.next(&at("next"), next)),
         }
+    }
+
+    fn record(&mut self, key: &str, raw: &RawRecord) -> Option<RecordSettings> {
+        let calls_max = self.bound(&format!("{key}.calls_max"), raw.calls_max, 1, 1_000_000);
+        let octets_max = self.bound(&format!("{key}.octets_max"), raw.octets_max, 1_024, 1 << 40);
+        let folder = self.folder.join(raw.folder.as_ref()?);
+        Some(RecordSettings { folder, calls_max, octets_max })
     }
 
     /// The hooks only: the expressions are checked when the plugin is loaded, because its hooks are known then.

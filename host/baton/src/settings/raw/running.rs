@@ -55,6 +55,18 @@ section! {
 }
 
 section! {
+    /// Records of a plugin's calls: what it was asked, what the relay's services answered, what it said. They hold envelopes and whole messages, and not its secrets; calls of `auth` and `events` are left out.
+    RawRecord {
+        /// The folder; the plugin's records go into a folder of its name in it, for the relay's user only. Unset: nothing is recorded.
+        folder: Option<PathBuf> = None,
+        /// Records in that folder; then no more are written.
+        calls_max: u64 = 1_000,
+        /// Octets of the records in that folder; then no more are written.
+        octets_max: u64 = 64 << 20,
+    }
+}
+
+section! {
     /// A new version of a plugin that is tried beside it. All other keys of the plugin hold for it too.
     RawNext {
         /// The component: a `.wasm` file.
