@@ -10,6 +10,7 @@ pub mod dns;
 pub mod http;
 pub mod message;
 pub mod program;
+pub mod registry;
 pub mod relay;
 pub mod settings;
 pub mod sink;

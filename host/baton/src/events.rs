@@ -58,6 +58,13 @@ pub(crate) fn files_changed() {
     tracing::info!(target: "relay", "a watched file changed: reloading");
 }
 
+/// What the tags of plugins in registries stand for.
+pub(crate) fn tags_resolved(advice: &[String]) {
+    for advice in advice {
+        tracing::info!(target: "hooks", "{advice}");
+    }
+}
+
 /// New settings serve.
 pub(crate) fn reloaded(report: &ReloadReport) {
     let applied = report.applied.join(", ");

@@ -13,6 +13,7 @@ mod logs;
 mod measure;
 mod ports;
 mod privileges;
+mod registry;
 mod relay;
 mod reload;
 mod render;

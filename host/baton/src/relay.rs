@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::events;
 use crate::logs::Log;
+use crate::registry::{Fetched, fetch_all};
 use crate::settings::check::Checked;
 use crate::wiring::{Acme, CertificateKeeper, PluginDns, PluginHttp, PluginKv, PluginVerify, tell_observers};
 
@@ -246,12 +247,15 @@ async fn load_generation(
     checked: &Checked,
     capabilities: &Capabilities,
 ) -> anyhow::Result<Generation> {
-    let loaded = Generation::load(engine, number, &checked.plugins, &checked.order, capabilities).await;
+    let fail = |errors: Vec<String>| {
+        let lines: Vec<_> = errors.iter().map(|error| format!("\n  {error}")).collect();
+        anyhow!("plugins can not be loaded:{}", lines.concat())
+    };
+    let Fetched { plugins, advice } = fetch_all(checked).await.map_err(fail)?;
+    events::tags_resolved(&advice);
+    let loaded = Generation::load(engine, number, &plugins, &checked.order, capabilities).await;
     loaded
-        .map_err(|errors| {
-            let lines: Vec<_> = errors.iter().map(|error| format!("\n  {error}")).collect();
-            anyhow!("plugins can not be loaded:{}", lines.concat())
-        })
+        .map_err(|errors| fail(errors.iter().map(ToString::to_string).collect()))
         .map(|generation| generation.with_thresholds(checked.thresholds.clone()))
 }
 

@@ -14,6 +14,7 @@ use baton_tls::{CertificateSet, CertificateSettings, TlsError};
 
 use crate::events;
 use crate::logs::Log;
+use crate::registry::fetch_all;
 use crate::relay::Swappable;
 use crate::settings;
 use crate::settings::check::Checked;
@@ -101,10 +102,12 @@ impl Reloader {
                 .map(|problem| FieldError { field: problem.key.clone(), message: problem.message() })
                 .collect::<Vec<_>>()
         })?;
+        let fetched = fetch_all(&checked).await;
+        let fetched = fetched.map_err(|errors| errors.iter().map(|error| named(error)).collect::<Vec<_>>())?;
         let number = self.generation + 1;
         let serving = self.swappable.hooks.load_full();
         let loaded = serving
-            .load_next(&self.engine, number, &checked.plugins, &checked.order, &self.capabilities)
+            .load_next(&self.engine, number, &fetched.plugins, &checked.order, &self.capabilities)
             .await;
         let generation = loaded
             .map_err(|errors| errors.iter().map(|error| named(&error.to_string())).collect::<Vec<_>>())?
@@ -114,8 +117,9 @@ impl Reloader {
         self.swappable.signer.load(&self.swappable.domains).map_err(|error| vec![unsigned(error)])?;
         let loaded = generation.plugins();
         let plugins = loaded.iter().map(|plugin| format!("{}@{}", plugin.name, plugin.digest)).collect();
-        let advice = loaded.iter().flat_map(|plugin| &plugin.advice).map(ToString::to_string).collect();
         let certificates = self.load_certificates(&checked)?;
+        let advice = loaded.iter().flat_map(|plugin| &plugin.advice).map(ToString::to_string);
+        let advice = fetched.advice.into_iter().chain(advice).collect();
         let (applied, restart_needed) = self.differences(&checked.raw);
         let watched = checked.watched.clone();
         if let (Some(keeper), Some((settings, set))) = (&self.certificates, certificates) {

@@ -10,6 +10,7 @@ mod hooks;
 mod listener;
 mod plugins;
 mod queue;
+mod registry;
 mod replay;
 mod router;
 mod session;

@@ -32,6 +32,10 @@ pub(crate) enum PluginCommand {
     Dev(DevOptions),
     /// Make recorded calls again with a new build: which decisions, edits, host calls differ
     Replay(ReplayOptions),
+    /// Fetch a plugin from an OCI registry, and tell how to pin it
+    Pull(PullOptions),
+    /// Put a plugin into an OCI registry, with the signature beside it if there is one
+    Push(PushOptions),
     /// Print the plugins that each hook asks, in order: by the settings, or of the running relay
     Order(OrderOptions),
     /// Make a key that signs plugins: NAME.key, to be kept secret, and NAME.pub
@@ -136,6 +140,30 @@ pub(crate) struct ReplayOptions {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PullOptions {
+    /// Such as oci://registry.example/team/guard:1.2; the scheme may be left out
+    #[arg(value_name = "REFERENCE")]
+    pub(crate) reference: String,
+    /// Copy the component to this file too, and its signature beside it
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) file: SettingsOption,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PushOptions {
+    /// The component
+    #[arg(value_name = "FILE")]
+    pub(crate) component: PathBuf,
+    /// Such as oci://registry.example/team/guard:1.2; the scheme may be left out
+    #[arg(value_name = "REFERENCE")]
+    pub(crate) reference: String,
+    #[command(flatten)]
+    pub(crate) file: SettingsOption,
 }
 
 #[derive(Args, Debug)]

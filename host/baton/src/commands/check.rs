@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{notes, write_out};
 use crate::cli::CheckOptions;
+use crate::registry::{Fetched, fetch_all};
 use crate::settings::check::Checked;
 use crate::settings::problem::Problems;
 use crate::settings::{self, reference};
@@ -26,10 +27,11 @@ pub(crate) async fn run(options: CheckOptions) -> anyhow::Result<()> {
         Err(problems) if options.json => return fail_as_json(&problems),
         Err(problems) => return Err(anyhow!("{}:\n{problems}", problems.count())),
     };
-    let generation = load(&checked).await?;
+    let (generation, tags) = load(&checked).await?;
     let loaded = generation.plugins();
     let plugins: Vec<_> = loaded.iter().map(|plugin| format!("{}@{}", plugin.name, plugin.digest)).collect();
-    let advice: Vec<_> = loaded.iter().flat_map(|plugin| &plugin.advice).map(ToString::to_string).collect();
+    let advice = loaded.iter().flat_map(|plugin| &plugin.advice).map(ToString::to_string);
+    let advice: Vec<_> = tags.into_iter().chain(advice).collect();
     if options.json {
         let all = json!({"problems": [], "plugins": plugins, "advice": advice});
         return write_out(&(all.to_string() + "\n"));
@@ -53,17 +55,20 @@ fn fail_as_json(problems: &Problems) -> anyhow::Result<()> {
     Err(anyhow!("{}", problems.count()))
 }
 
-/// Loads the plugins as `serve` does, but for the store, which a running relay may hold.
-pub(crate) async fn load(checked: &Checked) -> anyhow::Result<Generation> {
+/// Loads the plugins as `serve` does, but for the store, which a running relay may hold. Answers what tags stand for, too.
+pub(crate) async fn load(checked: &Checked) -> anyhow::Result<(Generation, Vec<String>)> {
+    let fail = |errors: Vec<String>| {
+        let lines: Vec<_> = errors.iter().map(|error| format!("\n  {error}")).collect();
+        anyhow!("plugins can not be loaded:{}", lines.concat())
+    };
+    let Fetched { plugins, advice } = fetch_all(checked).await.map_err(fail)?;
     let engine = Engine::new(&checked.engine)?;
     let capabilities = Capabilities {
         dns: Arc::new(PluginDns(Resolver::new(&checked.dns)?)),
         clock: Arc::new(SystemClock),
         ..World::default().capabilities()
     };
-    let loaded = Generation::load(&engine, 1, &checked.plugins, &checked.order, &capabilities).await;
-    loaded.map_err(|errors| {
-        let lines: Vec<_> = errors.iter().map(|error| format!("\n  {error}")).collect();
-        anyhow!("plugins can not be loaded:{}", lines.concat())
-    })
+    let loaded = Generation::load(&engine, 1, &plugins, &checked.order, &capabilities).await;
+    let loaded = loaded.map_err(|errors| fail(errors.iter().map(ToString::to_string).collect()))?;
+    Ok((loaded, advice))
 }

@@ -32,6 +32,7 @@ use self::tls::AcmeChecked;
 use super::problem::Problems;
 use super::raw::{Raw, RawDns, RawLanes, RawStore};
 use crate::privileges::Privileges;
+use crate::registry::RegistrySettings;
 use crate::wiring::HttpSettings;
 
 /// Settings that are fit to run with.
@@ -56,6 +57,8 @@ pub(crate) struct Checked {
     pub(crate) outbound: OutboundSettings,
     pub(crate) engine: EngineSettings,
     pub(crate) http: HttpSettings,
+    /// How plugins are fetched.
+    pub(crate) registry: RegistrySettings,
     /// Octets of compiled plugins that are kept; 0 is none.
     pub(crate) plugin_cache_octets: u64,
     pub(crate) plugins: Vec<PluginSettings>,
@@ -127,6 +130,7 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
         dns: checker.dns(&raw.dns),
         engine: checker.engine(&raw.engine),
         http: checker.http(&raw.http),
+        registry: checker.registry(raw, &state_path),
         thresholds: checker.thresholds(&raw.hooks.thresholds),
         plugin_cache_octets: raw.engine.cache_octets_max,
         log: checker.log(raw),

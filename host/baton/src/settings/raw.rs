@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use super::field::{Anything, Named, section};
 
 pub(crate) use running::{
-    RawBreaker, RawEvents, RawNext, RawPool, RawRecord, RawSessionInstances, RawThresholds, RawWhen,
+    RawBreaker, RawEvents, RawNext, RawPool, RawRecord, RawRegistry, RawSessionInstances, RawThresholds,
+    RawWhen,
 };
 pub(crate) use tls::{RawAcme, RawTls};
 
@@ -53,6 +54,8 @@ section! {
         engine: RawEngine = RawEngine::default(),
         /// Requests of plugins to HTTP servers.
         http: RawHttp = RawHttp::default(),
+        /// OCI registries, which plugins with `source = "oci://…"` come from.
+        registry: RawRegistry = RawRegistry::default(),
         /// Places that mail can go to. Each has exactly one of `mx`, `hosts`, `lmtp`, `file`, `hold`, `discard`.
         next_hops: Named<RawNextHop> = Named(Vec::new()),
         /// Which domains go where: the route of exactly the domain, else of its nearest parent, else of `*`, else the mail hosts of the domain.
@@ -265,7 +268,7 @@ section! {
 section! {
     /// One plugin.
     RawPlugin {
-        /// The component, a `.wasm` file; or a script, a `.js` or `.ts` file.
+        /// The component, a `.wasm` file; a script, a `.js` or `.ts` file; or a component in a registry, `oci://registry/repository:tag` or `oci://registry/repository@sha256:…`. A tag is looked up at each load, a digest that was fetched before is not asked for again.
         source: PathBuf = PathBuf::new(),
         /// The SHA-256 that the file must have, in hexadecimal digits. Unset: any file of that name is loaded.
         sha256: Option<String> = None,

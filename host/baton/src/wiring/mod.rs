@@ -13,6 +13,6 @@ pub(crate) use acme::Acme;
 pub(crate) use certificates::CertificateKeeper;
 pub(crate) use dns::PluginDns;
 pub(crate) use events::tell_observers;
-pub(crate) use http::{HttpSettings, PluginHttp};
+pub(crate) use http::{HttpSettings, PluginHttp, read_certificates};
 pub(crate) use kv::PluginKv;
 pub(crate) use verify::PluginVerify;

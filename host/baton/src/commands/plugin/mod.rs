@@ -11,6 +11,7 @@ mod new;
 mod order;
 mod pack;
 mod project;
+mod registry;
 mod replay;
 mod sign;
 mod test;
@@ -33,6 +34,8 @@ pub(crate) async fn run(command: PluginCommand) -> anyhow::Result<()> {
         PluginCommand::Bench(options) => bench::run(options).await,
         PluginCommand::Dev(options) => dev::run(options).await,
         PluginCommand::Replay(options) => replay::run(options).await,
+        PluginCommand::Pull(options) => registry::pull(options).await,
+        PluginCommand::Push(options) => registry::push(options).await,
         PluginCommand::Order(options) => order::run(options).await,
         PluginCommand::Keygen(options) => keygen::run(&options),
         PluginCommand::Sign(options) => sign::run(&options),

@@ -16,7 +16,7 @@ pub(crate) async fn run(options: OrderOptions) -> anyhow::Result<()> {
     } else {
         let checked = settings::load(target.file.settings.as_deref());
         let checked = checked.map_err(|problems| anyhow!("{}:\n{problems}", problems.count()))?;
-        let order = check::load(&checked).await?.order();
+        let order = check::load(&checked).await?.0.order();
         order.into_iter().map(|(hook, names)| (hook.as_str().to_owned(), names)).collect()
     };
     print(&order, target.json, |order| render::queue::order(order))

@@ -84,18 +84,12 @@ impl Checker<'_> {
     fn plugin(&mut self, raw: &Raw, name: &str, plugin: &RawPlugin, trusted: &Trusted) -> PluginSettings {
         let key = format!("plugins.{name}");
         self.plugin_name(&key, name);
-        if is_remote(&plugin.source.to_string_lossy()) {
-            let reason = "registries are not asked by this version";
-            let remedy = "pull the plugin with a registry's client, and name the .wasm file; sha256 pins it";
-            let source = plugin.source.display().to_string();
-            self.problems.push(&format!("{key}.source"), Some(source), reason, remedy);
-        }
         if plugin.source.as_os_str().is_empty() {
             self.problems.push(
                 &format!("{key}.source"),
                 None,
                 "is missing",
-                "name the plugin's .wasm, .js or .ts file",
+                "name the plugin's .wasm, .js or .ts file, or an oci:// source",
             );
         }
         let policies = [OnFailure::Tempfail, OnFailure::Open, OnFailure::Closed, OnFailure::Quarantine];
@@ -104,12 +98,14 @@ impl Checker<'_> {
             &plugin.on_failure,
             &policies.map(|policy| (policy.as_str(), policy)),
         );
+        let next = plugin.next.as_ref().map(|next| next.source.as_path());
+        let sources: Vec<&Path> = std::iter::once(plugin.source.as_path()).chain(next).collect();
         PluginSettings {
             name: name.to_owned(),
-            source: self.folder.join(&plugin.source),
+            source: self.source(&format!("{key}.source"), &plugin.source),
             sha256: plugin.sha256.as_ref().and_then(|text| self.sha256(&format!("{key}.sha256"), text)),
             self_test: plugin.self_test,
-            trust: trusted.of(&plugin.source.to_string_lossy()),
+            trust: trusted.of(&sources),
             hooks: plugin.hooks.as_ref().map(|names| self.hooks(&format!("{key}.hooks"), names)),
             on_failure: on_failure.unwrap_or_default(),
             limits: self.plugin_limits(&format!("{key}.limits"), &plugin.limits, &raw.engine),
@@ -274,7 +270,7 @@ impl Checker<'_> {
     pub(super) fn watched(&self, raw: &Raw) -> Option<Vec<PathBuf>> {
         let mut files = Vec::new();
         for (_, plugin) in &raw.plugins.0 {
-            if !is_remote(&plugin.source.to_string_lossy()) {
+            if !is_remote(&plugin.source) {
                 let source = self.folder.join(&plugin.source);
                 files.push(signature_path(&source));
                 files.push(source);

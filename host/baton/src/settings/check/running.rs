@@ -87,7 +87,7 @@ impl Checker<'_> {
             self.problems.push(&at("mode"), Some(raw.mode.clone()), reason, remedy);
         }
         Some(NextSettings {
-            source: self.folder.join(&raw.source),
+            source: self.source(&at("source"), &raw.source),
             mode,
             percent: u8::try_from(percent).unwrap_or(100),
             tenant: raw.tenant.clone(),

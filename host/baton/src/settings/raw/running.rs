@@ -81,6 +81,24 @@ section! {
 }
 
 section! {
+    /// How OCI registries are asked. What is fetched is kept in `artefacts` below `store.path`; components have at most engine.component_octets_max octets.
+    RawRegistry {
+        /// Registries that are asked without TLS, as they stand in sources, such as `localhost:5000`.
+        plain_http: Vec<String> = Vec::new(),
+        /// A PEM file of certificates that are trusted beside those of the system.
+        ca_file: Option<PathBuf> = None,
+        /// A file with credentials: what `docker login` writes, `config.json` with `auths`. Unset: the file that the variable REGISTRY_AUTH_FILE names, if any.
+        credentials_file: Option<PathBuf> = None,
+        /// How long opening a connection may take, in milliseconds.
+        connect_ms: u64 = 5_000,
+        /// How long fetching one plugin may take, in milliseconds.
+        pull_ms: u64 = 60_000,
+        /// Octets of the plugins that are kept; the oldest go first.
+        cache_octets_max: u64 = 1 << 30,
+    }
+}
+
+section! {
     /// What the sum of a message's scores means after the data hook, when no plugin had the last word.
     RawThresholds {
         /// From this sum on the message gets a header field with the sum.

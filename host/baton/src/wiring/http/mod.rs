@@ -42,6 +42,8 @@ use pieces::Pieces;
 use pool::{Place, Pool};
 use trust::Trust;
 
+pub(crate) use trust::read_certificates;
+
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 4;
 /// Octets of a response header's value that a plugin gets.

@@ -40,7 +40,8 @@ impl Trust {
     }
 }
 
-fn read_certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+/// The certificates of a PEM file; at least one.
+pub(crate) fn read_certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let explain = || format!("{} is not a file of certificates (PEM)", path.display());
     let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).with_context(explain)?.collect();
     let found = found.with_context(explain)?;
