@@ -59,6 +59,9 @@ pub(crate) struct Relay {
     /// What the listeners show; none when none speaks TLS.
     pub(crate) certificates: Option<Arc<CertificateKeeper>>,
     acme: Option<Acme>,
+    /// The client behind `capabilities.http`.
+    pub(crate) http: Arc<PluginHttp>,
+    pub(crate) resolver: Resolver,
     store: Store,
     inspector: Inspector,
     clock: Arc<dyn Clock>,
@@ -100,10 +103,11 @@ impl Relay {
         metrics.register(&mut registry);
         let settings = Arc::new(ArcSwap::from_pointee(checked.outbound.clone()));
         let verifier = Verifier::new(settings.clone(), resolver.clone(), metrics.clone());
+        let http = Arc::new(PluginHttp::new(checked.http.clone(), resolver.clone())?);
         let capabilities = Capabilities {
             kv: Arc::new(PluginKv(store.kv())),
             dns: Arc::new(PluginDns(resolver.clone())),
-            http: Arc::new(PluginHttp::new(checked.http.clone(), resolver.clone())?),
+            http: http.clone(),
             verify: Arc::new(PluginVerify(verifier)),
             clock: clock.clone(),
             metrics: hooks_metrics,
@@ -134,7 +138,7 @@ impl Relay {
         let deps = OutboundDeps {
             store: store.clone(),
             hooks: hooks.clone(),
-            resolver,
+            resolver: resolver.clone(),
             clock: clock.clone(),
             metrics,
         };
@@ -147,6 +151,8 @@ impl Relay {
             capabilities,
             certificates,
             acme,
+            http,
+            resolver,
             store,
             inspector,
             clock,

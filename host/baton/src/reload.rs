@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use baton_api::FieldError;
 use baton_api::wire::ReloadReport;
+use baton_dns::Resolver;
 use baton_hooks::host::Capabilities;
 use baton_hooks::{Engine, Generation};
 use baton_identity::SignerError;
@@ -21,7 +22,7 @@ use crate::settings::check::Checked;
 use crate::settings::field::Field;
 use crate::settings::raw::Raw;
 use crate::watch::Watch;
-use crate::wiring::CertificateKeeper;
+use crate::wiring::{CertificateKeeper, PluginHttp};
 
 /// Keys, with all below them, whose new values wait for a restart: sockets, the store and what is built once.
 const RESTART_KEYS: &[&str] = &[
@@ -38,7 +39,6 @@ const RESTART_KEYS: &[&str] = &[
     "tls.cipher_suites",
     "tls.handshakes_max",
     "engine",
-    "http",
     "api",
     "log.format",
     "log.buffer_lines_max",
@@ -53,7 +53,6 @@ const RESTART_KEYS: &[&str] = &[
     "session.chunks_max",
     "session.bare_line_endings",
     "delivery.routing_max",
-    "delivery.verify_max",
 ];
 
 /// Swaps settings of a running relay.
@@ -66,6 +65,9 @@ pub(crate) struct Reloader {
     pub(crate) generation: u64,
     pub(crate) engine: Engine,
     pub(crate) capabilities: Capabilities,
+    /// The client behind `capabilities.http`.
+    pub(crate) http: Arc<PluginHttp>,
+    pub(crate) resolver: Resolver,
     pub(crate) swappable: Swappable,
     pub(crate) certificates: Option<Arc<CertificateKeeper>>,
     pub(crate) watch: Watch,
@@ -103,12 +105,14 @@ impl Reloader {
                 .collect::<Vec<_>>()
         })?;
         let fetched = fetch_all(&checked).await;
-        let fetched = fetched.map_err(|errors| errors.iter().map(|error| named(error)).collect::<Vec<_>>())?;
+        let fetched =
+            fetched.map_err(|errors| errors.iter().map(|error| named(error)).collect::<Vec<_>>())?;
+        let http = self.next_http(&checked)?;
+        let capabilities = Capabilities { http: http.clone(), ..self.capabilities.clone() };
         let number = self.generation + 1;
         let serving = self.swappable.hooks.load_full();
-        let loaded = serving
-            .load_next(&self.engine, number, &fetched.plugins, &checked.order, &self.capabilities)
-            .await;
+        let loaded =
+            serving.load_next(&self.engine, number, &fetched.plugins, &checked.order, &capabilities).await;
         let generation = loaded
             .map_err(|errors| errors.iter().map(|error| named(&error.to_string())).collect::<Vec<_>>())?
             .with_thresholds(checked.thresholds.clone());
@@ -127,6 +131,7 @@ impl Reloader {
         }
         self.swap(checked, generation, log);
         self.generation = number;
+        (self.http, self.capabilities) = (http, capabilities);
         let report = ReloadReport { generation: number, plugins, applied, restart_needed, advice };
         Ok((report, watched))
     }
@@ -145,6 +150,14 @@ impl Reloader {
         };
         let set = keeper.load(settings).map_err(|errors| errors.iter().map(field).collect::<Vec<_>>())?;
         Ok(Some((settings.clone(), set)))
+    }
+
+    /// The client that serves when it is as the settings want it, or another one. What runs in an older generation ends
+    /// with the older client.
+    fn next_http(&self, checked: &Checked) -> Result<Arc<PluginHttp>, Vec<FieldError>> {
+        let made = PluginHttp::new(checked.http.clone(), self.resolver.clone());
+        let next = made.map_err(|error| vec![named(&format!("{error:#}"))])?;
+        Ok(if next.is_like(&self.http) { Arc::clone(&self.http) } else { Arc::new(next) })
     }
 
     /// Changed keys: those that serve from now on, and those that wait for a restart since the start.

@@ -58,6 +58,8 @@ async fn serve(
         generation: relay.swappable.hooks.load().number(),
         engine: relay.engine.clone(),
         capabilities: relay.capabilities.clone(),
+        http: relay.http.clone(),
+        resolver: relay.resolver.clone(),
         swappable: relay.swappable.clone(),
         certificates: relay.certificates.clone(),
         watch: Watch::default(),

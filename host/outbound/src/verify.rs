@@ -40,25 +40,31 @@ pub struct Unasked(pub String);
 pub struct Verifier {
     settings: Arc<ArcSwap<OutboundSettings>>,
     reach: Reach,
-    questions: Semaphore,
+    turns: ArcSwap<Turns>,
     answers: Cache<Mailbox, (Instant, RecipientAnswer)>,
 }
 
+/// Turns to ask, as many as the settings said when they were made.
+struct Turns {
+    most: usize,
+    free: Semaphore,
+}
+
+impl Turns {
+    fn new(most: usize) -> Turns {
+        Turns { most, free: Semaphore::new(most.max(1)) }
+    }
+}
+
 impl Verifier {
-    /// A verifier by the settings of delivery. How many questions there may be at once is read here; all else with
-    /// each question.
+    /// A verifier by the settings of delivery, which are read with each question.
     pub fn new(
         settings: Arc<ArcSwap<OutboundSettings>>,
         resolver: Resolver,
         metrics: Arc<Metrics>,
     ) -> Verifier {
-        let questions_max = settings.load().limits.verify_max.max(1);
-        Verifier {
-            settings,
-            reach: Reach::new(resolver, metrics),
-            questions: Semaphore::new(questions_max),
-            answers: Cache::new(ANSWERS_MAX),
-        }
+        let turns = ArcSwap::from_pointee(Turns::new(settings.load().limits.verify_max));
+        Verifier { settings, reach: Reach::new(resolver, metrics), turns, answers: Cache::new(ANSWERS_MAX) }
     }
 
     /// Asks about one recipient. Each step has the deadline of delivery; the caller may give up earlier.
@@ -81,13 +87,25 @@ impl Verifier {
         asked
     }
 
+    /// The turns there are. After a reload with another number there are new ones; who asks already comes to an end.
+    fn turns(&self, most: usize) -> Arc<Turns> {
+        let turns = self.turns.load_full();
+        if turns.most == most {
+            return turns;
+        }
+        let turns = Arc::new(Turns::new(most));
+        self.turns.store(Arc::clone(&turns));
+        turns
+    }
+
     fn remembered(&self, recipient: &Mailbox) -> Option<RecipientAnswer> {
         let (until, answer) = self.answers.get(recipient)?;
         (Instant::now() < until).then_some(answer)
     }
 
     async fn ask_next_hop(&self, recipient: &Mailbox) -> Result<RecipientAnswer, Unasked> {
-        let _permit = self.questions.acquire().await.map_err(|error| Unasked(error.to_string()))?;
+        let turns = self.turns(self.settings.load().limits.verify_max);
+        let _turn = turns.free.acquire().await.map_err(|error| Unasked(error.to_string()))?;
         let settings = self.settings.load_full();
         let route = Route::of_settings(settings.routes.find(recipient.domain()));
         let found = find_target(&route, &self.reach.resolver, &settings).await;

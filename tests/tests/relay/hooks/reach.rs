@@ -25,10 +25,14 @@ fn hello(_: &Request) -> (u16, String, Vec<u8>) {
 
 /// A relay whose plugin asks for `url` at the end of each message.
 fn asking(zone: &Zone, url: &str, grant: &str, more: &str) -> Result<Relay> {
+    Relay::start(to_ask(zone, url, grant, more)?)
+}
+
+fn to_ask(zone: &Zone, url: &str, grant: &str, more: &str) -> Result<Settings> {
     let config = format!(
         "[plugins.zoo]\ngrants.http = ['{grant}']\nconfig = {{ data = 'fetch', url = '{url}' }}\n{more}"
     );
-    Relay::start(with_zoo(Settings::new().names_from(zone.address()), &config)?)
+    with_zoo(Settings::new().names_from(zone.address()), &config)
 }
 
 #[test]
@@ -47,6 +51,32 @@ fn a_name_is_asked_when_it_leads_where_plugins_may_go() -> Result<()> {
         metrics.contains("baton_hooks_http_requests_total{plugin=\"zoo\",outcome=\"answered\"} 1"),
         "{metrics}"
     );
+    Ok(())
+}
+
+#[test]
+fn what_may_be_asked_follows_a_reload() -> Result<()> {
+    let server = HttpServer::start(hello)?;
+    let zone = Zone::serve("api.example. 60 IN A 127.0.0.1\n")?;
+    let url = format!("http://api.example:{}/", server.address().port());
+    let relay = asking(&zone, &url, &url, "")?;
+    let answer = answer_of(&relay, &message::plain("before"))?;
+    assert!(answer.contains("Error::Denied"), "{answer}");
+    let more = "[http]\nallowed_networks = ['127.0.0.1/32']\n[delivery]\nverify_max = 3\n";
+    relay.write_settings(to_ask(&zone, &url, &url, more)?)?;
+    let said = relay.said(&["reload"])?;
+    assert!(said.contains("http.allowed_networks") && said.contains("delivery.verify_max"), "{said}");
+    assert!(!said.contains("restart"), "{said}");
+    let answer = answer_of(&relay, &message::plain("after"))?;
+    assert!(answer.contains("200: hello plugin"), "{answer}");
+
+    let bad = more.replace("[delivery]", "ca_file = 'none.pem'\n[delivery]");
+    relay.write_settings(to_ask(&zone, &url, &url, &bad)?)?;
+    let output = relay.run(&["reload"])?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("http.ca_file"), "{said}");
+    let answer = answer_of(&relay, &message::plain("kept"))?;
+    assert!(answer.contains("200: hello plugin"), "{answer}");
     Ok(())
 }
 

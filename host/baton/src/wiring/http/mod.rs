@@ -92,6 +92,11 @@ impl PluginHttp {
         })
     }
 
+    /// True when it is made by the same settings and trusts the same certificates.
+    pub(crate) fn is_like(&self, other: &PluginHttp) -> bool {
+        self.settings == other.settings && self.trust.is_like(&other.trust)
+    }
+
     async fn fetch(&self, plugin: &str, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let own = self.share_of(plugin);
         let closed = |_| HttpError::Failed("the relay is stopping".to_owned());

@@ -28,6 +28,11 @@ impl Trust {
         Ok(Trust { extra, connector: OnceCell::new() })
     }
 
+    /// True when the certificates of the settings are the same.
+    pub(super) fn is_like(&self, other: &Trust) -> bool {
+        self.extra == other.extra
+    }
+
     /// What begins TLS.
     pub(super) async fn connector(&self) -> Result<&TlsConnector, HttpError> {
         let make = || async {
