@@ -61,6 +61,8 @@ async fn measure_step(
     settings.config = step.config.clone();
     settings.secrets = step.scene.secrets.clone();
     settings.grants = step.grants.clone().unwrap_or(settings.grants);
+    // A case about a failure measures the failing call, and not how quickly an open breaker answers.
+    settings.run.breaker.failures = 0;
     let name = settings.name.clone();
     let generation = Generation::load(engine, 1, &[settings], &HashMap::new(), &world.capabilities()).await?;
     let mut times = Vec::with_capacity(calls as usize);
