@@ -12,7 +12,6 @@ mod events;
 mod logs;
 mod measure;
 mod ports;
-mod privileges;
 mod registry;
 mod relay;
 mod reload;

@@ -44,7 +44,7 @@ pub(crate) struct Swappable {
     pub(crate) domains: Domains,
 }
 
-/// Sockets that were opened before the relay gave its privileges up.
+/// Sockets that were opened before the relay runs.
 pub(crate) struct OpenSockets {
     pub(crate) inbound: Sockets,
     /// Where an ACME authority asks.

@@ -21,9 +21,8 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     let file = options.file.settings.as_deref();
     let checked =
         settings::load(file).map_err(|problems| anyhow!("the settings are not valid:\n{problems}"))?;
-    // What needs privileges comes first, what they were needed for is all that they are used for.
+    // First, as a socket may be one that is not to be had.
     let sockets = OpenSockets { inbound: Sockets::open(&checked.inbound)?, acme: open_acme(&checked)? };
-    checked.privileges.give_up_others()?;
     let log = Log::start(&checked.log)?;
     runtime::raise_file_limit();
     let runtime = runtime::threads(checked.worker_threads)?;

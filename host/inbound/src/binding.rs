@@ -56,8 +56,8 @@ pub(crate) enum Acceptor {
     Inherited(UnixListener),
 }
 
-/// Sockets that are open and belong to no listener yet: those for which the relay may need privileges that it gives up
-/// before it does anything else, and those that a service manager opened for it.
+/// Sockets that are open and belong to no listener yet: those opened before the relay does anything else, and those
+/// that a service manager opened for it.
 #[derive(Debug, Default)]
 pub struct Sockets(Vec<(ListenAddress, Opened)>);
 
