@@ -24,6 +24,6 @@ export function onRcpt(rcpt, params) {
     log.warn("too many", { from, seen });
     return tempfail(450, "4.7.1", "too many messages, try again in an hour");
   }
-  envelope.score("recipient", seen > limit(from) / 2 ? 1 : 0);
+  if (seen > limit(from) / 2) log.info("many", { from, seen });
   return next();
 }
