@@ -123,7 +123,28 @@ fn each_fault_of_a_registry_is_named_and_the_running_generation_stays() -> Resul
     yard.refuses(&["plugins.zoo.source", "the registry has no tag `3`"])?;
     yard.registry.put_manifest("team/zoo", "image", "{\"schemaVersion\": 2, \"config\": {\"mediaType\": \"x\", \"digest\": \"x\", \"size\": 1}, \"layers\": []}");
     yard.write("zoo:image", "")?;
-    yard.refuses(&["it holds no WebAssembly component"])
+    yard.refuses(&["it holds no WebAssembly component"])?;
+
+    // What is kept was taken when it was allowed.
+    fs::remove_dir_all(yard.relay.spool().join("artefacts"))?;
+    yard.write("zoo:1", "[engine]\ncomponent_octets_max = 2000\n")?;
+    yard.refuses(&["2000 are allowed", "engine.component_octets_max"])?;
+
+    yard.registry.behave(Manner::Forging);
+    yard.write("zoo:1", "")?;
+    yard.refuses(&["what the registry sent is not what its digest says"])?;
+    yard.write(&pinned, "")?;
+    yard.refuses(&["what the registry sent is not what its digest says"])?;
+
+    yard.registry.behave(Manner::Silent);
+    yard.write("zoo:1", "[registry]\npull_ms = 500\n")?;
+    yard.refuses(&["did not answer in time", "registry.pull_ms"])?;
+
+    let nobody = "oci://127.0.0.1:1/team/zoo:1";
+    yard.write(nobody, "[registry]\nplain_http = ['127.0.0.1:1']\n")?;
+    yard.refuses(&["the registry 127.0.0.1:1 can not be asked: ", "refused", "pinned by its digest"])?;
+    yard.write("oci://zoo:1", "")?;
+    yard.refuses(&["plugins.zoo.source", "it names no registry"])
 }
 
 #[test]
