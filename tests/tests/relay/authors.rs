@@ -153,22 +153,16 @@ fn a_manifest_is_packed_and_told() -> Result<()> {
 }
 
 #[test]
-fn a_new_project_builds_and_passes_its_cases() -> Result<()> {
+fn a_project_is_not_made_over_another_one_nor_in_an_unknown_language() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let sdk = program::repository().join("sdk").display().to_string();
     let words = ["plugin", "new", "--lang", "rust", "--hooks", "rcpt,data", "--sdk", &sdk, "my-guard"];
     baton(folder.path(), &words)?.well(&["my-guard is a plugin in rust", "baton plugin build"])?;
-    let project = folder.path().join("my-guard");
-    let code = std::fs::read_to_string(project.join("src/lib.rs"))?;
+    let code = std::fs::read_to_string(folder.path().join("my-guard/src/lib.rs"))?;
     ensure!(
         code.contains("impl Rcpt for") && code.contains("impl Data for") && !code.contains("impl Auth for"),
         "{code}"
     );
-    ensure!(!code.contains("hook: ") && !code.contains("{{"), "marks were left:\n{code}");
-
-    baton(&project, &["plugin", "build"])?.well(&["fits this relay", "rcpt, data"])?;
-    baton(&project, &["plugin", "test"])?.well(&["ok    a blocked domain is refused", "cases passed"])?;
-
     baton(folder.path(), &words)?.badly(&["my-guard is there already"])?;
     let unknown = ["plugin", "new", "--lang", "cobol", "--sdk", &sdk, "other"];
     baton(folder.path(), &unknown)?.badly(&["there is no template for `cobol`; there are rust"])
