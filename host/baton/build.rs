@@ -1,4 +1,6 @@
 //! Builds the templates of `baton plugin new` in: the text files below `sdk/LANGUAGE/template`.
+//!
+//! All paths are relative to this package: two checkouts may share what was built, and each has templates of its own.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -6,8 +8,11 @@ use std::{env, fs, io};
 /// The languages, each with a folder below `sdk`.
 const LANGUAGES: [&str; 6] = ["rust", "js", "ts", "python", "c", "go"];
 
+/// Where they are; build scripts run in the folder of their package.
+const SDK: &str = "../../sdk";
+
 fn main() -> io::Result<()> {
-    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk").canonicalize()?;
+    let sdk = Path::new(SDK);
     // It names the languages, so it changes when one comes.
     println!("cargo::rerun-if-changed={}", sdk.join("README.md").display());
     println!("cargo::rerun-if-changed=build.rs");
@@ -29,7 +34,10 @@ fn add(code: &mut String, language: &str, template: &Path) -> io::Result<()> {
     code.push_str(&format!("    ({language:?}, &[\n"));
     for path in files(template)? {
         let relative = path.strip_prefix(template).unwrap_or(&path).display().to_string();
-        code.push_str(&format!("        ({relative:?}, include_str!({path:?})),\n"));
+        let path = format!("/{}", path.display());
+        code.push_str(&format!(
+            "        ({relative:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))),\n"
+        ));
     }
     code.push_str("    ]),\n");
     Ok(())
