@@ -34,7 +34,6 @@ const FENCED: &[(&str, &str)] = &[
     ("hickory-resolver", "dns"),
     ("hickory-proto", "dns"),
     ("axum", "api"),
-    ("mail-auth", "identity"),
     ("mail-parser", "mail"),
 ];
 
