@@ -38,17 +38,17 @@ async fn main() -> Result<()> {
     let signed = sign(&signer, &message).await?;
     let per_signing = measure(async || sign(&signer, &message).await.map(drop)).await?;
     println!("sign, RSA-2048 and Ed25519: {per_signing:.0} µs of processor time");
-    let both = [&signed[..], &message[..]].concat();
+    let both = [signed.as_ref(), message.as_ref()].concat();
     // The first field is the one by RSA.
     let rsa_end =
         signed.windows(16).skip(1).position(|part| part == b"\r\nDKIM-Signature").context("two fields")? + 3;
-    let rsa = [signed.get(..rsa_end).context("a field")?, &message[..]].concat();
+    let rsa = [signed.get(..rsa_end).context("a field")?, message.as_ref()].concat();
     let settings = CheckSettings::new("relay.example".parse()?);
     let checker = Checker::new(resolver(&server)?, Arc::new(SystemClock));
     for (name, message) in [("RSA-2048", rsa), ("RSA-2048 and Ed25519", both)] {
         let message = Bytes::from(message);
         let results = check(&checker, &settings, &message).await?;
-        ensure!(results.dmarc.verdict == Verdict::Pass, "{}", results.summary());
+        ensure!(results.dmarc.verdict == Verdict::Pass, "{}", results.statements().summary());
         let per_check = measure(async || check(&checker, &settings, &message).await.map(drop)).await?;
         println!("check, iprev, SPF twice, DMARC, {name}: {per_check:.0} µs of processor time");
     }

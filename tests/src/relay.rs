@@ -17,6 +17,16 @@ use crate::client::Client;
 use crate::settings::Settings;
 use crate::{program, wait};
 
+/// Opens a port, hands it over by sd_listen_fds(3), and becomes the command in its arguments.
+const SERVICE_MANAGER: &str = "
+import os, socket, sys
+port = socket.create_server(('127.0.0.1', 0))
+os.dup2(port.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='front')
+os.execv(sys.argv[1], sys.argv[1:])
+";
+
 /// A relay with its spool. It is killed when this is dropped.
 pub struct Relay {
     folder: TempDir,
@@ -47,13 +57,26 @@ impl Relay {
 
     /// Starts the program on the spool that is there, and waits until it listens.
     pub fn start_again(&mut self) -> Result<()> {
+        let serve = self.command(&["serve"]);
+        self.start_by(serve)
+    }
+
+    /// Starts the program as a service manager does that opened the port of the listener `systemd:front`.
+    pub fn start_activated(&mut self) -> Result<()> {
+        let serve = self.command(&["serve"]);
+        let mut command = Command::new("python3");
+        command.args(["-c", SERVICE_MANAGER]).arg(serve.get_program()).args(serve.get_args());
+        command.current_dir(self.folder.path());
+        self.start_by(command)
+    }
+
+    fn start_by(&mut self, mut command: Command) -> Result<()> {
         ensure!(self.child.is_none(), "the relay runs already");
         if self.ports_path().exists() {
             fs::remove_file(self.ports_path())?;
         }
         let log = File::options().create(true).append(true).open(self.log_path())?;
-        let child = self
-            .command(&["serve"])
+        let child = command
             .arg("--ports-file")
             .arg(self.ports_path())
             .stdin(Stdio::null())

@@ -161,7 +161,7 @@ fn row(plugin: PluginInfo) -> PluginRow {
 }
 
 fn next_in_words(next: &NextInfo) -> String {
-    let share = (next.percent > 0).then(|| format!(" {} %", next.percent)).unwrap_or_default();
+    let share = if next.percent > 0 { format!(" {} %", next.percent) } else { String::new() };
     let tenant = next.tenant.as_ref().map(|tenant| format!(" tenant {tenant}")).unwrap_or_default();
     format!("{} {}{share}{tenant}", next.mode.as_str(), next.digest)
 }

@@ -90,29 +90,18 @@ impl Relay {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut registry = Registry::default();
         log.register(&mut registry);
-        let store_metrics = Arc::new(baton_store::metrics::Metrics::default());
-        store_metrics.register(&mut registry);
-        let store = Store::open(checked.store.clone(), clock.clone(), store_metrics)?;
+        let store = open_store(checked, &clock, &mut registry)?;
         let admin = bind_admin(&checked.api.admin_socket)?;
         let resolver = Resolver::new(&checked.dns).context("the DNS resolver can not be made; see [dns]")?;
         let engine = Engine::with_cache(&checked.engine, open_cache(checked))
             .context("the plugin engine can not be made; see [engine]")?;
-        let hooks_metrics = Arc::new(baton_hooks::metrics::Metrics::default());
-        hooks_metrics.register(&mut registry);
-        let metrics = Arc::new(baton_outbound::metrics::Metrics::default());
-        metrics.register(&mut registry);
+        let metrics = outbound_metrics(&mut registry);
         let settings = Arc::new(ArcSwap::from_pointee(checked.outbound.clone()));
         let verifier = Verifier::new(settings.clone(), resolver.clone(), metrics.clone());
         let http = Arc::new(PluginHttp::new(checked.http.clone(), resolver.clone())?);
-        let capabilities = Capabilities {
-            kv: Arc::new(PluginKv(store.kv())),
-            dns: Arc::new(PluginDns(resolver.clone())),
-            http: http.clone(),
-            verify: Arc::new(PluginVerify(verifier)),
-            clock: clock.clone(),
-            metrics: hooks_metrics,
-        };
-        let generation = load_generation(&engine, 1, checked, &capabilities).await?;
+        let capabilities = services(&store, &resolver, &http, verifier, &clock, &mut registry);
+        let (generation, tags) = load_generation(&engine, checked, &capabilities).await?;
+        events::tags_resolved(&tags);
         let feed = Arc::new(EventFeed::new(&capabilities.metrics));
         feed.serve(&generation);
         let hooks = Arc::new(ArcSwap::from_pointee(generation));
@@ -247,22 +236,19 @@ fn open_cache(checked: &Checked) -> Option<Cache> {
 }
 
 /// Loads the plugins of the settings.
-async fn load_generation(
+pub(crate) async fn load_generation(
     engine: &Engine,
-    number: u64,
     checked: &Checked,
     capabilities: &Capabilities,
-) -> anyhow::Result<Generation> {
+) -> anyhow::Result<(Generation, Vec<String>)> {
     let fail = |errors: Vec<String>| {
         let lines: Vec<_> = errors.iter().map(|error| format!("\n  {error}")).collect();
         anyhow!("plugins can not be loaded:{}", lines.concat())
     };
     let Fetched { plugins, advice } = fetch_all(checked).await.map_err(fail)?;
-    events::tags_resolved(&advice);
-    let loaded = Generation::load(engine, number, &plugins, &checked.order, capabilities).await;
-    loaded
-        .map_err(|errors| fail(errors.iter().map(ToString::to_string).collect()))
-        .map(|generation| generation.with_thresholds(checked.thresholds.clone()))
+    let loaded = Generation::load(engine, 1, &plugins, &checked.order, capabilities).await;
+    let generation = loaded.map_err(|errors| fail(errors.iter().map(ToString::to_string).collect()))?;
+    Ok((generation.with_thresholds(checked.thresholds.clone()), advice))
 }
 
 /// The keys of the domains in whose name the relay signs.
@@ -270,6 +256,39 @@ fn load_signer(checked: &Checked) -> anyhow::Result<(Signer, Domains)> {
     let (signer, domains) = (Signer::default(), checked.domains());
     signer.load(&domains).context("the keys of `baton domain` can not be used")?;
     Ok((signer, domains))
+}
+
+/// What plugins may be granted, by the relay's own parts.
+fn services(
+    store: &Store,
+    resolver: &Resolver,
+    http: &Arc<PluginHttp>,
+    verifier: Verifier,
+    clock: &Arc<dyn Clock>,
+    registry: &mut Registry,
+) -> Capabilities {
+    let metrics = Arc::new(baton_hooks::metrics::Metrics::default());
+    metrics.register(registry);
+    Capabilities {
+        kv: Arc::new(PluginKv(store.kv())),
+        dns: Arc::new(PluginDns(resolver.clone())),
+        http: http.clone(),
+        verify: Arc::new(PluginVerify(verifier)),
+        clock: clock.clone(),
+        metrics,
+    }
+}
+
+fn open_store(checked: &Checked, clock: &Arc<dyn Clock>, registry: &mut Registry) -> anyhow::Result<Store> {
+    let metrics = Arc::new(baton_store::metrics::Metrics::default());
+    metrics.register(registry);
+    Ok(Store::open(checked.store.clone(), clock.clone(), metrics)?)
+}
+
+fn outbound_metrics(registry: &mut Registry) -> Arc<baton_outbound::metrics::Metrics> {
+    let metrics = Arc::new(baton_outbound::metrics::Metrics::default());
+    metrics.register(registry);
+    metrics
 }
 
 fn inbound_metrics(registry: &mut Registry) -> Arc<baton_inbound::metrics::Metrics> {

@@ -27,8 +27,6 @@ use crate::wiring::{CertificateKeeper, PluginHttp};
 /// Keys, with all below them, whose new values wait for a restart: sockets, the store and what is built once.
 const RESTART_KEYS: &[&str] = &[
     "hostname",
-    "user",
-    "group",
     "worker_threads",
     "drain_s",
     "store",
@@ -116,9 +114,6 @@ impl Reloader {
         let generation = loaded
             .map_err(|errors| errors.iter().map(|error| named(&error.to_string())).collect::<Vec<_>>())?
             .with_thresholds(checked.thresholds.clone());
-        let unsigned =
-            |error: SignerError| FieldError { field: "signing".to_owned(), message: error.to_string() };
-        self.swappable.signer.load(&self.swappable.domains).map_err(|error| vec![unsigned(error)])?;
         let loaded = generation.plugins();
         let plugins = loaded.iter().map(|plugin| format!("{}@{}", plugin.name, plugin.digest)).collect();
         let certificates = self.load_certificates(&checked)?;
@@ -126,6 +121,10 @@ impl Reloader {
         let advice = fetched.advice.into_iter().chain(advice).collect();
         let (applied, restart_needed) = self.differences(&checked.raw);
         let watched = checked.watched.clone();
+        // The last that can fail, as it swaps the keys by itself.
+        let unsigned =
+            |error: SignerError| FieldError { field: "signing".to_owned(), message: error.to_string() };
+        self.swappable.signer.load(&self.swappable.domains).map_err(|error| vec![unsigned(error)])?;
         if let (Some(keeper), Some((settings, set))) = (&self.certificates, certificates) {
             keeper.replace(settings, set);
         }

@@ -35,6 +35,7 @@ enum Keeping {
 
 #[derive(Default)]
 struct Resting {
+    #[expect(clippy::vec_box, reason = "handed to and fro at each call")]
     pool: Vec<Box<Kept>>,
     sessions: HashMap<SessionId, Box<Kept>>,
     /// A task that looks after them runs.

@@ -32,7 +32,7 @@ mod verdict;
 pub use checks::{Arrival, Begun, Checker};
 pub use dkim::{DkimOutcome, KeyFailure};
 pub use dmarc::{DmarcOutcome, Wish};
-pub use results::{IprevOutcome, Results, SenderResults, without_forged};
+pub use results::{IprevOutcome, Results, SenderResults, Statements, without_forged};
 pub use settings::CheckSettings;
 pub use signer::{Signed, Signer, SignerError};
 pub use spf::{LOOKUPS_MAX, SpfOutcome, SpfQuery, VOIDS_MAX, check_host};

@@ -56,32 +56,39 @@ pub struct Results {
 }
 
 impl Results {
-    /// The field's name and value.
-    pub fn field(&self, authserv_id: &Domain) -> (HeaderName, String) {
-        let name = FIELD_NAME.parse().expect("the name is plain text");
-        let mut field = Field::new(authserv_id.as_str());
-        self.statements().into_iter().for_each(|statement| field.push(&statement));
-        (name, field.finish())
-    }
-
-    /// Each method with its verdict, for metrics: both sets are small and fixed.
-    pub fn verdicts(&self) -> Vec<(&'static str, Verdict)> {
-        self.statements().iter().map(|statement| (statement.method, statement.verdict)).collect()
-    }
-
-    /// All in one line, for people.
-    pub fn summary(&self) -> String {
-        self.statements().iter().map(Statement::summary).collect::<Vec<_>>().join(", ")
-    }
-
-    fn statements(&self) -> Vec<Statement> {
+    /// The results in the words of RFC 8601, one statement for each check.
+    pub fn statements(&self) -> Statements {
         let sender = &self.sender;
         let mut all = vec![iprev(sender)];
         all.extend(sender.helo.as_ref().map(|outcome| spf(outcome, "smtp.helo")));
         all.extend(sender.mail.as_ref().map(|outcome| spf(outcome, "smtp.mailfrom")));
         all.extend(self.dkim.iter().map(dkim));
         all.push(dmarc(&self.dmarc));
-        all
+        Statements(all)
+    }
+}
+
+/// Results in words.
+#[derive(Debug)]
+pub struct Statements(Vec<Statement>);
+
+impl Statements {
+    /// The field's name and value.
+    pub fn field(&self, authserv_id: &Domain) -> (HeaderName, String) {
+        let name = FIELD_NAME.parse().expect("the name is plain text");
+        let mut field = Field::new(authserv_id.as_str());
+        self.0.iter().for_each(|statement| field.push(statement));
+        (name, field.finish())
+    }
+
+    /// Each method with its verdict, for metrics: both sets are small and fixed.
+    pub fn verdicts(&self) -> impl Iterator<Item = (&'static str, Verdict)> {
+        self.0.iter().map(|statement| (statement.method, statement.verdict))
+    }
+
+    /// All in one line, for people.
+    pub fn summary(&self) -> String {
+        self.0.iter().map(Statement::summary).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -68,8 +68,8 @@ enum Opened {
 }
 
 impl Sockets {
-    /// Opens the TCP sockets of all listeners, or none. UNIX sockets come later, when their files get the owner that
-    /// they shall have.
+    /// Opens the TCP sockets of all listeners, or none. UNIX sockets come later: the files of a start that fails
+    /// would stay.
     pub fn open(settings: &InboundSettings) -> Result<Sockets, BindError> {
         let mut inherited = Inherited::from_env();
         let mut sockets = Vec::new();

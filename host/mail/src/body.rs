@@ -63,15 +63,15 @@ impl Body {
         let mut last: SmallVec<[u8; 6]> = SmallVec::from_slice(b"\r\n");
         for piece in &self.pieces {
             let behind = last.len();
-            last.extend_from_slice(&piece[..piece.len().min(3)]);
+            last.extend(piece.iter().take(3).copied());
             if let Some(at) = memchr::memmem::find(&last, b"\r\n\r\n") {
                 return before + at + 2 - behind;
             }
             if let Some(at) = memchr::memmem::find(piece, b"\r\n\r\n") {
                 return before + at + 2;
             }
-            if piece.len() > 3 {
-                last = SmallVec::from_slice(&piece[piece.len() - 3..]);
+            if let Some((_, tail)) = piece.split_last_chunk::<3>() {
+                last = SmallVec::from_slice(tail);
             }
             last.drain(..last.len().saturating_sub(3));
             before += piece.len();

@@ -1,14 +1,17 @@
 //! Where mail comes in: addresses, kinds of listeners, bounds on connections.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use baton_tests::client::Client;
 use baton_tests::message;
 use baton_tests::relay::Relay;
 use baton_tests::settings::Settings;
 use baton_tests::sink::Sink;
+use baton_tests::wait;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 #[test]
@@ -33,6 +36,48 @@ fn a_submission_listener_wants_an_account() -> Result<()> {
     let mut client = Client::greeted(relay.listener("users")?)?;
     let answer = client.command("MAIL FROM:<a@sender.example>")?;
     assert_eq!((answer.code, answer.text().starts_with("5.7.0")), (530, true), "{answer}");
+    Ok(())
+}
+
+#[test]
+fn mail_comes_in_by_a_unix_socket() -> Result<()> {
+    let sink = Sink::start()?;
+    let settings = Settings::new()
+        .all_to(sink.address())
+        .set("listeners.local.address", "unix:in.sock")
+        .set("listeners.local.kind", "lmtp");
+    let mut relay = Relay::start(settings)?;
+    let path = relay.folder().join("in.sock");
+    let mut stream = UnixStream::connect(&path)?;
+    stream.set_read_timeout(Some(wait::LONG))?;
+    stream.write_all(
+        b"LHLO client.example\r\nMAIL FROM:<a@sender.example>\r\nRCPT TO:<b@dest.example>\r\nDATA\r\n",
+    )?;
+    let mut replies = BufReader::new(stream.try_clone()?).lines();
+    replies
+        .by_ref()
+        .find(|line| line.as_ref().is_ok_and(|line| line.starts_with("354")))
+        .context("no 354")??;
+    stream.write_all(b"Subject: by a socket\r\n\r\nHello.\r\n.\r\nQUIT\r\n")?;
+    let answer = replies.next().context("no answer")??;
+    ensure!(answer.starts_with("250"), "{answer}");
+    assert_eq!(sink.wait_for(1)?.len(), 1);
+    relay.stop()?;
+    assert!(!path.exists(), "nobody listens there any more");
+    Ok(())
+}
+
+#[test]
+fn a_port_of_the_service_manager_is_taken_over() -> Result<()> {
+    let settings = Settings::new().set("listeners.smtp.address", "systemd:front");
+    let mut relay = Relay::prepare(settings)?;
+    relay.start_activated()?;
+    let mut client = relay.client()?;
+    client.expect("NOOP", 250)?;
+    relay.stop()?;
+    let said = relay.start_in_vain()?;
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("systemd:front") && said.contains("FileDescriptorName"), "{said}");
     Ok(())
 }
 
@@ -90,7 +135,7 @@ fn a_listener_without_descriptors_waits_and_goes_on() -> Result<()> {
     let pid = Pid::from_raw(i32::try_from(relay.pid()?)?);
     let open = fs::read_dir(format!("/proc/{}/fd", relay.pid()?))?.count() as u64;
     let before = getrlimit(Resource::Nofile);
-    prlimit(pid, Resource::Nofile, Rlimit { current: Some(open + 2), ..before.clone() })?;
+    prlimit(pid, Resource::Nofile, Rlimit { current: Some(open + 2), ..before })?;
     // The kernel completes the connections; the relay can not take them.
     let waiting = (0..20).map(|_| TcpStream::connect(relay.smtp()?).map_err(Into::into));
     let waiting = waiting.collect::<Result<Vec<_>>>()?;

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{notes, write_out};
 use crate::cli::CheckOptions;
-use crate::registry::{Fetched, fetch_all};
+use crate::relay::load_generation;
 use crate::settings::check::Checked;
 use crate::settings::problem::Problems;
 use crate::settings::{self, reference};
@@ -57,18 +57,11 @@ fn fail_as_json(problems: &Problems) -> anyhow::Result<()> {
 
 /// Loads the plugins as `serve` does, but for the store, which a running relay may hold. Answers what tags stand for, too.
 pub(crate) async fn load(checked: &Checked) -> anyhow::Result<(Generation, Vec<String>)> {
-    let fail = |errors: Vec<String>| {
-        let lines: Vec<_> = errors.iter().map(|error| format!("\n  {error}")).collect();
-        anyhow!("plugins can not be loaded:{}", lines.concat())
-    };
-    let Fetched { plugins, advice } = fetch_all(checked).await.map_err(fail)?;
     let engine = Engine::new(&checked.engine)?;
     let capabilities = Capabilities {
         dns: Arc::new(PluginDns(Resolver::new(&checked.dns)?)),
         clock: Arc::new(SystemClock),
         ..World::default().capabilities()
     };
-    let loaded = Generation::load(&engine, 1, &plugins, &checked.order, &capabilities).await;
-    let loaded = loaded.map_err(|errors| fail(errors.iter().map(ToString::to_string).collect()))?;
-    Ok((loaded, advice))
+    load_generation(&engine, checked, &capabilities).await
 }

@@ -32,9 +32,7 @@ impl<'a> Layers<'a> {
         let components: Vec<_> = of_types(&COMPONENT_TYPES);
         let signatures: Vec<_> = of_types(&[SIGNATURE_TYPE]);
         match (components.as_slice(), signatures.as_slice()) {
-            ([component], [] | [_]) => {
-                Ok(Layers { component: *component, signature: signatures.first().copied() })
-            }
+            ([component], [] | [_]) => Ok(Layers { component, signature: signatures.first().copied() }),
             ([], _) => {
                 let types: Vec<_> = manifest.layers.iter().map(|layer| layer.media_type.as_str()).collect();
                 let types = if types.is_empty() { "nothing".to_owned() } else { types.join(", ") };

@@ -105,7 +105,7 @@ async fn a_plugin_that_differs_from_its_snapshot_gets_none() {
     for run in ["first", "second"] {
         let host = with_cache(&folder);
         let plugin = PluginSettings { config: config.clone(), ..testing(&folder, forgetful("next")) };
-        let generation = host.load(&[plugin.clone()]).await;
+        let generation = host.load(std::slice::from_ref(&plugin)).await;
         let answer = ask(&generation, Hook::Data, &mut call_at(Hook::Data)).await;
         assert_eq!(answer, "Next", "as its case says and not as its snapshot would, in the {run} run");
         let untested = PluginSettings { self_test: false, ..plugin };
@@ -122,7 +122,7 @@ async fn a_file_that_passed_is_not_tested_again() {
     let folder = tempfile::tempdir().unwrap();
     let plugin = testing(&folder, refusing("reject"));
     let host = with_cache(&folder);
-    host.load(&[plugin.clone()]).await;
+    host.load(std::slice::from_ref(&plugin)).await;
     let compiled = host.engine.compilations();
     let other = PluginSettings { config: everywhere("tempfail"), ..plugin.clone() };
     host.load(&[other]).await;

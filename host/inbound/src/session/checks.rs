@@ -1,6 +1,6 @@
 //! SPF, DKIM, DMARC and the client's name: asked for at MAIL, told to everybody at the end of data.
 
-use baton_identity::{Arrival, Begun, CheckSettings, Results, without_forged};
+use baton_identity::{Arrival, Begun, CheckSettings, Statements, without_forged};
 use baton_mail::ReversePath;
 use baton_mail::body::Content;
 use baton_mail::edit::MessageEdit;
@@ -49,13 +49,14 @@ impl Session {
             log::forged_results(self.id, draft.id(), forged);
         }
         let Some(results) = results else { return content };
+        let results = results.statements();
         self.tell_results(draft, &results, begun_at);
         let (name, value) = results.field(authserv_id);
         apply(content, &[MessageEdit::Insert(0, name, value)], false)
     }
 
     /// Logs, counts and keeps for the history what was found.
-    fn tell_results(&self, draft: &mut Draft, results: &Results, begun_at: Instant) {
+    fn tell_results(&self, draft: &mut Draft, results: &Statements, begun_at: Instant) {
         for (method, verdict) in results.verdicts() {
             self.listener.deps.metrics.count_check(method, verdict.as_str());
         }

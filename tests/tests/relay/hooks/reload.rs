@@ -49,7 +49,8 @@ fn keep_sending(address: SocketAddr, client: usize, stop: &AtomicBool) -> Result
 }
 
 fn generation(relay: &Relay) -> Result<u64> {
-    relay.admin("GET", "/v1/plugins", "")?["generation"].as_u64().context("a number")
+    let answer = relay.admin("GET", "/v1/plugins", "")?;
+    answer.get("generation").and_then(serde_json::Value::as_u64).context("a number")
 }
 
 /// Reloads by command, signal and admin interface in turn.
