@@ -128,6 +128,7 @@ impl Relay {
             store: store.clone(),
             hooks: hooks.clone(),
             resolver: resolver.clone(),
+            signer: signer.clone(),
             clock: clock.clone(),
             metrics,
         };

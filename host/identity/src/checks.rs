@@ -12,11 +12,14 @@ use baton_mail::{Clock, Domain, ReversePath};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::dkim::{BodyHash, Candidate, Form, Signature, candidates, find_key, hash_body, judge};
+use crate::arc;
+use crate::dkim::{Candidate, Signature, candidates, find_key, hash_bodies, judge};
 use crate::dmarc;
 use crate::settings::CheckSettings;
 use crate::spf::{SpfQuery, check_host};
-use crate::{DkimOutcome, DmarcOutcome, IprevOutcome, Results, SenderResults, SpfOutcome, Verdict};
+use crate::{
+    ArcOutcome, DkimOutcome, DmarcOutcome, IprevOutcome, Results, SenderResults, SpfOutcome, Verdict,
+};
 
 /// Checks messages. Clones share the resolver and its cache.
 #[derive(Clone, Debug)]
@@ -67,12 +70,17 @@ impl Checker {
         let Begun { arrival, task } = begun;
         let Ok(header) = HeaderIndex::scan(&content.header, limits) else {
             let sender = join(task, &arrival).await;
-            return Results { sender, dkim: vec![too_complex()], dmarc: too_complex_dmarc() };
+            let arc = || ArcOutcome::without_chain(Verdict::PermError, Some(TOO_COMPLEX));
+            let arc = settings.arc.then(arc);
+            return Results { sender, dkim: vec![too_complex()], dmarc: too_complex_dmarc(), arc };
         };
-        let (sender, dkim) =
-            tokio::join!(join(task, &arrival), self.check_signatures(settings, &header, content));
+        let (sender, dkim, arc) = tokio::join!(
+            join(task, &arrival),
+            self.check_signatures(settings, &header, content),
+            self.check_chain(settings, &header, content)
+        );
         let dmarc = self.check_policy(settings, &header, sender.spf(&arrival.sender), &dkim).await;
-        Results { sender, dkim, dmarc }
+        Results { sender, dkim, dmarc, arc }
     }
 
     async fn check_sender(&self, settings: &CheckSettings, arrival: &Arrival) -> SenderResults {
@@ -151,7 +159,8 @@ impl Checker {
             candidates.iter().filter_map(|candidate| candidate.read.clone().ok()).collect();
         let keys = signatures
             .iter()
-            .map(|signature| timeout(settings.deadline, find_key(&self.resolver, signature)));
+            .map(|own| find_key(&self.resolver, own.algorithm, &own.selector, &own.domain))
+            .map(|found| timeout(settings.deadline, found));
         let (keys, hashes) =
             tokio::join!(futures_util::future::join_all(keys), hash_bodies(&signatures, content));
         let now_s = u64::try_from(self.clock.now().seconds()).unwrap_or(0);
@@ -164,6 +173,20 @@ impl Checker {
             judge(candidate, header, hash, key, now_s)
         };
         candidates.iter().map(judged).collect()
+    }
+
+    /// The chain, when the settings ask for it.
+    async fn check_chain(
+        &self,
+        settings: &CheckSettings,
+        header: &HeaderIndex,
+        content: &Content,
+    ) -> Option<ArcOutcome> {
+        if !settings.arc {
+            return None;
+        }
+        let outcome = timeout(settings.deadline, arc::evaluate(&self.resolver, header, content)).await;
+        Some(outcome.unwrap_or_else(|_| ArcOutcome::without_chain(Verdict::TempError, Some(LATE))))
     }
 
     async fn check_policy(
@@ -198,30 +221,6 @@ async fn join(task: AbortOnDropHandle<SenderResults>, arrival: &Arrival) -> Send
     })
 }
 
-/// The body's hash for each signature; equal ones are computed once, large bodies off the threads that serve sessions.
-async fn hash_bodies(signatures: &[Signature], content: &Content) -> Vec<Option<BodyHash>> {
-    let wanted: Vec<(Form, Option<u64>)> =
-        signatures.iter().map(|signature| (signature.body_form, signature.length)).collect();
-    let rest = content.rest.clone();
-    let compute = move || {
-        // The empty line belongs to neither half.
-        let body = rest.strip_prefix(b"\r\n").unwrap_or(&rest);
-        let mut known: Vec<((Form, Option<u64>), BodyHash)> = Vec::new();
-        for want in &wanted {
-            if !known.iter().any(|(done, _)| done == want) {
-                known.push((*want, hash_body(body, want.0, want.1)));
-            }
-        }
-        let find = |want| known.iter().find(|(done, _)| *done == want).map(|(_, hash)| *hash);
-        wanted.into_iter().map(find).collect::<Vec<_>>()
-    };
-    if content.rest.len() <= INLINE_OCTETS {
-        return compute();
-    }
-    let count = signatures.len();
-    tokio::task::spawn_blocking(compute).await.unwrap_or_else(|_| vec![None; count])
-}
-
 /// An outcome about no signature in particular.
 fn flawed(verdict: Verdict, reason: &str) -> DkimOutcome {
     DkimOutcome {
@@ -247,5 +246,3 @@ fn too_complex_dmarc() -> DmarcOutcome {
 const TOO_COMPLEX: &str = "the header is too complex to be read";
 /// The deadline passed.
 const LATE: &str = "the DNS took too long";
-/// Up to this size a body is hashed in place: a thread would cost more than the hash.
-const INLINE_OCTETS: usize = 64 << 10;

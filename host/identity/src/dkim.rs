@@ -15,13 +15,15 @@ mod verify;
 
 use crate::Verdict;
 
-pub(crate) use canonical::{BodyHash, Form, hash_body};
+pub(crate) use canonical::{BodyHash, Form, hash_bodies, hash_body, push_field};
 pub(crate) use key::{Key, KeyError, find_key};
 pub use secret::KeyFailure;
 pub(crate) use secret::Secret;
-pub(crate) use sign::{SigningKey, signature_field};
-pub(crate) use signature::{Algorithm, Flaw, HEADERS_MAX, Signature};
-pub(crate) use verify::{Candidate, candidates, judge};
+pub(crate) use sign::{SigningKey, fold, fold_anywhere, signature_field, signed_fields};
+pub(crate) use signature::{Algorithm, Flaw, HEADERS_MAX, Own, Signature, number};
+pub(crate) use verify::{
+    Candidate, candidates, forbidden_length, judge, signed_octets, value_of, without_signature,
+};
 
 /// What became of one signature.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -65,6 +65,11 @@ impl DmarcOutcome {
     }
 }
 
+/// Reads a text as a record; true when it is one.
+pub(crate) fn read_record(text: &[u8]) -> bool {
+    Record::read(text).is_some()
+}
+
 /// The domain in `From`, or why there is none. Who may write what into it is all that DMARC is about, so two fields or
 /// two domains are as bad as none (RFC 9989 11.5, RFC 5322 3.6.2).
 pub(crate) fn author(header: &HeaderIndex) -> Result<Domain, &'static str> {

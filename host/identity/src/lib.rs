@@ -1,4 +1,4 @@
-//! Who really sent a message: SPF, DKIM, DMARC and the client's name are checked for what arrives, and what leaves is
+//! Who really sent a message: SPF, DKIM, DMARC, ARC and the client's name are checked for what arrives, and what leaves is
 //! signed.
 //!
 //! The protocols are written here, over the relay's one resolver. `mail-auth` 0.13, the last version for our compiler,
@@ -18,10 +18,12 @@
 //!
 //! Deliberately absent: any decision about mail. What is done on a result is a plugin's matter.
 
+mod arc;
 mod checks;
 mod dkim;
 mod dmarc;
 pub mod domains;
+
 mod results;
 mod settings;
 mod signer;
@@ -29,11 +31,12 @@ mod spf;
 mod tags;
 mod verdict;
 
+pub use arc::ArcOutcome;
 pub use checks::{Arrival, Begun, Checker};
 pub use dkim::{DkimOutcome, KeyFailure};
 pub use dmarc::{DmarcOutcome, Wish};
 pub use results::{IprevOutcome, Results, SenderResults, Statements, without_forged};
 pub use settings::CheckSettings;
-pub use signer::{Signed, Signer, SignerError};
+pub use signer::{Seal, Signed, Signer, SignerError};
 pub use spf::{LOOKUPS_MAX, SpfOutcome, SpfQuery, VOIDS_MAX, check_host};
 pub use verdict::Verdict;

@@ -6,7 +6,8 @@ mod wording;
 use baton_mail::header::HeaderName;
 use baton_mail::{Domain, ReversePath};
 
-use crate::{DkimOutcome, DmarcOutcome, SpfOutcome, Verdict};
+use crate::{ArcOutcome, DkimOutcome, DmarcOutcome, SpfOutcome, Verdict};
+pub(crate) use forged::own_results;
 pub use forged::without_forged;
 use wording::{Field, Statement};
 
@@ -53,6 +54,8 @@ pub struct Results {
     pub dkim: Vec<DkimOutcome>,
     /// The policy of the author's domain.
     pub dmarc: DmarcOutcome,
+    /// The chain of custody; none when the settings do not ask for it.
+    pub arc: Option<ArcOutcome>,
 }
 
 impl Results {
@@ -64,6 +67,7 @@ impl Results {
         all.extend(sender.mail.as_ref().map(|outcome| spf(outcome, "smtp.mailfrom")));
         all.extend(self.dkim.iter().map(dkim));
         all.push(dmarc(&self.dmarc));
+        all.extend(self.arc.as_ref().map(arc));
         Statements(all)
     }
 }
@@ -121,6 +125,13 @@ fn dmarc(outcome: &DmarcOutcome) -> Statement {
     let mut statement = Statement::new("dmarc", outcome.verdict, outcome.reason.as_deref());
     statement.property("header.from", outcome.author.as_ref().map(Domain::as_str).unwrap_or_default());
     statement.property("policy.dmarc", &outcome.wish.map(|wish| wish.to_string()).unwrap_or_default());
+    statement
+}
+
+fn arc(outcome: &ArcOutcome) -> Statement {
+    let mut statement = Statement::new("arc", outcome.verdict, outcome.reason.as_deref());
+    statement.property("header.d", &outcome.sealer);
+    statement.comment = (outcome.sets > 0).then(|| format!("i={}", outcome.sets));
     statement
 }
 

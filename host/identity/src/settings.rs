@@ -14,11 +14,13 @@ pub struct CheckSettings {
     pub deadline: Duration,
     /// Signatures of one message that are checked, from the top. Default 10.
     pub signatures_max: usize,
+    /// Chains of custody are checked too (RFC 8617). Default off: the working group moves ARC to Historic.
+    pub arc: bool,
 }
 
 impl CheckSettings {
     /// Settings with every other default.
     pub fn new(authserv_id: Domain) -> CheckSettings {
-        CheckSettings { authserv_id, deadline: Duration::from_secs(20), signatures_max: 10 }
+        CheckSettings { authserv_id, deadline: Duration::from_secs(20), signatures_max: 10, arc: false }
     }
 }

@@ -13,7 +13,9 @@ use baton_mail::body::Content;
 use baton_mail::header::{HeaderIndex, HeaderLimits};
 use bytes::Bytes;
 
-use crate::dkim::{Form, KeyFailure, SigningKey, hash_body, signature_field};
+use crate::ArcOutcome;
+use crate::arc::{Sealing, seal_set};
+use crate::dkim::{Algorithm, Form, KeyFailure, SigningKey, hash_body, signature_field};
 use crate::dmarc;
 use crate::domains::{Domains, FileError};
 
@@ -45,6 +47,17 @@ pub enum SignerError {
         /// What was wrong.
         failure: KeyFailure,
     },
+}
+
+/// What a set of a chain is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Seal<'a> {
+    /// In whose name.
+    pub domain: &'a Domain,
+    /// The name under which our results stand in the header.
+    pub authserv_id: &'a Domain,
+    /// What was found about the chain when the message came in.
+    pub outcome: &'a ArcOutcome,
 }
 
 /// What was made for a message.
@@ -108,6 +121,44 @@ impl Signer {
         // A signature by RSA takes the better part of a millisecond: not on the threads that serve sessions.
         let made = tokio::task::spawn_blocking(move || make(&own, domain, &header, &rest, now_s));
         made.await.unwrap_or(Err(KeyFailure("used: its thread failed"))).map(Some)
+    }
+
+    /// Adds a set to the chain of custody of a message whose header is `trace` and the content's (RFC 8617 5.1), with the
+    /// RSA key of `seal.domain`. None when that has no key in use, when the header is beyond the bounds, or when the chain
+    /// can take no more.
+    ///
+    /// # Errors
+    /// When the cryptographic library refuses, or the thread failed.
+    pub async fn seal(
+        &self,
+        seal: &Seal<'_>,
+        trace: &Bytes,
+        content: &Content,
+        limits: &HeaderLimits,
+        now_s: i64,
+    ) -> Result<Option<Signed>, KeyFailure> {
+        let Some(own) = self.domains.load().get(seal.domain).map(Arc::clone) else { return Ok(None) };
+        let header = Bytes::from([&trace[..], &content.header[..]].concat());
+        let Ok(header) = HeaderIndex::scan(&header, limits) else { return Ok(None) };
+        let (domain, authserv_id) = (seal.domain.clone(), seal.authserv_id.clone());
+        let (outcome, rest) = (seal.outcome.clone(), content.rest.clone());
+        let make = move || {
+            let is_rsa = |key: &&SigningKey| key.secret.algorithm() == Algorithm::RsaSha256;
+            let Some(key) = own.keys.iter().find(is_rsa) else { return Ok(None) };
+            let body = rest.strip_prefix(b"\r\n").unwrap_or(&rest);
+            let sealing = Sealing {
+                domain: &domain,
+                key,
+                authserv_id: &authserv_id,
+                outcome: &outcome,
+                body_hash: &hash_body(body, Form::Relaxed, None).digest,
+                now_s,
+            };
+            let fields = seal_set(&sealing, &header)?;
+            Ok(fields.map(|fields| Signed { fields: Bytes::from(fields), count: 1, domain: domain.clone() }))
+        };
+        let made = tokio::task::spawn_blocking(make);
+        made.await.unwrap_or(Err(KeyFailure("used: its thread failed")))
     }
 
     /// The nearest domain with keys, upwards: `news.example.org` signs as `example.org`, which DMARC takes as the same

@@ -15,7 +15,8 @@ use baton_dns::{DnsError, Records, Resolver};
 use baton_mail::text::sanitize;
 
 use crate::Verdict;
-use macros::{Grammar, MacroText, Values};
+pub(crate) use macros::Values;
+use macros::{Grammar, MacroText};
 use record::{Directive, Mechanism, Record, Target, is_record};
 
 /// Terms that may ask the DNS (RFC 7208 4.6.4).
@@ -51,6 +52,14 @@ pub struct SpfOutcome {
     pub reason: String,
     /// What the domain says about a failure (RFC 7208 6.2): text of a stranger, without control characters.
     pub explanation: Option<String>,
+}
+
+/// Reads a record, and gives each text with macros in it as it comes out with these values.
+pub(crate) fn read_and_expand(octets: &[u8], values: &Values<'_>) -> Vec<String> {
+    let Ok(record) = Record::read(octets) else { return Vec::new() };
+    let names = record.directives.iter().filter_map(|directive| directive.mechanism.name());
+    let names = names.chain(&record.redirect).chain(&record.explanation);
+    names.flat_map(|name| [name.expand(values), name.expand_name(values)]).collect()
 }
 
 /// Checks one identity (RFC 7208 4: `check_host`).

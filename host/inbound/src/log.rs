@@ -112,6 +112,11 @@ pub(crate) fn signed(session: SessionId, message: MessageId, domain: &Domain, si
     debug!(target: "session", %session, %message, %domain, signatures, "message signed");
 }
 
+/// A message was not sealed: the domain has no key in use, or the chain takes no more.
+pub(crate) fn not_sealed(session: SessionId, message: MessageId, domain: &Domain) {
+    info!(target: "session", %session, %message, %domain, "message not sealed");
+}
+
 /// A message could not be signed: a defect. The client tries again.
 pub(crate) fn signing_failed(session: SessionId, message: MessageId, error: &dyn std::fmt::Display) {
     error!(target: "session", %session, %message, %error, "defect: the message could not be signed");

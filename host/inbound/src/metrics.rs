@@ -79,6 +79,8 @@ pub struct Metrics {
     pub messages_discarded: Counter,
     /// Messages that were signed.
     pub messages_signed: Counter,
+    /// Messages whose chain of custody got a set.
+    pub messages_sealed: Counter,
     /// Octets of accepted messages.
     pub accepted_octets: Counter,
     /// Recipients of accepted messages.
@@ -108,6 +110,7 @@ impl Default for Metrics {
             messages_quarantined: Counter::default(),
             messages_discarded: Counter::default(),
             messages_signed: Counter::default(),
+            messages_sealed: Counter::default(),
             accepted_octets: Counter::default(),
             recipients_accepted: Counter::default(),
             rejections: Family::default(),
@@ -143,6 +146,7 @@ impl Metrics {
             self.messages_discarded.clone(),
         );
         registry.register("baton_session_messages_signed", "Messages signed", self.messages_signed.clone());
+        registry.register("baton_session_messages_sealed", "Messages sealed", self.messages_sealed.clone());
         registry.register("baton_session_accepted_octets", "Octets queued", self.accepted_octets.clone());
         registry.register(
             "baton_session_recipients_accepted",

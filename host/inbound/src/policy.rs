@@ -43,6 +43,8 @@ pub struct Policy {
     pub checks: Option<Checks>,
     /// Mail of users and relay networks is signed, where the domain in `From` has keys.
     pub sign: bool,
+    /// The domain in whose name checked mail of strangers is sealed (RFC 8617); none when it is not.
+    pub seal: Option<Domain>,
     /// Users send only in the name of domains whose records were seen in the DNS.
     pub verified_senders: bool,
     /// How long things may take.
@@ -118,6 +120,7 @@ impl Default for Policy {
             too_complex: TooComplexPolicy::Accept,
             checks: None,
             sign: true,
+            seal: None,
             verified_senders: false,
             deadlines: Deadlines::default(),
         }

@@ -62,6 +62,11 @@ pub(crate) fn failed(message: MessageId, recipients: &[Mailbox], status: &Status
     );
 }
 
+/// A report could not be signed: a defect. It goes unsigned.
+pub(crate) fn report_not_signed(report: MessageId, error: &dyn std::fmt::Display) {
+    error!(target: TARGET, %report, %error, "defect: the report could not be signed");
+}
+
 /// A report was queued, or why none was.
 pub(crate) fn bounced(message: MessageId, report: Option<MessageId>, detail: &str) {
     match report {

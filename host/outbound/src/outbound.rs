@@ -6,6 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use baton_dns::Resolver;
 use baton_hooks::Generation;
+use baton_identity::Signer;
 use baton_mail::Clock;
 use baton_store::{Claim, Store};
 use tokio::sync::Semaphore;
@@ -35,6 +36,8 @@ pub struct OutboundDeps {
     pub hooks: Arc<ArcSwap<Generation>>,
     /// Name lookups.
     pub resolver: Resolver,
+    /// Signs reports.
+    pub signer: Signer,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
     /// What is counted.
@@ -57,6 +60,7 @@ impl Outbound {
             settings,
             store: deps.store,
             hooks: deps.hooks,
+            signer: deps.signer,
             clock: deps.clock,
             reach: Reach::new(deps.resolver, deps.metrics.clone()),
             metrics: deps.metrics,

@@ -46,7 +46,7 @@ impl OutboundSettings {
             timeouts: TimeoutSettings::default(),
             tls: TlsSettings::default(),
             loops: LoopSettings::default(),
-            dsn: DsnSettings { from, header_octets_max: 65_536, lifetime_s: 5 * 86_400 },
+            dsn: DsnSettings { from, header_octets_max: 65_536, lifetime_s: 5 * 86_400, sign: true },
             smtp_port: 25,
             source_addresses: Vec::new(),
         }
@@ -192,6 +192,8 @@ pub struct DsnSettings {
     pub header_octets_max: usize,
     /// How long a report is tried, in seconds. Default 432,000: five days.
     pub lifetime_s: u64,
+    /// Reports are signed when the domain in their From has keys. Default on.
+    pub sign: bool,
 }
 
 impl DsnSettings {

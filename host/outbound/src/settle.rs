@@ -2,6 +2,7 @@
 //! as one settlement.
 
 use baton_mail::event::{Decision, Event, What};
+use baton_mail::header::HeaderLimits;
 use baton_mail::{Body, EnhancedCode, FailureClass, Mailbox, Outcome, Phase, Status, UnixMs};
 use baton_store::{NewJob, NewMessage, Settlement};
 use bytes::{Bytes, BytesMut};
@@ -72,6 +73,7 @@ impl Shared {
         let header = header_of(&body, settings.dsn.header_octets_max);
         let (id, detail) = match write_report(settings, now, job.envelope(), &failed, &header) {
             Some(report) => {
+                let report = self.signed(settings, report).await;
                 let (id, to) = (report.envelope.id, job.envelope().sender.to_string());
                 settlement.reports.push(queued(report, now));
                 self.metrics.reports.inc();
@@ -81,6 +83,30 @@ impl Shared {
         };
         log::bounced(job.message(), id, &detail);
         settlement.events.push(job.event(now, What::Bounced { report: id, detail }));
+    }
+}
+
+impl Shared {
+    /// The report with a signature of the domain in its From, when that has keys. One that could not be signed goes all
+    /// the same: the sender must learn of the failure.
+    async fn signed(&self, settings: &OutboundSettings, report: Report) -> Report {
+        if !settings.dsn.sign {
+            return report;
+        }
+        let Report { mut envelope, body } = report;
+        let content = body.to_content();
+        let now_s = envelope.received_at.seconds();
+        let made = self.signer.sign(&Bytes::new(), &content, &HeaderLimits::default(), now_s).await;
+        let fields = match made {
+            Ok(signed) => signed.map(|signed| signed.fields).unwrap_or_default(),
+            Err(error) => {
+                log::report_not_signed(envelope.id, &error);
+                Bytes::new()
+            }
+        };
+        let body = content.into_body(fields);
+        envelope.size = body.len();
+        Report { envelope, body }
     }
 }
 

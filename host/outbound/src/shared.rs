@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use baton_hooks::Generation;
+use baton_identity::Signer;
 use baton_mail::event::Event;
 use baton_mail::{Body, Clock};
 use baton_store::{Settlement, Store, StoreError};
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Arc<ArcSwap<OutboundSettings>>,
     pub(crate) store: Store,
     pub(crate) hooks: Arc<ArcSwap<Generation>>,
+    pub(crate) signer: Signer,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) sites: Sites,

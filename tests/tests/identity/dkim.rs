@@ -134,11 +134,11 @@ async fn signatures(server: &DnsServer, message: &str) -> Result<Vec<DkimOutcome
 }
 
 /// As it goes over the wire.
-fn wire(text: &str) -> String {
+pub(super) fn wire(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\n', "\r\n")
 }
 
-fn text(name: &str, text: &str) -> Result<Record> {
+pub(super) fn text(name: &str, text: &str) -> Result<Record> {
     let pieces: Vec<&[u8]> = if text.is_empty() { vec![b""] } else { text.as_bytes().chunks(255).collect() };
     Ok(Record::from_rdata(Name::from_ascii(format!("{name}."))?, 60, RData::TXT(TXT::from_bytes(pieces))))
 }

@@ -1,6 +1,7 @@
-//! What others wrote to check SPF, DKIM and DMARC, put to the relay's own code over its real resolver. Each test prints
+//! What others wrote to check SPF, DKIM, DMARC and ARC, put to the relay's own code over its real resolver. Each test prints
 //! how many cases passed; what can not pass is listed with its reason in `tests/CONFORMANCE.md`.
 
+mod arc;
 mod dkim;
 mod dmarc;
 mod spf;
@@ -40,6 +41,7 @@ async fn check(server: SocketAddr, sender: ReversePath, message: &[u8]) -> Resul
     let checker = Checker::new(resolver(server)?, clock);
     let mut settings = CheckSettings::new("relay.example".parse()?);
     settings.deadline = Duration::from_secs(60);
+    settings.arc = true;
     let arrival =
         Arrival { client: "192.0.2.1".parse()?, helo: Some("mail.sender.example".to_owned()), sender };
     let begun = checker.begin(&settings, arrival);

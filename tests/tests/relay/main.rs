@@ -5,6 +5,7 @@ mod bounce;
 mod checks;
 mod cli;
 mod clients;
+mod custody;
 mod delivery;
 mod hooks;
 mod listener;

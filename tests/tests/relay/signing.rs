@@ -8,7 +8,7 @@ use baton_tests::message;
 use baton_tests::program;
 use baton_tests::relay::Relay;
 use baton_tests::settings::Settings;
-use baton_tests::sink::{Received, Sink};
+use baton_tests::sink::{Behaviour, Received, Say, Sink, Step};
 use baton_tests::zone::Zone;
 
 /// All but the keys.
@@ -25,12 +25,18 @@ const BLANKS: &str = "From: Ada <ada@sender.example>\r\nTo: Bo <bo@dest.example>
     Date: Tue, 03 Nov 2026 09:00:00 +0100\r\nMessage-ID: <blanks@sender.example>\r\n\r\nHello  \r\n\tthere\r\n \r\n\t \r\n\r\n  ";
 
 /// The lines of a zone file in what a command printed.
-fn zone_lines(said: &str) -> String {
+pub(super) fn zone_lines(said: &str) -> String {
     said.lines().filter(|line| line.contains(" IN ")).map(|line| format!("{line}\n")).collect()
 }
 
 /// dkimpy's verdict on each signature of a message, from the top, with keys from these lines.
 fn dkimpy(message: &[u8], zone: &str) -> Result<String> {
+    let verdicts = dkimpy_verdicts(message, zone)?;
+    Ok(verdicts.lines().next().unwrap_or_default().to_owned())
+}
+
+/// What dkimpy says about signatures, and on the last line about the chain of custody.
+pub(super) fn dkimpy_verdicts(message: &[u8], zone: &str) -> Result<String> {
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("message"), message)?;
     std::fs::write(folder.path().join("zone"), zone)?;
@@ -169,6 +175,29 @@ fn a_rotation_signs_with_the_old_keys_until_the_new_ones_are_seen() -> Result<()
 
     assert!(relay.said(&["domain", "remove", "sender.example"])?.contains("has read the keys"));
     assert!(signatures(&sent(&relay, &sink, &message::plain("removed"))?).is_empty());
+    Ok(())
+}
+
+/// Reports that the relay writes are of the domain in their own From.
+#[test]
+fn reports_about_failures_are_signed_when_their_domain_has_keys() -> Result<()> {
+    let sink = Sink::with(Behaviour::script(|moment| match (moment.step, moment.argument.as_str()) {
+        (Step::Rcpt, "gone@dest.example") => Say::Line("550 5.1.1 no such user".into()),
+        _ => Say::Yes,
+    }))?;
+    let mut relay = Relay::prepare(Settings::new())?;
+    let keys = zone_lines(&relay.said(&["domain", "add", "relay.example"])?);
+    let published = format!("{ZONE}{keys}");
+    let zone = Zone::serve(&published)?;
+    relay.write_settings(settings(&sink, &zone))?;
+    // The other records of relay.example are not there; its keys are.
+    relay.run(&["domain", "check", "relay.example"])?;
+    relay.start_again()?;
+    relay.send("ada@other.example", &["gone@dest.example"], &message::plain("bounced"))?;
+    let report = sink.wait_for(1)?.pop().context("a report")?;
+    assert_eq!(report.sender, "");
+    assert!(report.header("From").context("From")?.contains("@relay.example"));
+    assert_eq!(dkimpy(&report.content, &published)?, "True True", "{}", report.text());
     Ok(())
 }
 

@@ -234,6 +234,8 @@ section! {
         deadline_s: u64 = 20,
         /// Signatures of one message that are checked, from the top.
         signatures_max: usize = 10,
+        /// Checks chains of custody too (ARC, RFC 8617). Off: the working group moves ARC to Historic.
+        arc: bool = false,
     }
 }
 
@@ -244,6 +246,8 @@ section! {
         enabled: bool = true,
         /// Users (listeners of the kind `submission`, and whoever authenticated) send only in the name of domains whose records `baton domain check` saw in the DNS: by the return path and by `From`.
         verified_senders: bool = false,
+        /// Adds a set to the chain of custody (ARC, RFC 8617) of mail of strangers that is relayed, with the RSA key that `baton domain` holds for this domain. Needs `checks.arc`. Unset: nothing is sealed.
+        seal: Option<String> = None,
     }
 }
 

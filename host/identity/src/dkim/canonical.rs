@@ -1,6 +1,9 @@
 //! The canonical forms of header and body (RFC 6376 3.4), and their hashes.
 
 use aws_lc_rs::digest::{Context, SHA256};
+use baton_mail::body::Content;
+
+use super::Signature;
 
 /// How much a relay may change on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,30 @@ pub(crate) fn hash_body(body: &[u8], form: Form, length: Option<u64>) -> BodyHas
         Form::Relaxed => relaxed_body(body, &mut sink),
     }
     sink.finish()
+}
+
+/// The body's hash for each signature; equal ones are computed once, large bodies off the threads that serve sessions.
+pub(crate) async fn hash_bodies(signatures: &[Signature], content: &Content) -> Vec<Option<BodyHash>> {
+    let wanted: Vec<(Form, Option<u64>)> =
+        signatures.iter().map(|signature| (signature.body_form, signature.length)).collect();
+    let rest = content.rest.clone();
+    let compute = move || {
+        // The empty line belongs to neither half.
+        let body = rest.strip_prefix(b"\r\n").unwrap_or(&rest);
+        let mut known: Vec<((Form, Option<u64>), BodyHash)> = Vec::new();
+        for want in &wanted {
+            if !known.iter().any(|(done, _)| done == want) {
+                known.push((*want, hash_body(body, want.0, want.1)));
+            }
+        }
+        let find = |want| known.iter().find(|(done, _)| *done == want).map(|(_, hash)| *hash);
+        wanted.into_iter().map(find).collect::<Vec<_>>()
+    };
+    if content.rest.len() <= INLINE_OCTETS {
+        return compute();
+    }
+    let count = signatures.len();
+    tokio::task::spawn_blocking(compute).await.unwrap_or_else(|_| vec![None; count])
 }
 
 /// RFC 6376 3.4.3: empty lines at the end do not count, and there is one line end.
@@ -164,6 +191,8 @@ impl Sink {
     }
 }
 
+/// Up to this size a body is hashed in place: a thread would cost more than the hash.
+const INLINE_OCTETS: usize = 64 << 10;
 /// Octets that are hashed at once.
 const BUFFER_OCTETS: usize = 8 << 10;
 

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use baton_dns::{DnsError, Resolver};
 
-use super::{Algorithm, Flaw, Signature};
+use super::{Algorithm, Flaw};
 use crate::tags::{Tags, items, without_blanks};
 
 /// A published key.
@@ -31,9 +31,14 @@ pub(crate) enum KeyError {
     Permanent(Flaw),
 }
 
-/// Looks up the key of a signature.
-pub(crate) async fn find_key(resolver: &Resolver, signature: &Signature) -> Result<Key, KeyError> {
-    let name = format!("{}._domainkey.{}", signature.selector, signature.domain);
+/// Looks up a key by its selector and domain.
+pub(crate) async fn find_key(
+    resolver: &Resolver,
+    algorithm: Algorithm,
+    selector: &str,
+    domain: &str,
+) -> Result<Key, KeyError> {
+    let name = format!("{selector}._domainkey.{domain}");
     let texts = match resolver.texts(&name).await {
         Ok(texts) => texts.records,
         Err(DnsError::BadName) => return Err(KeyError::Permanent("the key has no name")),
@@ -42,7 +47,7 @@ pub(crate) async fn find_key(resolver: &Resolver, signature: &Signature) -> Resu
     let mut flaw = "no key in the DNS";
     // Of several records, the first that is a key counts (RFC 6376 3.6.2.2 leaves it open).
     for text in &texts {
-        match Key::read(text, signature.algorithm) {
+        match Key::read(text, algorithm) {
             Ok(key) => return Ok(key),
             Err(found) => flaw = found,
         }

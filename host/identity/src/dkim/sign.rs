@@ -44,7 +44,7 @@ pub(crate) fn signature_field(
 }
 
 /// The names of what is signed, and its canonical octets: of equal fields the lowest first.
-fn signed_fields(header: &HeaderIndex) -> (Vec<&'static str>, Vec<u8>) {
+pub(crate) fn signed_fields(header: &HeaderIndex) -> (Vec<&'static str>, Vec<u8>) {
     let fields: Vec<(&str, &[u8])> = header.fields().collect();
     let (mut names, mut octets) = (Vec::new(), Vec::with_capacity(2 << 10));
     let signed = SEALED.iter().map(|name| (*name, true)).chain(SIGNED.iter().map(|name| (*name, false)));
@@ -62,7 +62,7 @@ fn signed_fields(header: &HeaderIndex) -> (Vec<&'static str>, Vec<u8>) {
 }
 
 /// Appends words with separators between them, folded where a line would grow long.
-fn fold(words: &str, separator: char, field: &mut String) {
+pub(crate) fn fold(words: &str, separator: char, field: &mut String) {
     let mut column = 3;
     for word in words.split_inclusive(separator) {
         if column + word.len() > LINE_OCTETS {
@@ -75,7 +75,7 @@ fn fold(words: &str, separator: char, field: &mut String) {
 }
 
 /// Appends base64, folded at will.
-fn fold_anywhere(text: &str, field: &mut String) {
+pub(crate) fn fold_anywhere(text: &str, field: &mut String) {
     let mut rest = text;
     while !rest.is_empty() {
         let (line, tail) = rest.split_at_checked(LINE_OCTETS.min(rest.len())).unwrap_or((rest, ""));

@@ -1,4 +1,4 @@
-//! The field `DKIM-Signature` (RFC 6376 3.5).
+//! The field `DKIM-Signature` (RFC 6376 3.5), and its like in a chain (RFC 8617 4.1.2, 4.1.3).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -27,7 +27,7 @@ pub(crate) struct Signature {
 }
 
 /// How it is signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Algorithm {
     RsaSha256,
     Ed25519Sha256,
@@ -56,27 +56,80 @@ impl Signature {
         if tags.get("v").ok_or("no version")? != "1" {
             return Err("unknown version");
         }
-        let (header_form, body_form) = forms(tags.get("c").unwrap_or("simple/simple"))?;
+        let own = Own::read(&tags)?;
+        let identity = identity(tags.get("i"), &own.domain)?;
+        let headers = headers(tags.get("h").ok_or("no list of fields")?)?;
+        // RFC 6376 5.4: who sent it must be signed.
+        if headers.iter().any(String::is_empty) || !headers.iter().any(|name| name == "from") {
+            return Err("From is not signed");
+        }
+        Signature::from_tags(&tags, own, headers, identity, "simple/simple")
+    }
+
+    /// Reads the value of a field `ARC-Message-Signature`: it has no version, `i=` is its place in the chain, and it may
+    /// sign any fields but the seals.
+    pub(crate) fn read_in_chain(value: &[u8]) -> Result<Signature, Flaw> {
+        let text = std::str::from_utf8(value).map_err(|_| "octets that are no text")?;
+        let tags = Tags::read(text).ok_or("no list of tags")?;
+        let own = Own::read(&tags)?;
+        let mut headers = headers(tags.get("h").ok_or("no list of fields")?)?;
+        headers.retain(|name| !name.is_empty());
+        if headers.iter().any(|name| name == "arc-seal") {
+            return Err("a signature of the chain signs a seal");
+        }
+        // RFC 8617 4.1.2 refers to DKIM, whose default is simple; the test suite and dkimpy take the form of seals.
+        Signature::from_tags(&tags, own, headers, None, "relaxed/relaxed")
+    }
+
+    fn from_tags(
+        tags: &Tags<'_>,
+        own: Own,
+        headers: Vec<String>,
+        identity: Option<String>,
+        default_forms: &str,
+    ) -> Result<Signature, Flaw> {
+        let (header_form, body_form) = forms(tags.get("c").unwrap_or(default_forms))?;
+        if tags.get("q").is_some_and(|queries| !items(queries).any(|query| query.starts_with("dns/txt"))) {
+            return Err("unknown query method");
+        }
+        let Own { algorithm, octets, domain, selector } = own;
+        Ok(Signature {
+            algorithm,
+            octets,
+            body_hash: decode(tags.get("bh").ok_or("no body hash")?)?,
+            header_form,
+            body_form,
+            identity,
+            domain,
+            selector,
+            headers,
+            length: tags.get("l").map(number).transpose()?,
+            expires_s: expiry(tags)?,
+        })
+    }
+}
+
+/// What signatures and seals have in common: how, and by whose key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Own {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) octets: Vec<u8>,
+    pub(crate) domain: String,
+    pub(crate) selector: String,
+}
+
+impl Own {
+    pub(crate) fn read(tags: &Tags<'_>) -> Result<Own, Flaw> {
         let domain = tags.get("d").ok_or("no domain")?.to_ascii_lowercase();
         let selector = tags.get("s").ok_or("no selector")?.to_ascii_lowercase();
         if !is_name(&domain) || !domain.contains('.') || !is_name(&selector) {
             return Err("the domain or selector is no name");
         }
-        if tags.get("q").is_some_and(|queries| !items(queries).any(|query| query.starts_with("dns/txt"))) {
-            return Err("unknown query method");
-        }
-        Ok(Signature {
+        Ok(Own {
             algorithm: algorithm(tags.get("a").ok_or("no algorithm")?)?,
             octets: decode(tags.get("b").ok_or("no signature")?)?,
-            body_hash: decode(tags.get("bh").ok_or("no body hash")?)?,
-            header_form,
-            body_form,
-            identity: identity(tags.get("i"), &domain)?,
             domain,
             selector,
-            headers: headers(tags.get("h").ok_or("no list of fields")?)?,
-            length: tags.get("l").map(number).transpose()?,
-            expires_s: expiry(&tags)?,
         })
     }
 }
@@ -103,14 +156,7 @@ fn forms(value: &str) -> Result<(Form, Form), Flaw> {
 
 fn headers(value: &str) -> Result<Vec<String>, Flaw> {
     let headers: Vec<String> = items(value).map(str::to_ascii_lowercase).collect();
-    if headers.len() > HEADERS_MAX {
-        return Err("too many fields");
-    }
-    // RFC 6376 5.4: who sent it must be signed.
-    if headers.iter().any(String::is_empty) || !headers.iter().any(|name| name == "from") {
-        return Err("From is not signed");
-    }
-    Ok(headers)
+    if headers.len() > HEADERS_MAX { Err("too many fields") } else { Ok(headers) }
 }
 
 /// The identity must lie within the domain (RFC 6376 3.5).
@@ -132,7 +178,7 @@ fn expiry(tags: &Tags<'_>) -> Result<Option<u64>, Flaw> {
 }
 
 /// A number of up to 76 digits (RFC 6376 3.5); beyond our reach is as large as can be.
-fn number(value: &str) -> Result<u64, Flaw> {
+pub(crate) fn number(value: &str) -> Result<u64, Flaw> {
     if value.is_empty() || value.len() > 76 || !value.bytes().all(|octet| octet.is_ascii_digit()) {
         return Err("not a number");
     }

@@ -24,11 +24,14 @@ pub(crate) fn candidates(header: &HeaderIndex, max: usize) -> Vec<Candidate> {
         .enumerate()
         .filter(|(_, (name, _))| name.eq_ignore_ascii_case("DKIM-Signature"))
         .take(max)
-        .map(|(at, (_, field))| {
-            let colon = memchr::memchr(b':', field).map_or(field.len(), |colon| colon + 1);
-            Candidate { at, read: Signature::read(field.get(colon..).unwrap_or_default()) }
-        })
+        .map(|(at, (_, field))| Candidate { at, read: Signature::read(value_of(field)) })
         .collect()
+}
+
+/// What stands behind the colon of a field.
+pub(crate) fn value_of(field: &[u8]) -> &[u8] {
+    let colon = memchr::memchr(b':', field).map_or(field.len(), |colon| colon + 1);
+    field.get(colon..).unwrap_or_default()
 }
 
 /// Judges one signature.
@@ -105,9 +108,13 @@ fn forbidden(signature: &Signature, key: &Key) -> Option<Flaw> {
     if key.is_exact && is_foreign {
         return Some("the key is for the very domain only");
     }
-    // A signature is as long as its key (RFC 8301 3.2: shorter ones prove nothing).
-    let is_rsa = signature.algorithm == Algorithm::RsaSha256;
-    match signature.octets.len() {
+    forbidden_length(signature.algorithm, signature.octets.len())
+}
+
+/// A signature is as long as its key (RFC 8301 3.2: shorter ones prove nothing).
+pub(crate) fn forbidden_length(algorithm: Algorithm, octets: usize) -> Option<Flaw> {
+    let is_rsa = algorithm == Algorithm::RsaSha256;
+    match octets {
         0..RSA_OCTETS_MIN if is_rsa => Some("the key is shorter than 1,024 bits"),
         length if is_rsa && length > RSA_OCTETS_MAX => Some("the key is longer than 8,192 bits"),
         _ => None,
@@ -141,7 +148,7 @@ fn weaknesses(signature: &Signature, key: &Key, body: BodyHash) -> (Verdict, Opt
 
 /// What was signed (RFC 6376 3.7, 5.4.2): the named fields, of equal ones the lowest first, and the signature's own field
 /// without the signature.
-fn signed_octets(at: usize, signature: &Signature, header: &HeaderIndex) -> Vec<u8> {
+pub(crate) fn signed_octets(at: usize, signature: &Signature, header: &HeaderIndex) -> Vec<u8> {
     let fields: Vec<(&str, &[u8])> = header.fields().collect();
     let mut octets = Vec::with_capacity(2 << 10);
     let mut used = vec![false; fields.len()];
@@ -169,7 +176,7 @@ fn signed_octets(at: usize, signature: &Signature, header: &HeaderIndex) -> Vec<
 }
 
 /// The field with the value of its `b=` left out.
-fn without_signature(field: &[u8]) -> Vec<u8> {
+pub(crate) fn without_signature(field: &[u8]) -> Vec<u8> {
     let colon = memchr::memchr(b':', field).map_or(field.len(), |colon| colon + 1);
     let mut start = colon;
     for piece in field.get(colon..).unwrap_or_default().split(|octet| *octet == b';') {

@@ -5,7 +5,10 @@
 
 use baton_mail::Domain;
 use baton_mail::body::Content;
+use baton_mail::header::HeaderIndex;
 use bytes::Bytes;
+
+use super::FIELD_NAME;
 
 /// The content without fields that claim to be ours, and how many there were.
 pub fn without_forged(content: Content, authserv_id: &Domain) -> (Content, usize) {
@@ -26,6 +29,20 @@ pub fn without_forged(content: Content, authserv_id: &Domain) -> (Content, usize
     }
     kept.extend_from_slice(header.get(copied..).unwrap_or_default());
     (Content { header: Bytes::from(kept), rest: content.rest }, forged)
+}
+
+/// The statements of all fields in the name of `own`, from the top, without that name. After [`without_forged`] they are
+/// what the relay and its plugins wrote.
+pub(crate) fn own_results(header: &HeaderIndex, own: &Domain) -> Vec<String> {
+    let fields = header.all(FIELD_NAME);
+    let claimed = fields.iter().filter(|value| claims(value, own));
+    let statements = claimed.filter_map(|value| {
+        let text = String::from_utf8_lossy(value).into_owned();
+        let (_, statements) = text.split_once(';')?;
+        let words: Vec<&str> = statements.split_ascii_whitespace().collect();
+        Some(words.join(" ").trim_matches([';', ' ']).to_owned())
+    });
+    statements.filter(|statements| !statements.is_empty()).collect()
 }
 
 /// Where the lines with their continuations begin and end.
@@ -88,7 +105,7 @@ fn first_word(value: &str, comment: char) -> String {
     text.split_ascii_whitespace().next().unwrap_or_default().to_owned()
 }
 
-const NAME: &[u8] = b"Authentication-Results";
+const NAME: &[u8] = FIELD_NAME.as_bytes();
 /// No name is longer than a domain with some blanks before it.
 const WORD_OCTETS_MAX: usize = 1_024;
 

@@ -49,9 +49,10 @@ impl Session {
             log::forged_results(self.id, draft.id(), forged);
         }
         let Some(results) = results else { return content };
-        let results = results.statements();
-        self.tell_results(draft, &results, begun_at);
-        let (name, value) = results.field(authserv_id);
+        let statements = results.statements();
+        self.tell_results(draft, &statements, begun_at);
+        draft.chain = results.arc;
+        let (name, value) = statements.field(authserv_id);
         apply(content, &[MessageEdit::Insert(0, name, value)], false)
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baton_hooks::{DataAnswer, Hook, MessageContent};
+use baton_identity::ArcOutcome;
 use baton_mail::body::Content;
 use baton_mail::event::{Event, What};
 use baton_mail::header::TooComplex;
@@ -164,7 +165,8 @@ impl Session {
         // The envelope was made at MAIL; the message is received now.
         draft.call.envelope.received_at = now;
         draft.call.envelope.expires_at = now.plus(lifetime);
-        let body = match self.add_trace(&mut draft.call.envelope, content, seen).await {
+        let chain = draft.chain.take();
+        let body = match self.add_trace(&mut draft.call.envelope, content, seen, chain.as_ref()).await {
             Ok(body) => body,
             Err(refusal) => return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await),
         };
@@ -194,12 +196,13 @@ impl Session {
 }
 
 impl Session {
-    /// Trace fields on top of the content, and signatures; a submission also gets the fields that it lacks (RFC 6409 8).
+    /// Trace fields on top of the content, and signatures or a seal; a submission also gets the fields that it lacks (RFC 6409 8).
     async fn add_trace(
         &self,
         envelope: &mut Envelope,
         content: Content,
         seen: Seen,
+        chain: Option<&ArcOutcome>,
     ) -> Result<Body, Refusal> {
         let is_submission =
             self.listener.kind == ListenerKind::Submission || envelope.origin.account.is_some();
@@ -219,6 +222,7 @@ impl Session {
         };
         let trace = received.encode(if is_submission { seen.missing() } else { Missing::default() });
         let trace = self.sign(envelope, trace, &content).await?;
+        let trace = self.seal(envelope, trace, &content, chain).await?;
         let body = content.into_body(trace);
         envelope.size = body.len();
         Ok(body)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 
 use baton_hooks::{Call, Parameter};
-use baton_identity::Begun;
+use baton_identity::{ArcOutcome, Begun};
 use baton_mail::event::Decision;
 use baton_mail::{Envelope, Mailbox, MessageId, Recipient, UnixMs};
 use baton_store::NewJob;
@@ -27,6 +27,8 @@ pub(super) struct Draft {
     pub(super) reservation: Option<Reservation>,
     /// The checks of a stranger's message, under way.
     pub(super) checks: Option<Begun>,
+    /// What was found about the chain of custody, when it is checked.
+    pub(super) chain: Option<ArcOutcome>,
 }
 
 impl Draft {
@@ -39,6 +41,7 @@ impl Draft {
             announced_octets,
             reservation: None,
             checks: None,
+            chain: None,
         }
     }
 

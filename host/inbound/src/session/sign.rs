@@ -1,15 +1,39 @@
 //! Signatures on what leaves, and whose name users may send in.
 
-use baton_identity::Signer;
+use baton_identity::{ArcOutcome, KeyFailure, Seal, Signed, Signer};
 use baton_mail::body::Content;
 use baton_mail::{Domain, Envelope, ReversePath};
 use bytes::Bytes;
+use prometheus_client::metrics::counter::Counter;
 
 use super::Session;
 use crate::replies::Refusal;
 use crate::{ListenerKind, Policy, log};
 
 impl Session {
+    /// The trace fields, and behind them a set of the chain of custody when the message is of a stranger, its chain was
+    /// checked, and a domain is named whose key seals.
+    pub(super) async fn seal(
+        &self,
+        envelope: &Envelope,
+        trace: Bytes,
+        content: &Content,
+        chain: Option<&ArcOutcome>,
+    ) -> Result<Bytes, Refusal> {
+        let policy = self.listener.deps.policy.load_full();
+        let (Some(domain), Some(checks), Some(outcome)) = (&policy.seal, &policy.checks, chain) else {
+            return Ok(trace);
+        };
+        let seal = Seal { domain, authserv_id: &checks.settings.authserv_id, outcome };
+        let now_s = envelope.received_at.seconds();
+        let signer = &self.listener.deps.signer;
+        let made = signer.seal(&seal, &trace, content, &policy.mime.header, now_s).await;
+        if matches!(made, Ok(None)) {
+            log::not_sealed(self.id, envelope.id, domain);
+        }
+        self.with_fields(envelope, trace, made, &self.listener.deps.metrics.messages_sealed)
+    }
+
     /// The trace fields, and behind them the signatures when the message is of a user or a relay network and the domain
     /// in `From` has keys. Mail of strangers is never signed.
     pub(super) async fn sign(
@@ -23,11 +47,23 @@ impl Session {
             return Ok(trace);
         }
         let now_s = envelope.received_at.seconds();
-        match self.listener.deps.signer.sign(&trace, content, &policy.mime.header, now_s).await {
+        let made = self.listener.deps.signer.sign(&trace, content, &policy.mime.header, now_s).await;
+        self.with_fields(envelope, trace, made, &self.listener.deps.metrics.messages_signed)
+    }
+
+    /// The trace fields with what was made behind them.
+    fn with_fields(
+        &self,
+        envelope: &Envelope,
+        trace: Bytes,
+        made: Result<Option<Signed>, KeyFailure>,
+        counter: &Counter,
+    ) -> Result<Bytes, Refusal> {
+        match made {
             Ok(None) => Ok(trace),
             Ok(Some(signed)) => {
                 log::signed(self.id, envelope.id, &signed.domain, signed.count);
-                self.listener.deps.metrics.messages_signed.inc();
+                counter.inc();
                 Ok(Bytes::from([trace, signed.fields].concat()))
             }
             // Unsigned mail of a domain whose policy asks for signatures is lost: better to try again.

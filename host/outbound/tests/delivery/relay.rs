@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use baton_dns::{DnsSettings, Resolver};
 use baton_hooks::Generation;
+use baton_identity::Signer;
 use baton_mail::event::{Event, What};
 use baton_mail::{Body, Clock, Envelope, Mailbox, MessageId, Origin, Recipient, ReversePath, SystemClock};
 use baton_outbound::metrics::Metrics;
@@ -86,6 +87,7 @@ impl Relay {
             store: store.clone(),
             hooks: Arc::new(ArcSwap::from_pointee(Generation::empty())),
             resolver: Resolver::new(&dns).unwrap(),
+            signer: Signer::default(),
             clock,
             metrics: metrics.clone(),
         };

@@ -54,6 +54,7 @@ impl Checker<'_> {
                 16 << 20,
             ),
             lifetime_s: self.bound("bounce.lifetime_s", raw.bounce.lifetime_s, 1, 366 * 86_400),
+            sign: raw.signing.enabled,
         }
     }
 

@@ -147,6 +147,7 @@ impl Checker<'_> {
             ),
             reverse_dns: session.reverse_dns,
             sign: raw.signing.enabled,
+            seal: self.seal(raw),
             verified_senders: raw.signing.verified_senders,
             too_complex: too_complex.unwrap_or(TooComplexPolicy::Accept),
             deadlines: self.deadlines(raw),
