@@ -14,5 +14,6 @@
 //! Invariant: every buffer is bounded by a setting, and a machine without a message in progress holds none.
 
 pub mod client;
+pub mod proxy;
 pub mod server;
 pub mod stuffing;
