@@ -140,8 +140,11 @@ impl MadeUp {
 
     fn message(&self, number: u64, sender: &str, recipient: &str, now_us: u64) -> Message {
         let class = self.class(number);
-        let header = self.header(self.first_id + number, &class, sender, recipient, now_us);
-        let body = [Bytes::from(header), self.rest.clone()].into_iter().collect();
+        let id = self.first_id + number;
+        let header = self.header(id, &class, sender, recipient, now_us);
+        let text = text(&class, id);
+        let rest = self.rest.slice(text.len().min(self.rest.len())..);
+        let body = [Bytes::from(header), Bytes::from(text), rest].into_iter().collect();
         Message { body, class, eight_bit: false, utf8_header: false }
     }
 
@@ -185,9 +188,22 @@ fn read_mix(mix: &str) -> anyhow::Result<Vec<(Arc<str>, u64)>> {
 /// them by their content, as it does in life.
 fn subject(class: &str, id: u64) -> String {
     match class {
-        "code" => format!("Your verification code is {:06}", id % 1_000_000),
+        "code" => format!("Your verification code is {}", code(id)),
         _ => format!("Message {id}"),
     }
+}
+
+/// How the text of a made-up message begins.
+fn text(class: &str, id: u64) -> String {
+    match class {
+        "code" => format!("Your verification code is {}. It expires in 10 minutes.\r\n", code(id)),
+        _ => String::new(),
+    }
+}
+
+/// Six digits that differ from message to message.
+fn code(id: u64) -> String {
+    format!("{:06}", id % 1_000_000)
 }
 
 /// An order in which each class comes as evenly as its count allows.
