@@ -5,6 +5,7 @@ mod artefact;
 mod contract;
 mod error;
 mod grants;
+mod image;
 mod make;
 mod next;
 mod order;

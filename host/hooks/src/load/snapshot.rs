@@ -11,6 +11,7 @@ use wasmtime::component::{Component, ComponentNamedList, Instance, Lift, WasmLis
 use wasmtime_wizer::{ComponentContext, ComponentInstanceState, Wizer};
 
 use super::artefact::Artefact;
+use super::image::join_segments;
 use super::{LoadError, initialise, link};
 use crate::PluginSettings;
 use crate::engine::{Digest, Engine};
@@ -36,7 +37,7 @@ pub(super) enum Kind {
 /// What such a component is remembered by: the file, and all that init could read.
 pub(super) fn key(kind: Kind, digest: &Digest, config_json: &str) -> Digest {
     let kind: &[u8] = match kind {
-        Kind::Snapshot => b"snapshot",
+        Kind::Snapshot => b"snapshot, joined",
         Kind::Plain => b"plain",
     };
     sha2::Sha256::digest([kind, digest, config_json.as_bytes()].concat()).into()
@@ -111,7 +112,7 @@ async fn read(
     let mut memory = Memory { store, instance, trouble: None };
     let taken = wizer.snapshot_component(context, &mut memory).await;
     match (taken, memory.trouble) {
-        (Ok(taken), None) => Ok(taken),
+        (Ok(taken), None) => join_segments(&taken).map_err(|error| error.to_string()),
         (Err(error), _) | (_, Some(error)) => Err(describe(&error)),
     }
 }
