@@ -8,8 +8,8 @@ use crate::answer::{Answer, Taken};
 use crate::bindings::baton::relay::types;
 use crate::bindings::exports::baton::relay as exports;
 use crate::call::Parameter;
+use crate::contract::{Exports, with_adapter};
 use crate::instance::Instance;
-use crate::plugin::{Exports, found, looked_up};
 use crate::state::Stop;
 use crate::{AuthAnswer, BounceAnswer, ConnectAnswer, DataAnswer, Hook, RcptAnswer, RouteAnswer};
 
@@ -53,9 +53,7 @@ impl Ask for AskConnect {
 
     async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<ConnectAnswer> {
         use exports::connect_hook::Decision;
-        let Instance { store, component, guests, .. } = instance;
-        let guest = looked_up(&mut guests.connect, || found(&exports.connect)?.load(&mut *store, component))?;
-        Ok(match guest.call_on_connect(store).await? {
+        Ok(match with_adapter!(exports, adapter => adapter.connect(instance).await?) {
             Decision::Next => ConnectAnswer::Next,
             Decision::Accept => ConnectAnswer::Accept,
             Decision::Reject(reply) => ConnectAnswer::Reject(check_reply("reject", &reply, &[5])?),
@@ -76,9 +74,10 @@ impl Ask for AskAuth<'_> {
 
     async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<AuthAnswer> {
         use exports::auth_hook::Decision;
-        let Instance { store, component, guests, .. } = instance;
-        let guest = looked_up(&mut guests.auth, || found(&exports.auth)?.load(&mut *store, component))?;
-        Ok(match guest.call_on_auth(store, self.mechanism, self.user, &self.credential).await? {
+        let decision = with_adapter!(exports, adapter => {
+            adapter.auth(instance, self.mechanism, self.user, &self.credential).await?
+        });
+        Ok(match decision {
             Decision::Next => AuthAnswer::Next,
             Decision::Allow(account) => AuthAnswer::Allow(check_account(account)?),
             Decision::Deny(reply) => AuthAnswer::Deny(check_reply("deny", &reply, &[5])?),
@@ -105,9 +104,10 @@ impl Ask for AskRcpt {
 
     async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<RcptAnswer> {
         use exports::rcpt_hook::Decision;
-        let Instance { store, component, guests, .. } = instance;
-        let guest = looked_up(&mut guests.rcpt, || found(&exports.rcpt)?.load(&mut *store, component))?;
-        Ok(match guest.call_on_rcpt(store, &self.recipient, &self.parameters).await? {
+        let decision = with_adapter!(exports, adapter => {
+            adapter.rcpt(instance, &self.recipient, &self.parameters).await?
+        });
+        Ok(match decision {
             Decision::Next => RcptAnswer::Next,
             Decision::Accept => RcptAnswer::Accept,
             Decision::Reject(reply) => RcptAnswer::Reject(check_reply("reject", &reply, &[5])?),
@@ -128,9 +128,7 @@ impl Ask for AskData {
 
     async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<DataAnswer> {
         use exports::data_hook::Decision;
-        let Instance { store, component, guests, .. } = instance;
-        let guest = looked_up(&mut guests.data, || found(&exports.data)?.load(&mut *store, component))?;
-        Ok(match guest.call_on_data(store).await? {
+        Ok(match with_adapter!(exports, adapter => adapter.data(instance).await?) {
             Decision::Next => DataAnswer::Next,
             Decision::Accept => DataAnswer::Accept,
             Decision::Reject(reply) => DataAnswer::Reject(check_reply("reject", &reply, &[5])?),
@@ -158,9 +156,7 @@ impl Ask for AskRoute {
 
     async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<RouteAnswer> {
         use exports::route_hook::Decision;
-        let Instance { store, component, guests, .. } = instance;
-        let guest = looked_up(&mut guests.route, || found(&exports.route)?.load(&mut *store, component))?;
-        Ok(match guest.call_on_route(store, &self.recipient).await? {
+        Ok(match with_adapter!(exports, adapter => adapter.route(instance, &self.recipient).await?) {
             Decision::Next => RouteAnswer::Next,
             Decision::Routed => RouteAnswer::Routed,
             Decision::Hold(reason) => RouteAnswer::Hold(sanitize(&reason, REASON_OCTETS_MAX)),
@@ -183,9 +179,7 @@ impl Ask for AskBounce {
 
     async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<BounceAnswer> {
         use exports::bounce_hook::Decision;
-        let Instance { store, component, guests, .. } = instance;
-        let guest = looked_up(&mut guests.bounce, || found(&exports.bounce)?.load(&mut *store, component))?;
-        Ok(match guest.call_on_bounce(store, &self.recipient).await? {
+        Ok(match with_adapter!(exports, adapter => adapter.bounce(instance, &self.recipient).await?) {
             Decision::Next => BounceAnswer::Next,
             Decision::Notify => BounceAnswer::Notify,
             Decision::Silent => BounceAnswer::Silent,
@@ -206,9 +200,7 @@ impl Ask for AskEvents<'_> {
     type Answer = Taken;
 
     async fn ask(&self, exports: &Exports, instance: &mut Instance) -> wasmtime::Result<Taken> {
-        let Instance { store, component, guests, .. } = instance;
-        let guest = looked_up(&mut guests.events, || found(&exports.events)?.load(&mut *store, component))?;
-        guest.call_on_events(store, self.events).await?;
+        with_adapter!(exports, adapter => adapter.events(instance, self.events).await?);
         Ok(Taken)
     }
 }

@@ -10,12 +10,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sha2::Digest as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 use crate::EngineSettings;
-use crate::bindings::EveryHook;
 use crate::cache::{Authentic, Cache};
+use crate::contract::Version;
 use crate::script::{self, Scripts};
 use crate::state::State;
 use crate::ticker::Ticker;
@@ -41,9 +41,6 @@ const BACKTRACE_FRAMES_MAX: usize = 20;
 const COMPILED_MAX: usize = 64;
 /// Files whose self-tests are remembered in memory.
 const TESTED_MAX: usize = 1_000;
-/// The contract of this relay.
-pub(crate) const CONTRACT: &str = include_str!("../../../wit/relay.wit");
-pub(crate) const HOST_CONTRACT: &str = include_str!("../../../wit/deps/host/host.wit");
 
 /// The engine that runs plugins. One per process; clones share it.
 #[derive(Clone)]
@@ -125,7 +122,9 @@ impl Engine {
         };
         let mut linker = Linker::new(&wasmtime);
         wasi::add_to_linker(&mut linker).map_err(unsupported)?;
-        EveryHook::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(unsupported)?;
+        for version in Version::ALL {
+            version.add_to_linker(&mut linker).map_err(unsupported)?;
+        }
         script::add_to_linker(&mut linker).map_err(unsupported)?;
         Ok(Engine(Arc::new(Inner {
             ticker: Ticker::start(wasmtime.weak())?,
@@ -283,14 +282,16 @@ impl Engine {
         }
     }
 
-    /// The file's name holds all that compiled code depends on: the key, this relay and its contract, the compiler with
+    /// The file's name holds all that compiled code depends on: the key, this relay and its contracts, the compiler with
     /// its settings and the processor.
     fn cache_name(&self, key: &Digest) -> Digest {
         let mut compiler = DefaultHasher::new();
         self.0.wasmtime.precompile_compatibility_hash().hash(&mut compiler);
         let compiler = compiler.finish().to_be_bytes();
         let relay = env!("CARGO_PKG_VERSION").as_bytes();
-        let parts: [&[u8]; 5] = [key, &compiler, relay, CONTRACT.as_bytes(), HOST_CONTRACT.as_bytes()];
+        let contracts =
+            Version::ALL.iter().flat_map(|version| version.texts()).map(|(_, text)| text.as_bytes());
+        let parts: Vec<&[u8]> = [key, compiler.as_slice(), relay].into_iter().chain(contracts).collect();
         sha2::Sha256::digest(parts.concat()).into()
     }
 

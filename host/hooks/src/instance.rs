@@ -9,10 +9,11 @@ use wasmtime::component::Instance as Component;
 
 use crate::Call;
 use crate::ask::Ask;
+use crate::contract::Guests;
 use crate::edits::Staged;
 use crate::engine::Engine;
 use crate::metrics::Used;
-use crate::plugin::{Code, Guests, Plugin};
+use crate::plugin::{Code, Plugin};
 use crate::policy::{Failure, FailureKind};
 use crate::run::{NoInstance, classify, within};
 use crate::state::State;

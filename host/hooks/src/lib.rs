@@ -31,6 +31,7 @@ pub mod cache;
 mod call;
 pub mod cases;
 mod chain;
+mod contract;
 mod edits;
 mod engine;
 mod events;

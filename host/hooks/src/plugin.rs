@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use baton_mail::Origin;
 use tokio::sync::SetOnce;
-use wasmtime::component::{Instance, InstancePre};
+use wasmtime::component::InstancePre;
 
-use crate::bindings::exports::baton::relay as exports;
 use crate::breaker::Breaker;
+use crate::contract::{Exports, Version};
 use crate::engine::{Digest, Engine};
 use crate::guard::{GuardError, Guards};
 use crate::host::Capabilities;
@@ -63,19 +63,21 @@ impl Plugin {
 /// Code that is made in the background; none in it when it can not be made.
 pub(crate) type Faster = SetOnce<Option<Arc<Code>>>;
 
-/// A component that is ready to be instantiated, and where its hooks stand.
+/// A component that is ready to be instantiated, and where its functions stand.
 pub(crate) struct Code {
     pub(crate) component: InstancePre<State>,
     pub(crate) exports: Exports,
 }
 
 impl Code {
-    /// Finds these hooks in a component.
-    pub(crate) fn of(hooks: &[Hook], component: InstancePre<State>) -> wasmtime::Result<Arc<Code>> {
-        let mut exports = Exports::default();
-        for hook in hooks {
-            exports.find(*hook, &component)?;
-        }
+    /// Finds these hooks, and init where there is one, in a component that speaks that version.
+    pub(crate) fn of(
+        version: Version,
+        hooks: &[Hook],
+        has_lifecycle: bool,
+        component: InstancePre<State>,
+    ) -> wasmtime::Result<Arc<Code>> {
+        let exports = version.find(hooks, has_lifecycle, &component)?;
         Ok(Arc::new(Code { component, exports }))
     }
 }
@@ -156,78 +158,4 @@ pub(crate) struct Terms {
     pub(crate) log_gate: LogGate,
     pub(crate) meters: Meters,
     pub(crate) nobody: Nobody,
-}
-
-/// Where the hooks stand in the component, so that no call looks anything up by name.
-#[derive(Default)]
-pub(crate) struct Exports {
-    pub(crate) connect: Option<exports::connect_hook::GuestIndices>,
-    pub(crate) auth: Option<exports::auth_hook::GuestIndices>,
-    pub(crate) rcpt: Option<exports::rcpt_hook::GuestIndices>,
-    pub(crate) data: Option<exports::data_hook::GuestIndices>,
-    pub(crate) route: Option<exports::route_hook::GuestIndices>,
-    pub(crate) bounce: Option<exports::bounce_hook::GuestIndices>,
-    pub(crate) events: Option<exports::events_hook::GuestIndices>,
-}
-
-impl Exports {
-    /// Finds the functions of that hook.
-    pub(crate) fn find(&mut self, hook: Hook, component: &InstancePre<State>) -> wasmtime::Result<()> {
-        match hook {
-            Hook::Connect => self.connect = Some(exports::connect_hook::GuestIndices::new(component)?),
-            Hook::Auth => self.auth = Some(exports::auth_hook::GuestIndices::new(component)?),
-            Hook::Rcpt => self.rcpt = Some(exports::rcpt_hook::GuestIndices::new(component)?),
-            Hook::Data => self.data = Some(exports::data_hook::GuestIndices::new(component)?),
-            Hook::Route => self.route = Some(exports::route_hook::GuestIndices::new(component)?),
-            Hook::Bounce => self.bounce = Some(exports::bounce_hook::GuestIndices::new(component)?),
-            Hook::Events => self.events = Some(exports::events_hook::GuestIndices::new(component)?),
-        }
-        Ok(())
-    }
-
-    /// Checks that the functions of that hook have the types of the contract.
-    pub(crate) fn check(
-        &self,
-        hook: Hook,
-        store: &mut wasmtime::Store<State>,
-        instance: &Instance,
-    ) -> wasmtime::Result<()> {
-        match hook {
-            Hook::Connect => found(&self.connect)?.load(store, instance).map(drop),
-            Hook::Auth => found(&self.auth)?.load(store, instance).map(drop),
-            Hook::Rcpt => found(&self.rcpt)?.load(store, instance).map(drop),
-            Hook::Data => found(&self.data)?.load(store, instance).map(drop),
-            Hook::Route => found(&self.route)?.load(store, instance).map(drop),
-            Hook::Bounce => found(&self.bounce)?.load(store, instance).map(drop),
-            Hook::Events => found(&self.events)?.load(store, instance).map(drop),
-        }
-    }
-}
-
-/// The functions of one instance, each looked up when it is first called.
-#[derive(Default)]
-pub(crate) struct Guests {
-    pub(crate) connect: Option<exports::connect_hook::Guest>,
-    pub(crate) auth: Option<exports::auth_hook::Guest>,
-    pub(crate) rcpt: Option<exports::rcpt_hook::Guest>,
-    pub(crate) data: Option<exports::data_hook::Guest>,
-    pub(crate) route: Option<exports::route_hook::Guest>,
-    pub(crate) bounce: Option<exports::bounce_hook::Guest>,
-    pub(crate) events: Option<exports::events_hook::Guest>,
-}
-
-/// What stands at a place, looked up when nothing does.
-pub(crate) fn looked_up<G>(
-    place: &mut Option<G>,
-    look_up: impl FnOnce() -> wasmtime::Result<G>,
-) -> wasmtime::Result<&G> {
-    match place {
-        Some(guest) => Ok(guest),
-        None => Ok(place.insert(look_up()?)),
-    }
-}
-
-/// The indices of a hook that is in a chain. They are there: a chain holds only plugins whose hook was found.
-pub(crate) fn found<I>(indices: &Option<I>) -> wasmtime::Result<&I> {
-    indices.as_ref().ok_or_else(|| wasmtime::Error::msg("the plugin does not export this hook"))
 }

@@ -3,32 +3,18 @@
 use wasmtime::component::Component;
 
 use super::error::LoadError;
+use crate::contract::{Version, offered};
 use crate::engine::Engine;
 use crate::manifest::Manifest;
 use crate::{Hook, PluginSettings, wasi};
 
-/// The version of the packages in `wit/`. Components of another patch version fit as long as they use nothing new.
-pub(super) const VERSION: &str = "0.1.0";
 const RELAY_PACKAGE: &str = "baton:relay/";
-const IMPORTS: [&str; 14] = [
-    "baton:host/log",
-    "baton:host/config",
-    "baton:host/kv",
-    "baton:host/dns",
-    "baton:host/http",
-    "baton:host/metrics",
-    "baton:host/clock",
-    "baton:relay/types",
-    "baton:relay/session",
-    "baton:relay/envelope",
-    "baton:relay/message",
-    "baton:relay/routing",
-    "baton:relay/failure",
-    "baton:relay/verify",
-];
+const PACKAGES: [&str; 2] = ["baton:host/", RELAY_PACKAGE];
 
 /// What a component exports and the settings want.
 pub(super) struct Hooks {
+    /// The version of the contract that it speaks.
+    pub(super) version: Version,
     pub(super) in_use: Vec<Hook>,
     pub(super) has_lifecycle: bool,
 }
@@ -43,7 +29,8 @@ pub(super) fn check_format(settings: &PluginSettings, wasm: &[u8]) -> Result<(),
     }
 }
 
-/// Checks every import and every exported hook by name and version, and picks the hooks that the settings want.
+/// Finds the version of the contract, checks every import and every exported hook by name, and picks the hooks that the
+/// settings want.
 pub(super) fn check(
     engine: &Engine,
     settings: &PluginSettings,
@@ -51,25 +38,41 @@ pub(super) fn check(
     component: &Component,
 ) -> Result<Hooks, Vec<LoadError>> {
     let shape = component.component_type();
-    let imports = shape.imports(engine.wasmtime()).filter_map(|(name, _)| check_import(settings, name));
-    let mut errors: Vec<LoadError> = imports.collect();
+    let imports: Vec<&str> = shape.imports(engine.wasmtime()).map(|(name, _)| name).collect();
+    let exports: Vec<&str> = shape.exports(engine.wasmtime()).map(|(name, _)| name).collect();
+    let (version, mut errors) = version(settings, &exports, &imports);
+    errors.extend(imports.iter().filter_map(|name| check_import(settings, version, name)));
     let mut exported = Vec::new();
     let mut has_lifecycle = false;
-    for (name, _) in shape.exports(engine.wasmtime()) {
-        let (interface, version) = split(name);
-        let Some(interface) = interface.strip_prefix(RELAY_PACKAGE) else { continue };
+    for name in exports {
+        let Some(interface) = split(name).0.strip_prefix(RELAY_PACKAGE) else { continue };
         match (Hook::from_interface(interface), interface) {
             (None, "lifecycle") => has_lifecycle = true,
             (None, _) => errors.push(unknown_export(settings, name)),
             (Some(hook), _) => exported.push(hook),
         }
-        if !is_compatible(version) {
-            errors.push(wrong_version(settings, name));
-        }
     }
     let in_use =
         pick(settings, manifest, &exported).map_err(|found| errors.extend(found)).unwrap_or_default();
-    if errors.is_empty() { Ok(Hooks { in_use, has_lifecycle }) } else { Err(errors) }
+    if errors.is_empty() { Ok(Hooks { version, in_use, has_lifecycle }) } else { Err(errors) }
+}
+
+/// The version that a component speaks: that of the first name that is of one. All others must be of the same.
+fn version(settings: &PluginSettings, exports: &[&str], imports: &[&str]) -> (Version, Vec<LoadError>) {
+    let is_ours = |name: &&&str| PACKAGES.iter().any(|package| name.starts_with(package));
+    let mut first: Option<(&str, Version)> = None;
+    let mut errors = Vec::new();
+    for name in exports.iter().chain(imports).filter(is_ours) {
+        match (Version::of(split(name).1), first) {
+            (None, _) => errors.push(wrong_version(settings, name)),
+            (Some(version), None) => first = Some((*name, version)),
+            (Some(version), Some((other, spoken))) if version != spoken => {
+                errors.push(mixed(settings, name, other));
+            }
+            (Some(_), Some(_)) => {}
+        }
+    }
+    (first.map_or(Version::V0_1, |(_, version)| version), errors)
 }
 
 /// The hooks that are asked. A component may export more than its author means to serve (some languages can only export
@@ -110,15 +113,10 @@ fn pick(
     if errors.is_empty() { Ok(in_use) } else { Err(errors) }
 }
 
-fn check_import(settings: &PluginSettings, name: &str) -> Option<LoadError> {
-    let (interface, version) = split(name);
-    if wasi::INTERFACES.contains(&interface) {
-        return None;
-    }
-    if !IMPORTS.contains(&interface) {
-        return Some(unknown_import(settings, name));
-    }
-    (!is_compatible(version)).then(|| wrong_version(settings, name))
+fn check_import(settings: &PluginSettings, version: Version, name: &str) -> Option<LoadError> {
+    let (interface, _) = split(name);
+    let is_known = wasi::INTERFACES.contains(&interface) || version.interfaces().contains(&interface);
+    (!is_known).then(|| unknown_import(settings, name))
 }
 
 fn unknown_import(settings: &PluginSettings, name: &str) -> LoadError {
@@ -147,29 +145,15 @@ fn unknown_export(settings: &PluginSettings, name: &str) -> LoadError {
 
 fn wrong_version(settings: &PluginSettings, name: &str) -> LoadError {
     let (plugin, path) = (settings.name.clone(), settings.source.clone());
-    LoadError::Version { plugin, path, interface: name.to_owned(), offered: VERSION }
+    LoadError::Version { plugin, path, interface: name.to_owned(), offered: offered() }
+}
+
+fn mixed(settings: &PluginSettings, name: &str, other: &str) -> LoadError {
+    let (plugin, path) = (settings.name.clone(), settings.source.clone());
+    LoadError::Mixed { plugin, path, interface: name.to_owned(), other: other.to_owned() }
 }
 
 /// Interface and version of a name such as `baton:relay/session@0.1.0`.
 pub(super) fn split(name: &str) -> (&str, &str) {
     name.split_once('@').unwrap_or((name, ""))
-}
-
-/// Before 1.0 the minor version tells contracts apart, as it does in the linker.
-fn is_compatible(version: &str) -> bool {
-    let track = |version: &str| version.rsplit_once('.').map(|(track, _)| track.to_owned());
-    track(version).is_some() && track(version) == track(VERSION)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patch_versions_fit_and_others_do_not() {
-        assert!(is_compatible("0.1.0") && is_compatible("0.1.7"));
-        for other in ["", "0.2.0", "1.0.0", "0.1", "0.10.0"] {
-            assert!(!is_compatible(other), "{other}");
-        }
-    }
 }

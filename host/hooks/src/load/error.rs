@@ -211,8 +211,22 @@ pub enum LoadError {
         path: PathBuf,
         /// The interface with the version that the component has.
         interface: String,
-        /// The version of the relay.
-        offered: &'static str,
+        /// The versions of the relay.
+        offered: String,
+    },
+    /// The component speaks two versions of the contract.
+    #[error(
+        "plugins.{plugin}.source: {path} was built for {interface} and for {other}: a plugin speaks one version of the contract; rebuild it with one SDK"
+    )]
+    Mixed {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// An interface with its version.
+        interface: String,
+        /// One with another version.
+        other: String,
     },
     /// An interface has another shape than the contract says.
     #[error(

@@ -15,6 +15,7 @@ use wasmtime::component::{Component, Instance, InstancePre};
 use super::artefact::Artefact;
 use super::snapshot;
 use super::{INIT_CPU_MS, INIT_WALL, LoadError, Made, compile};
+use crate::contract::Version;
 use crate::engine::{Digest, Engine};
 use crate::host::Capabilities;
 use crate::log_gate::LogGate;
@@ -119,7 +120,7 @@ pub(super) async fn make(
     let defined = ended(settings, &store, defined)?;
     drop(running);
     let hooks = pick(settings, &defined)?;
-    let code = Code::of(&hooks, interpreter.clone())
+    let code = Code::of(Version::V0_1, &hooks, false, interpreter.clone())
         .map_err(|error| vec![LoadError::mismatch(settings, describe(&error))])?;
     let interpreter_digest = sha2::Sha256::digest(INTERPRETER).into();
     let key = snapshot::key(snapshot::Kind::Snapshot, &interpreter_digest, &terms.config_json);
@@ -254,6 +255,6 @@ impl Follow {
     }
 
     fn link(&self, component: &Component) -> wasmtime::Result<Arc<Code>> {
-        Code::of(&self.hooks, self.engine.linker().instantiate_pre(component)?)
+        Code::of(Version::V0_1, &self.hooks, false, self.engine.linker().instantiate_pre(component)?)
     }
 }

@@ -6,9 +6,10 @@ use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem
 use wit_parser::{Function, Interface, Resolve, Type as Ours, TypeDefKind};
 
 use super::LoadError;
-use super::contract::{VERSION, split};
+use super::contract::split;
 use crate::PluginSettings;
-use crate::engine::{CONTRACT, Engine, HOST_CONTRACT};
+use crate::contract::Version;
+use crate::engine::Engine;
 
 /// Differences of one component that are told.
 const DIFFERENCES_MAX: usize = 20;
@@ -17,10 +18,11 @@ const DIFFERENCES_MAX: usize = 20;
 pub(super) fn explain(
     engine: &Engine,
     settings: &PluginSettings,
+    version: Version,
     component: &Component,
     linker: LoadError,
 ) -> Vec<LoadError> {
-    let found = differences(engine, component);
+    let found = differences(engine, version, component);
     if found.is_empty() {
         return vec![linker];
     }
@@ -30,7 +32,7 @@ pub(super) fn explain(
         interface: difference.interface,
         function: difference.function,
         detail: difference.detail,
-        offered: VERSION,
+        offered: version.number(),
     });
     told.collect()
 }
@@ -44,8 +46,8 @@ struct Difference {
     detail: String,
 }
 
-fn differences(engine: &Engine, component: &Component) -> Vec<Difference> {
-    let Ok(ours) = contract() else { return Vec::new() };
+fn differences(engine: &Engine, version: Version, component: &Component) -> Vec<Difference> {
+    let Ok(ours) = contract(version) else { return Vec::new() };
     let shape = component.component_type();
     let imports = shape.imports(engine.wasmtime()).map(|(name, item)| (name, item.ty, Side::Import));
     let exports = shape.exports(engine.wasmtime()).map(|(name, item)| (name, item.ty, Side::Export));
@@ -59,10 +61,10 @@ fn differences(engine: &Engine, component: &Component) -> Vec<Difference> {
     found
 }
 
-/// The contract of this relay.
-fn contract() -> Result<Resolve, String> {
+/// The contract in that version.
+fn contract(version: Version) -> Result<Resolve, String> {
     let mut resolve = Resolve::default();
-    for (path, text) in [("host.wit", HOST_CONTRACT), ("relay.wit", CONTRACT)] {
+    for (path, text) in version.texts() {
         resolve.push_source(path, text).map_err(|error| error.to_string())?;
     }
     Ok(resolve)

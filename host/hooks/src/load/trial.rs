@@ -11,7 +11,6 @@ use wasmtime::component::{Component, Instance};
 use super::error::LoadError;
 use super::{contract, shape};
 use crate::PluginSettings;
-use crate::bindings::exports::baton::relay::lifecycle;
 use crate::engine::Engine;
 use crate::manifest::Manifest;
 use crate::plugin::{Code, Terms};
@@ -28,7 +27,6 @@ const PROBLEMS_MAX: usize = 100;
 /// A component that fits the contract, with everything found that calls need.
 pub(super) struct Linked {
     pub(super) hooks: contract::Hooks,
-    pub(super) lifecycle: Option<lifecycle::GuestIndices>,
     pub(super) code: Arc<Code>,
 }
 
@@ -41,13 +39,13 @@ pub(super) fn link(
 ) -> Result<Linked, Vec<LoadError>> {
     let hooks = contract::check(engine, settings, manifest, component)?;
     let mismatch = |error: wasmtime::Error| {
-        shape::explain(engine, settings, component, LoadError::mismatch(settings, describe(&error)))
+        let linker = LoadError::mismatch(settings, describe(&error));
+        shape::explain(engine, settings, hooks.version, component, linker)
     };
     let instantiable = engine.linker().instantiate_pre(component).map_err(mismatch)?;
-    let lifecycle = hooks.has_lifecycle.then(|| lifecycle::GuestIndices::new(&instantiable)).transpose();
-    let lifecycle = lifecycle.map_err(mismatch)?;
-    let code = Code::of(&hooks.in_use, instantiable).map_err(mismatch)?;
-    Ok(Linked { hooks, lifecycle, code })
+    let code = Code::of(hooks.version, &hooks.in_use, hooks.has_lifecycle, instantiable);
+    let code = code.map_err(mismatch)?;
+    Ok(Linked { hooks, code })
 }
 
 /// Makes one instance and checks the types of all hooks.
@@ -67,7 +65,8 @@ pub(super) async fn instantiate(
         let checked = linked.code.exports.check(*hook, &mut store, &instance);
         checked.map_err(|error| {
             let linker = LoadError::hook_mismatch(settings, *hook, describe(&error));
-            shape::explain(engine, settings, linked.code.component.component(), linker)
+            let component = linked.code.component.component();
+            shape::explain(engine, settings, linked.hooks.version, component, linker)
         })?;
     }
     Ok((store, instance))
@@ -83,8 +82,8 @@ pub(super) async fn initialise(
     let _running = engine.ticker().enter();
     let (mut store, instance) = instantiate(engine, settings, terms, linked).await?;
     let failed = |failure: Failure| Err(vec![LoadError::init(settings, &failure)]);
-    let problems = match tokio::time::timeout(INIT_WALL, init(&linked.lifecycle, &mut store, &instance)).await
-    {
+    let init = linked.code.exports.init(&mut store, &instance);
+    let problems = match tokio::time::timeout(INIT_WALL, init).await {
         Ok(Ok(problems)) => problems,
         Ok(Err(error)) => return failed(classify(&error, store.data().memory.refused)),
         Err(_elapsed) => return failed(Failure::new(FailureKind::WallTime, "it did not return in time")),
@@ -94,14 +93,4 @@ pub(super) async fn initialise(
         .take(PROBLEMS_MAX)
         .map(|problem| LoadError::config(settings, &problem.path, &problem.message));
     if problems.is_empty() { Ok((store, instance)) } else { Err(shown.collect()) }
-}
-
-async fn init(
-    indices: &Option<lifecycle::GuestIndices>,
-    store: &mut Store<State>,
-    instance: &Instance,
-) -> wasmtime::Result<Vec<lifecycle::Problem>> {
-    let Some(indices) = indices else { return Ok(Vec::new()) };
-    let guest = indices.load(&mut *store, instance)?;
-    Ok(guest.call_init(store).await?.err().unwrap_or_default())
 }
