@@ -118,6 +118,50 @@ fn a_failed_reload_keeps_what_runs_and_says_why() -> Result<()> {
     Ok(())
 }
 
+/// The same component with a case that it does not meet: one that is built against its own cases.
+fn with_a_failing_case(wasm: &[u8]) -> Result<Vec<u8>> {
+    let (met, missed) = (b"no watches, please\"},\"hook", b"no clocks,  please\"},\"hook");
+    let windows = wasm.windows(met.len()).enumerate();
+    let places: Vec<usize> = windows.filter(|(_, window)| *window == met).map(|(at, _)| at).collect();
+    ensure!(!places.is_empty(), "its manifest has no such case");
+    let mut changed = wasm.to_vec();
+    for at in places {
+        changed.get_mut(at..at + met.len()).context("its text")?.copy_from_slice(missed);
+    }
+    Ok(changed)
+}
+
+#[test]
+fn a_reload_of_a_plugin_that_fails_its_self_test_changes_nothing() -> Result<()> {
+    let sink = Sink::start()?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("header-rules.wasm");
+    let good = std::fs::read(program::plugin("baton-plugin-header-rules")?)?;
+    std::fs::write(&file, &good)?;
+    let settings = |mark: &str| -> Result<Settings> {
+        Ok(marking(&sink, mark)?.set("plugins.two.source", file.display().to_string()))
+    };
+    let relay = Relay::start(settings("good")?)?;
+    std::fs::write(&file, with_a_failing_case(&good)?)?;
+    relay.write_settings(settings("bad")?)?;
+    let output = relay.run(&["reload"])?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let told = said.contains("fails its self-test \"the first rule that decides ends them\"")
+        && said.contains("plugins.two.self_test = false");
+    assert!(!output.status.success() && told, "{said}");
+    assert_eq!(generation(&relay)?, 1);
+    relay.send("a@sender.example", &["b@dest.example"], &message::plain("kept"))?;
+    let received = sink.wait_for(1)?.pop().context("a message")?;
+    assert_eq!(received.header("X-two").as_deref(), Some("good"));
+    // An operator who knows better has it loaded all the same.
+    relay.write_settings(settings("untested")?.set("plugins.two.self_test", false))?;
+    relay.said(&["reload"])?;
+    relay.send("a@sender.example", &["b@dest.example"], &message::plain("untested"))?;
+    let received = sink.wait_for(2)?.pop().context("a message")?;
+    assert_eq!(received.header("X-two").as_deref(), Some("untested"));
+    Ok(())
+}
+
 #[test]
 fn a_changed_file_is_loaded_by_itself_where_that_is_asked_for() -> Result<()> {
     let sink = Sink::start()?;
