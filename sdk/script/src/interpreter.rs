@@ -26,8 +26,9 @@ const HOOKS: [(&str, &str); 7] = [
 /// The key of the config under which the relay puts the script: `file`, `source`, and the operator's own `config`.
 const SCRIPT_KEY: &str = "baton:script";
 /// Octets of the stack in linear memory that a script may use. The host gives 256 KiB of native stack, of which deep
-/// recursion takes several times as much; so recursion ends in an error that has a line, not in a trap.
-const STACK_OCTETS_MAX: usize = 40 << 10;
+/// recursion takes several times as much (`stack.h` sees to it that it is not many times); so recursion ends in an error
+/// that has a line, not in a trap.
+const STACK_OCTETS_MAX: usize = 48 << 10;
 /// Memory that a call may use before cycles are looked for. A call in a fresh instance hardly ever needs it.
 const GARBAGE_OCTETS: usize = 4 << 20;
 
