@@ -65,6 +65,8 @@ pub struct Received {
     pub parameters: String,
     /// The accepted recipients, without brackets.
     pub recipients: Vec<String>,
+    /// The parameters after each of them.
+    pub recipient_parameters: Vec<String>,
     /// The content, dots removed, exactly as it was sent otherwise.
     pub content: Vec<u8>,
     /// True when it came by BDAT.
@@ -246,6 +248,7 @@ struct Draft {
     helo: String,
     sender: Option<(String, String)>,
     recipients: Vec<String>,
+    recipient_parameters: HashMap<String, String>,
     chunks: Vec<u8>,
     chunked: bool,
 }
@@ -334,9 +337,10 @@ impl Connection<'_> {
         if self.draft.sender.is_none() {
             return self.write("503 5.5.1 MAIL first");
         }
-        let (path, _) = path_of(argument);
+        let (path, parameters) = path_of(argument);
         let (goes_on, accepted) = self.answer(Step::Rcpt, &path, "250 2.1.5 ok")?;
         if accepted {
+            self.draft.recipient_parameters.insert(path.clone(), parameters);
             self.draft.recipients.push(path);
         }
         Ok(goes_on)
@@ -416,12 +420,16 @@ impl Connection<'_> {
         let (sender, parameters) = self.draft.sender.clone().unwrap_or_default();
         let helo = self.draft.helo.clone();
         let chunked = self.draft.chunked;
+        let parameters_of =
+            |recipient: &String| self.draft.recipient_parameters.get(recipient).cloned().unwrap_or_default();
+        let recipient_parameters = recipients.iter().map(parameters_of).collect();
         self.state.keep(Received {
             connection: self.number,
             helo,
             sender,
             parameters,
             recipients,
+            recipient_parameters,
             content,
             chunked,
         });

@@ -8,6 +8,7 @@ use baton_mail::body::Content;
 use baton_mail::edit::RouteEdit;
 use baton_mail::header::{HeaderIndex, HeaderLimits, TooComplex};
 use baton_mail::mime::{MimeLimits, Tree, read_tree};
+use baton_mail::requests::MessageRequests;
 use baton_mail::{
     Envelope, FailureClass, MessageId, Origin, Phase, Protocol, Reply, ReversePath, SessionId, Status,
     TlsFacts, UnixMs,
@@ -112,6 +113,7 @@ fn empty_envelope() -> Envelope {
         notes: Vec::new(),
         hold: None,
         priority: 0,
+        requests: MessageRequests::default(),
     }
 }
 

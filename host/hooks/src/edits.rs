@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use baton_mail::edit::{Edit, EnvelopeEdit, MessageEdit};
-use baton_mail::{Mailbox, Recipient, header};
+use baton_mail::{Recipient, header};
 use sha2::{Digest as _, Sha256};
 
 use crate::call::{NOTES_OCTETS_MAX, Parameter};
@@ -253,12 +253,7 @@ impl Recipients {
             EnvelopeEdit::AddRecipient(mailbox) => self.added.push((mailbox.clone().into(), Vec::new())),
             EnvelopeEdit::RemoveRecipient(index) => self.replace(*index, |_| Vec::new()),
             EnvelopeEdit::Redirect(index, to) => self.replace(*index, |(old, parameters)| {
-                let original = old.original.as_ref().unwrap_or(&old.address);
-                let redirected = |address: &Mailbox| Recipient {
-                    address: address.clone(),
-                    original: Some(original.clone()),
-                };
-                to.iter().map(|address| (redirected(address), parameters.clone())).collect()
+                to.iter().map(|address| (old.redirected(address.clone()), parameters.clone())).collect()
             }),
             _ => {}
         }

@@ -310,12 +310,13 @@ impl Session {
             }
             Question::Auth { mechanism, user, password } => Err(Slow::Auth { mechanism, user, password }),
             Question::StartTls => Ok(self.answer_starttls()),
-            Question::Mail { sender, size, eight_bit, smtputf8, parameters } => {
-                let command =
-                    MailCommand { sender, size: size.unwrap_or(0), eight_bit, smtputf8, parameters };
-                self.mail_at_once(command)
+            Question::Mail { sender, size, eight_bit, smtputf8, requests, parameters } => {
+                let size = size.unwrap_or(0);
+                self.mail_at_once(MailCommand { sender, size, eight_bit, smtputf8, requests, parameters })
             }
-            Question::Rcpt { recipient, parameters } => self.rcpt_at_once(recipient, parameters),
+            Question::Rcpt { recipient, requests, parameters } => {
+                self.rcpt_at_once(recipient, requests, parameters)
+            }
             Question::Data => Ok(self.answer_data()),
             Question::Message { content, .. } => Err(Slow::Message(content)),
             Question::Reset => match self.server.refused_content() {

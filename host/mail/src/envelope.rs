@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::requests::{MessageRequests, Notify, RecipientRequests};
 use crate::{Lane, Mailbox, MessageId, Protocol, ReversePath, SessionId, UnixMs};
 
 /// All that is known of an accepted message but its content. Fixed once it is in the queue.
@@ -40,10 +41,13 @@ pub struct Envelope {
     pub notes: Vec<(String, Vec<u8>)>,
     /// Why it waits for an operator, when it does (quarantine).
     pub hold: Option<String>,
-    /// What is higher goes first: -9 to 9 (RFC 6710); 0 unless a plugin said otherwise. The last field, because
-    /// records of earlier versions end before it.
+    /// What is higher goes first: -9 to 9 (RFC 6710); 0 unless a plugin said otherwise. The last field of records,
+    /// because those of earlier versions end before it.
     #[serde(default, deserialize_with = "priority_or_zero")]
     pub priority: i8,
+    /// What the sender asked for. Records keep it behind the envelope, with what was asked for each recipient.
+    #[serde(skip)]
+    pub requests: MessageRequests,
 }
 
 /// The highest priority, and the lowest below zero (RFC 6710 2).
@@ -80,6 +84,7 @@ impl Envelope {
             notes: Vec::new(),
             hold: None,
             priority: 0,
+            requests: MessageRequests::default(),
         }
     }
 
@@ -106,11 +111,27 @@ pub struct Recipient {
     pub address: Mailbox,
     /// What the client had said, when a plugin redirected it.
     pub original: Option<Mailbox>,
+    /// What the sender asked for, which is rare.
+    #[serde(skip)]
+    pub requests: Option<Box<RecipientRequests>>,
+}
+
+impl Recipient {
+    /// The same copy for somebody else.
+    pub fn redirected(&self, address: Mailbox) -> Recipient {
+        let original = self.original.as_ref().unwrap_or(&self.address);
+        Recipient { address, original: Some(original.clone()), requests: self.requests.clone() }
+    }
+
+    /// When the sender wants a report about it.
+    pub fn notify(&self) -> Notify {
+        self.requests.as_ref().and_then(|requests| requests.notify).unwrap_or(Notify::UNASKED)
+    }
 }
 
 impl From<Mailbox> for Recipient {
     fn from(address: Mailbox) -> Recipient {
-        Recipient { address, original: None }
+        Recipient { address, original: None, requests: None }
     }
 }
 

@@ -132,6 +132,20 @@ pub enum What {
         /// What was found.
         detail: String,
     },
+    /// What the sender asked for, by parameters of MAIL and RCPT.
+    Asked {
+        /// In the form of the parameters, those of RCPT with their recipient.
+        requests: Vec<String>,
+    },
+    /// A report about copies that did not fail was queued for the sender.
+    Reported {
+        /// The report.
+        report: MessageId,
+        /// What it tells: `delivered`, `relayed` or `delayed` (RFC 3464 2.3.3).
+        action: String,
+        /// Of whose copies.
+        recipients: Vec<Mailbox>,
+    },
 }
 
 /// One plugin's answer at one hook.

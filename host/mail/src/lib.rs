@@ -20,6 +20,7 @@ pub mod lane;
 pub mod lines;
 pub mod mime;
 pub mod reply;
+pub mod requests;
 pub mod status;
 pub mod text;
 pub mod tls;

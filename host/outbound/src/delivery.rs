@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use baton_mail::requests::{OriginalRecipient, RecipientRequests};
 use baton_mail::status::Remote;
 use baton_mail::{Body, EnhancedCode, FailureClass, Outcome, Phase, Recipient, Status};
-use baton_smtp::client::Transaction;
+use baton_smtp::client::{Requests, Transaction};
 use baton_store::StoreError;
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -34,19 +35,37 @@ pub(crate) async fn deliver(
     shared.metrics.attempts.get_or_create(&Kind { next_hop: site.kind }).inc();
     let settings = shared.settings.load_full();
     let recipients = Recipients::of(&batch);
-    let outcomes = match first_problem(shared, &batch).await {
-        Err(outcome) => vec![outcome; recipients.len()],
+    let tried = match first_problem(shared, &batch).await {
+        Err(outcome) => Tried::new(vec![outcome; recipients.len()]),
         Ok(body) => {
             let delivery = Delivery { shared, settings: &settings, site, batch: &batch, body };
             match &site.target {
-                Target::File(path) => delivery.deliver_to_folder(path, &recipients).await,
+                Target::File(path) => Tried::new(delivery.deliver_to_folder(path, &recipients).await),
                 Target::Smtp(_) | Target::Lmtp(_) => delivery.over_link(link, &recipients).await,
             }
         }
     };
     let took = started.elapsed();
     shared.metrics.attempt_seconds.observe(took.as_secs_f64());
-    recipients.attempted(batch, outcomes, u32::try_from(took.as_millis()).unwrap_or(u32::MAX))
+    let mut ended = recipients.attempted(batch, tried, u32::try_from(took.as_millis()).unwrap_or(u32::MAX));
+    for attempted in &mut ended {
+        attempted.is_final = !matches!(site.target, Target::Smtp(_));
+    }
+    ended
+}
+
+/// What came of the recipients of a batch, in their order.
+#[derive(Default)]
+struct Tried {
+    outcomes: Vec<Outcome>,
+    /// Whether the next hop reports to the sender itself. Missing ones do not.
+    passed_on: Vec<bool>,
+}
+
+impl Tried {
+    fn new(outcomes: Vec<Outcome>) -> Tried {
+        Tried { outcomes, passed_on: Vec::new() }
+    }
 }
 
 /// The recipients of a batch: which job, which index.
@@ -65,15 +84,19 @@ impl Recipients {
     }
 
     /// Gives each job its outcomes. A recipient without one was lost on the way: deferred, by house rule 18.
-    fn attempted(self, batch: Batch, outcomes: Vec<Outcome>, took_ms: u32) -> SmallVec<[Attempted; 1]> {
-        let mut outcomes = outcomes.into_iter();
-        let mut ended: SmallVec<[Attempted; 1]> =
-            batch.into_iter().map(|job| Attempted { job, outcomes: Vec::new(), took_ms }).collect();
+    fn attempted(self, batch: Batch, tried: Tried, took_ms: u32) -> SmallVec<[Attempted; 1]> {
+        let mut outcomes = tried.outcomes.into_iter();
+        let mut passed_on = tried.passed_on.into_iter();
+        let begun =
+            |job| Attempted { job, outcomes: Vec::new(), took_ms, passed_on: Vec::new(), is_final: false };
+        let mut ended: SmallVec<[Attempted; 1]> = batch.into_iter().map(begun).collect();
         for (number, index) in self.0 {
             let lost = || Outcome::Deferred(our_fault("the attempt ended without a result"));
             let outcome = outcomes.next().unwrap_or_else(lost);
+            let is_passed_on = passed_on.next().unwrap_or(false);
             if let Some(attempted) = ended.get_mut(number) {
                 attempted.outcomes.push((index, outcome));
+                attempted.passed_on.extend(is_passed_on.then_some(index));
             }
         }
         ended
@@ -110,16 +133,20 @@ impl Delivery<'_> {
     }
 
     /// In transactions of bounded size, one after the other over the same connection.
-    async fn over_link(&self, link: &mut Option<Link>, recipients: &Recipients) -> Vec<Outcome> {
-        let mut outcomes = Vec::with_capacity(recipients.len());
+    async fn over_link(&self, link: &mut Option<Link>, recipients: &Recipients) -> Tried {
+        let mut tried = Tried::default();
         for chunk in recipients.0.chunks(self.settings.limits.recipients_per_delivery_max.max(1)) {
-            outcomes.extend(self.one_transaction(link, chunk).await);
+            let one = self.one_transaction(link, chunk).await;
+            // What has no outcome must not shift the others.
+            tried.passed_on.resize(tried.outcomes.len(), false);
+            tried.outcomes.extend(one.outcomes);
+            tried.passed_on.extend(one.passed_on);
         }
-        outcomes
+        tried
     }
 
     /// One transaction. A kept connection that turns out to be dead is replaced once: it says nothing of the host.
-    async fn one_transaction(&self, link: &mut Option<Link>, chunk: &[(usize, u16)]) -> Vec<Outcome> {
+    async fn one_transaction(&self, link: &mut Option<Link>, chunk: &[(usize, u16)]) -> Tried {
         for is_last_try in [false, true] {
             let was_kept = link.is_some();
             let mut open = match link.take() {
@@ -129,20 +156,21 @@ impl Delivery<'_> {
                         self.shared.metrics.connections.inc();
                         open
                     }
-                    Err(outcome) => return vec![outcome; chunk.len()],
+                    Err(outcome) => return Tried::new(vec![outcome; chunk.len()]),
                 },
             };
-            let Some(transaction) = self.transaction(chunk, open.is_lmtp()) else { return Vec::new() };
+            let Some(transaction) = self.transaction(chunk, open.is_lmtp()) else { return Tried::default() };
+            let reports_itself = open.offers_dsn();
             match open.send(transaction, self.settings).await {
                 Sent::Nothing(_) if was_kept && !is_last_try => {}
-                Sent::Nothing(status) => return vec![Outcome::Deferred(status); chunk.len()],
+                Sent::Nothing(status) => return Tried::new(vec![Outcome::Deferred(status); chunk.len()]),
                 Sent::Outcomes(outcomes) => {
                     *link = open.keep(self.settings).await;
-                    return outcomes;
+                    return Tried { passed_on: vec![reports_itself; outcomes.len()], outcomes };
                 }
             }
         }
-        Vec::new()
+        Tried::default()
     }
 
     fn transaction(&self, chunk: &[(usize, u16)], lmtp: bool) -> Option<Transaction> {
@@ -155,10 +183,11 @@ impl Delivery<'_> {
         for piece in self.body.pieces() {
             body.push(piece.clone());
         }
-        let recipients = chunk.iter().filter_map(|one| Some(self.recipient(*one)?.address.clone())).collect();
+        let recipients: Vec<&Recipient> = chunk.iter().filter_map(|one| self.recipient(*one)).collect();
         Some(Transaction {
             sender: envelope.sender.clone(),
-            recipients,
+            recipients: recipients.iter().map(|recipient| recipient.address.clone()).collect(),
+            requests: Requests { message: envelope.requests.clone(), recipients: requests_of(&recipients) },
             size: body.len(),
             body,
             eight_bit: envelope.eight_bit,
@@ -196,4 +225,20 @@ impl Delivery<'_> {
         };
         vec![outcome; recipients.len()]
     }
+}
+
+/// What is asked for each recipient; none when nothing is asked for any.
+///
+/// A copy that a plugin sent elsewhere names for whom it was meant, so that a report from further on makes sense to its
+/// reader (RFC 3461 5.2.1).
+fn requests_of(recipients: &[&Recipient]) -> Vec<RecipientRequests> {
+    let requests = |recipient: &&Recipient| {
+        let mut requests = recipient.requests.as_deref().cloned().unwrap_or_default();
+        if let (None, Some(original)) = (&requests.original, &recipient.original) {
+            requests.original = Some(OriginalRecipient::of_mailbox(original));
+        }
+        requests
+    };
+    let is_plain = |recipient: &&Recipient| recipient.requests.is_none() && recipient.original.is_none();
+    if recipients.iter().all(is_plain) { Vec::new() } else { recipients.iter().map(requests).collect() }
 }

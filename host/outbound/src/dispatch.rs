@@ -17,6 +17,7 @@ use crate::routes::RouteTable;
 use crate::settle::expired;
 use crate::shared::Shared;
 use crate::site::{Resolved, Route};
+use crate::worker::Attempted;
 
 impl Shared {
     /// Sends jobs on their way. Never waits: what takes time is done on the side.
@@ -53,9 +54,7 @@ impl Shared {
     /// Ends an expired job for all its recipients.
     async fn give_up(&self, job: Job) {
         let status = expired(&job, job.claim.last.as_ref());
-        let outcomes =
-            job.claim.recipients.iter().map(|index| (*index, Outcome::Failed(status.clone()))).collect();
-        self.finish(job, outcomes, 0).await;
+        self.finish(Attempted::unsent(job, &Outcome::Failed(status))).await;
     }
 
     async fn route_by_plugins(self: &Arc<Self>, job: Job) {
@@ -110,11 +109,7 @@ impl Shared {
         match step {
             Step::Forward(route) => self.forward(job, route),
             Step::Hold { reason, by } => self.hold(job, reason, by).await,
-            Step::Fail(status) => {
-                let recipients = job.claim.recipients.iter();
-                let outcomes = recipients.map(|index| (*index, Outcome::Failed(status.clone()))).collect();
-                self.finish(job, outcomes, 0).await;
-            }
+            Step::Fail(status) => self.finish(Attempted::unsent(job, &Outcome::Failed(status))).await,
             Step::Later { after_ms, status } => self.later(job, after_ms, status).await,
         }
     }
@@ -149,11 +144,7 @@ impl Shared {
             Resolved::Site(site) => self.place(job, site),
             Resolved::Refused(outcome) => {
                 let shared = Arc::clone(self);
-                self.spawn(async move {
-                    let recipients = job.claim.recipients.iter();
-                    let outcomes = recipients.map(|index| (*index, (*outcome).clone())).collect();
-                    shared.finish(job, outcomes, 0).await;
-                });
+                self.spawn(async move { shared.finish(Attempted::unsent(job, &outcome)).await });
             }
         }
     }

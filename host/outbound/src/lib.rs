@@ -54,6 +54,7 @@ mod settings;
 mod settle;
 mod shared;
 mod site;
+mod told;
 mod verify;
 mod worker;
 
@@ -62,6 +63,6 @@ pub use outbound::{Outbound, OutboundDeps};
 pub use routes::{DomainPattern, RouteTable, RouteTarget, UnknownNextHop};
 pub use security::{TlsPolicy, TlsSettings, TlsUse};
 pub use settings::{
-    DsnSettings, LimitSettings, LoopSettings, OutboundSettings, RetrySettings, TimeoutSettings,
+    DelayReports, DsnSettings, LimitSettings, LoopSettings, OutboundSettings, RetrySettings, TimeoutSettings,
 };
 pub use verify::{RecipientAnswer, Unasked, Verifier};

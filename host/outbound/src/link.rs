@@ -119,6 +119,11 @@ impl Link {
         self.lmtp
     }
 
+    /// True when the peer heeds what senders ask about reports (RFC 3461).
+    pub(crate) fn offers_dsn(&self) -> bool {
+        self.client.capabilities().dsn
+    }
+
     /// Carries out one transaction. Only a positive final reply is a delivery.
     pub(crate) async fn send(&mut self, transaction: Transaction, settings: &OutboundSettings) -> Sent {
         self.usable = false;

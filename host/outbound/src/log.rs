@@ -75,6 +75,11 @@ pub(crate) fn bounced(message: MessageId, report: Option<MessageId>, detail: &st
     }
 }
 
+/// A report about copies that did not fail was queued.
+pub(crate) fn reported(message: MessageId, report: MessageId, action: &str, recipients: &[Mailbox]) {
+    info!(target: TARGET, %message, %report, action, recipients = %List(recipients), "reported");
+}
+
 /// It waits for an operator.
 pub(crate) fn held(message: MessageId, reason: &str, by: &str) {
     info!(target: TARGET, %message, reason, by, "held");

@@ -46,7 +46,7 @@ impl OutboundSettings {
             timeouts: TimeoutSettings::default(),
             tls: TlsSettings::default(),
             loops: LoopSettings::default(),
-            dsn: DsnSettings { from, header_octets_max: 65_536, lifetime_s: 5 * 86_400, sign: true },
+            dsn: DsnSettings::new(from),
             smtp_port: 25,
             source_addresses: Vec::new(),
         }
@@ -183,20 +183,52 @@ pub struct LoopSettings {
     pub allow_loopback_next_hops: bool,
 }
 
-/// Reports (RFC 3464).
+/// Reports (RFC 3464, RFC 3461).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DsnSettings {
     /// The From address of reports. Default `mailer-daemon@` our host name.
     pub from: Mailbox,
     /// Octets of the original header that a report carries. Default 65,536.
     pub header_octets_max: usize,
+    /// Octets of a message that a report about a failure gives back whole, when the sender asks for it; of a larger one
+    /// it carries the header. Default 50,000.
+    pub message_octets_max: u64,
     /// How long a report is tried, in seconds. Default 432,000: five days.
     pub lifetime_s: u64,
     /// Reports are signed when the domain in their From has keys. Default on.
     pub sign: bool,
+    /// Of whose late mail is reported.
+    pub delay: DelayReports,
+    /// When mail is late: after this time in the queue, in seconds. Default 14,400: four hours.
+    pub delay_after_s: u64,
+}
+
+/// Whether a sender is told that its mail is late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DelayReports {
+    /// No sender.
+    Never,
+    /// Those who asked for it by NOTIFY=DELAY.
+    #[default]
+    Asked,
+    /// All but those who asked for something else.
+    All,
 }
 
 impl DsnSettings {
+    /// The defaults, from this address.
+    pub fn new(from: Mailbox) -> DsnSettings {
+        DsnSettings {
+            from,
+            header_octets_max: 65_536,
+            message_octets_max: 50_000,
+            lifetime_s: 5 * 86_400,
+            delay: DelayReports::Asked,
+            delay_after_s: 4 * 3_600,
+            sign: true,
+        }
+    }
+
     /// How long a report is tried.
     pub(crate) fn lifetime(&self) -> Duration {
         Duration::from_secs(self.lifetime_s)

@@ -3,29 +3,40 @@
 
 use baton_mail::event::{Decision, Event, What};
 use baton_mail::header::HeaderLimits;
-use baton_mail::{Body, EnhancedCode, FailureClass, Mailbox, Outcome, Phase, Status, UnixMs};
+use baton_mail::{EnhancedCode, FailureClass, Mailbox, Outcome, Phase, Status, UnixMs};
 use baton_store::{NewJob, NewMessage, Settlement};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::bounce_hook::{Judged, judge};
 use crate::job::Job;
 use crate::log;
-use crate::report::{FailedRecipient, NO_SENDER, Report, write_report};
+use crate::report::Report;
 use crate::settings::OutboundSettings;
 use crate::shared::Shared;
+use crate::told::of_success;
+use crate::worker::Attempted;
 
 impl Shared {
-    /// Ends an attempt. `outcomes` names each recipient of the job that was tried; those it does not name stay.
-    pub(crate) async fn finish(&self, job: Job, outcomes: Vec<(u16, Outcome)>, took_ms: u32) {
-        for (_, outcome) in &outcomes {
+    /// Ends an attempt. Recipients of the job that have no outcome stay.
+    pub(crate) async fn finish(&self, attempted: Attempted) {
+        for (_, outcome) in &attempted.outcomes {
             self.metrics.count(outcome);
         }
         let now = self.clock.now();
-        let settlement = if outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Delivered(_))) {
+        let mut success = Settlement::default();
+        let told = of_success(&attempted);
+        if !told.is_empty() {
+            let settings = self.settings.load_full();
+            self.tell_more(&settings, &attempted.job, &told, now, &mut success).await;
+        }
+        let Attempted { job, outcomes, took_ms, .. } = attempted;
+        let mut settlement = if outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Delivered(_))) {
             all_delivered(&job, outcomes, now, took_ms)
         } else {
             self.with_failures(&job, outcomes, now, took_ms).await
         };
+        settlement.reports.append(&mut success.reports);
+        settlement.events.append(&mut success.events);
         self.settle(job, settlement).await;
     }
 
@@ -42,54 +53,19 @@ impl Shared {
         let mut settlement = Settlement { count_attempt: true, ..Settlement::default() };
         settlement.next_due = judged.iter().filter_map(|one| one.next_attempt).min();
         settlement.events = events(job, &judged, now, took_ms);
-        if judged.iter().any(|one| one.report) {
-            self.add_report(&settings, job, &judged, now, &mut settlement).await;
-        }
+        self.tell_of_failures(&settings, job, &judged, now, &mut settlement).await;
         settlement.outcomes = judged.into_iter().map(|one| (one.index, one.outcome)).collect();
         if settlement.next_due.is_none() && settlement.outcomes.len() < job.claim.recipients.len() {
             settlement.next_due = Some(job.expires_at.min(now));
         }
         settlement
     }
-
-    /// One report for all recipients that failed for good, in the same batch as their outcomes (house rule 19).
-    async fn add_report(
-        &self,
-        settings: &OutboundSettings,
-        job: &Job,
-        judged: &[Judged],
-        now: UnixMs,
-        settlement: &mut Settlement,
-    ) {
-        let failed: Vec<FailedRecipient<'_>> = judged
-            .iter()
-            .filter(|one| one.report)
-            .filter_map(|one| {
-                Some(FailedRecipient { recipient: job.recipient(one.index)?, status: one.outcome.status() })
-            })
-            .collect();
-        // A body that can not be read any more must not keep the sender from learning of the failure.
-        let body = self.body(job).await.unwrap_or_default();
-        let header = header_of(&body, settings.dsn.header_octets_max);
-        let (id, detail) = match write_report(settings, now, job.envelope(), &failed, &header) {
-            Some(report) => {
-                let report = self.signed(settings, report).await;
-                let (id, to) = (report.envelope.id, job.envelope().sender.to_string());
-                settlement.reports.push(queued(report, now));
-                self.metrics.reports.inc();
-                (Some(id), format!("report to {to}"))
-            }
-            None => (None, NO_SENDER.to_owned()),
-        };
-        log::bounced(job.message(), id, &detail);
-        settlement.events.push(job.event(now, What::Bounced { report: id, detail }));
-    }
 }
 
 impl Shared {
     /// The report with a signature of the domain in its From, when that has keys. One that could not be signed goes all
     /// the same: the sender must learn of the failure.
-    async fn signed(&self, settings: &OutboundSettings, report: Report) -> Report {
+    pub(crate) async fn signed(&self, settings: &OutboundSettings, report: Report) -> Report {
         if !settings.dsn.sign {
             return report;
         }
@@ -179,7 +155,7 @@ fn event(job: &Job, one: &Judged, recipients: Vec<Mailbox>, now: UnixMs, took_ms
 }
 
 /// A report as a new message of the queue.
-fn queued(report: Report, now: UnixMs) -> NewMessage {
+pub(crate) fn queued(report: Report, now: UnixMs) -> NewMessage {
     let Report { envelope, body } = report;
     let recipients: Vec<Mailbox> =
         envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
@@ -194,27 +170,4 @@ fn queued(report: Report, now: UnixMs) -> NewMessage {
     let event = Event { message: envelope.id, at: now, what };
     let job = NewJob { queue, recipients: vec![0], due: now };
     NewMessage { envelope, body, jobs: vec![job], events: vec![event] }
-}
-
-/// The header of a message, up to a bound; the body behind it is not copied.
-fn header_of(body: &Body, octets_max: usize) -> Bytes {
-    let mut start = BytesMut::new();
-    for piece in body.pieces() {
-        let room = octets_max.saturating_add(4).saturating_sub(start.len());
-        start.extend_from_slice(piece.get(..room).unwrap_or(piece));
-    }
-    baton_mail::body::Content::split(start.freeze()).header
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_header_is_taken_from_a_body() {
-        let pieces = ["Received: x\r\n", "Subject: y\r\n", "\r\nbody body body\r\n"];
-        let body: Body = pieces.into_iter().map(|piece| Bytes::from_static(piece.as_bytes())).collect();
-        assert_eq!(&header_of(&body, 1_000)[..], b"Received: x\r\nSubject: y\r\n");
-        assert_eq!(header_of(&body, 10).len(), 14, "cut; the report cuts it to whole lines");
-    }
 }

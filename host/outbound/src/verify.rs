@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use baton_dns::Resolver;
 use baton_mail::{Body, Mailbox, Reply, ReversePath};
-use baton_smtp::client::Transaction;
+use baton_smtp::client::{Requests, Transaction};
 use quick_cache::sync::Cache;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -143,5 +143,6 @@ fn question(recipient: &Mailbox) -> Transaction {
         eight_bit: false,
         smtputf8: recipient.needs_smtputf8(),
         size: 0,
+        requests: Requests::default(),
     }
 }

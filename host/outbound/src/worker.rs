@@ -23,6 +23,18 @@ pub(crate) struct Attempted {
     pub(crate) job: Job,
     pub(crate) outcomes: Vec<(u16, Outcome)>,
     pub(crate) took_ms: u32,
+    /// Recipients whose next hop reports to the sender itself what it asked for.
+    pub(crate) passed_on: Vec<u16>,
+    /// The delivery was the final one, not to a relay.
+    pub(crate) is_final: bool,
+}
+
+impl Attempted {
+    /// A job that all its recipients share the end of, before anything was sent.
+    pub(crate) fn unsent(job: Job, outcome: &Outcome) -> Attempted {
+        let outcomes = job.claim.recipients.iter().map(|index| (*index, outcome.clone())).collect();
+        Attempted { job, outcomes, took_ms: 0, passed_on: Vec::new(), is_final: false }
+    }
 }
 
 /// Delivers until there is nothing left to deliver.
@@ -52,8 +64,8 @@ pub(crate) async fn work(shared: Arc<Shared>, site: Arc<Site>) {
 }
 
 async fn finish(shared: &Shared, ended: SmallVec<[Attempted; 1]>) {
-    for Attempted { job, outcomes, took_ms } in ended {
-        shared.finish(job, outcomes, took_ms).await;
+    for attempted in ended {
+        shared.finish(attempted).await;
     }
 }
 

@@ -18,7 +18,7 @@ use transaction::{Delivery, Progress};
 
 pub use capabilities::Capabilities;
 pub use reply::ProtocolError;
-pub use result::{ClientStep, NotReady, Output, RecipientResult, Transaction, TransactionResult};
+pub use result::{ClientStep, NotReady, Output, RecipientResult, Requests, Transaction, TransactionResult};
 
 /// How to talk to a peer, and how much it may talk.
 #[derive(Clone, Debug)]

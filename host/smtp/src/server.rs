@@ -10,6 +10,7 @@ mod content;
 mod data;
 mod hello;
 mod line;
+mod parameters;
 mod path;
 mod question;
 mod reply;

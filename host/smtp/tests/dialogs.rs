@@ -19,10 +19,16 @@ use support::raw;
 enum Line {
     Client(Vec<u8>),
     Server(String),
+    /// A reply of any number of lines, whose last one begins so.
+    WholeReply(String),
     Quiet,
     Content(Vec<u8>),
     Envelope(String),
-    Answer { question: String, reply: String, closes: bool },
+    Answer {
+        question: String,
+        reply: String,
+        closes: bool,
+    },
     Timeout,
     Shutdown,
     Closed,
@@ -89,6 +95,7 @@ fn parse(text: &str) -> Dialog {
             "C:" => Line::Client([rest.as_bytes(), b"\r\n"].concat()),
             "C+" => Line::Client(raw(rest)),
             "S:" => Line::Server(rest.to_owned()),
+            "S+" => Line::WholeReply(rest.to_owned()),
             "D:" => Line::Content(raw(rest)),
             "E:" => Line::Envelope(rest.to_owned()),
             "quiet" => Line::Quiet,
@@ -122,6 +129,7 @@ fn set(settings: &mut ServerSettings, name: &str, value: &str) {
         "lmtp" => settings.lmtp = value == "true",
         "smtputf8" => settings.smtputf8 = value == "true",
         "chunking" => settings.chunking = value == "true",
+        "dsn" => settings.dsn = value == "true",
         "vrfy" => settings.vrfy = value == "true",
         "pipelining" => settings.pipelining = value == "true",
         other => panic!("unknown setting {other} {value}"),
@@ -178,6 +186,12 @@ fn check_line(line: &Line, driver: &mut Driver, size: usize) -> Result<(), Strin
                 None => reply == *expected,
             };
             return if matches { Ok(()) } else { Err(format!("got {reply}")) };
+        }
+        Line::WholeReply(expected) => {
+            let last =
+                std::iter::from_fn(|| driver.next_reply()).find(|line| line.as_bytes().get(3) == Some(&b' '));
+            let reply = last.ok_or("got no whole reply")?;
+            return if reply.starts_with(expected) { Ok(()) } else { Err(format!("got {reply}")) };
         }
         Line::Content(expected) => {
             let message = driver.messages.front().ok_or("no message was handed over")?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use baton_mail::{Body, ReversePath};
 use baton_smtp::client::{
-    Client, ClientSettings, ClientStep, RecipientResult, Transaction, TransactionResult,
+    Client, ClientSettings, ClientStep, RecipientResult, Requests, Transaction, TransactionResult,
 };
 use baton_smtp::server::{BareLineEnding, Server, ServerSettings};
 use bytes::{Bytes, BytesMut};
@@ -77,6 +77,7 @@ impl Wire {
             body,
             eight_bit: false,
             smtputf8: false,
+            requests: Requests::default(),
         };
         self.client.send(transaction).unwrap();
         match self.run() {

@@ -11,7 +11,9 @@ use tokio::sync::oneshot;
 use crate::commit::{AcceptOp, ChunkOp, Message, MessageJob, Op};
 use crate::core::Core;
 use crate::error::AcceptError;
-use crate::format::{EnvelopeRecordRef, FORMAT, JobRecord, JobSeed, encode, held_until, is_held, not_held};
+use crate::format::{
+    EnvelopeRecordRef, FORMAT, JobRecord, JobSeed, encode, encode_envelope, held_until, is_held, not_held,
+};
 
 /// A message to be taken into the queue.
 #[derive(Clone, Debug)]
@@ -123,7 +125,7 @@ pub(crate) fn encode_message(core: &Core, message: NewMessage, ahead: u32) -> Re
         pieces.push(chunks.next_value());
     }
     let count = ahead + u32::try_from(pieces.len()).map_err(|_| AcceptError::Unschedulable("too large"))?;
-    let record = encode(&EnvelopeRecordRef { chunks: count, jobs: &seeds, envelope: &envelope });
+    let record = encode_envelope(&EnvelopeRecordRef { chunks: count, jobs: &seeds, envelope: &envelope });
     let is_due = seeds.iter().any(|seed| !is_held(seed.due));
     let shared = seeds.len() > 1;
     let hold = envelope.hold.clone();
@@ -137,6 +139,7 @@ pub(crate) fn encode_message(core: &Core, message: NewMessage, ahead: u32) -> Re
                 queue: seed.queue.clone(),
                 last: None,
                 hold: hold.clone().filter(|_| is_held(seed.due)),
+                delay_told: false,
             })
         });
         MessageJob { seed, record, reserved: false }

@@ -28,6 +28,8 @@ pub struct Claim {
     pub attempt: u16,
     /// What the last attempt ended with.
     pub last: Option<Status>,
+    /// The sender was told that it is late.
+    pub delay_told: bool,
     job: Job,
     ticket: Ticket,
 }
@@ -56,6 +58,7 @@ impl Claim {
             queue: job.queue.clone(),
             attempt: job.attempt,
             last: job.last.clone(),
+            delay_told: job.delay_told,
             ticket: Ticket { key: job.key, schedule: Some(Arc::clone(schedule)) },
             job,
         }

@@ -1,6 +1,7 @@
 //! How records look in the database: keys sort as the queue needs them, values begin with a format octet.
 
 use baton_mail::event::Event;
+use baton_mail::requests::{MessageRequests, RecipientRequests};
 use baton_mail::{Envelope, Lane, MessageId, Status, UnixMs};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -10,9 +11,11 @@ pub(crate) const FORMAT: u8 = 1;
 /// The octet of what came with the lanes: keys of the due index outside the normal lane.
 pub(crate) const FORMAT_LANES: u8 = 2;
 /// The format of the whole database, in the `meta` family. 1 knew no lanes: a program of that time would pass over
-/// entries of the due index that it does not understand, so it must refuse to open a database that may have some.
-pub(crate) const DATABASE_FORMAT: u32 = 2;
-/// The oldest format that is understood. What it holds needs no change: all its jobs are of the normal lane.
+/// entries of the due index that it does not understand. 2 knew no requests of senders: such a program would deliver
+/// without heeding them. Either must refuse to open a database that may have some.
+pub(crate) const DATABASE_FORMAT: u32 = 3;
+/// The oldest format that is understood. What it holds needs no change: all its jobs are of the normal lane, and
+/// nothing was asked for.
 pub(crate) const DATABASE_FORMAT_MIN: u32 = 1;
 /// Later than every moment.
 pub(crate) const NEVER: UnixMs = UnixMs(u64::MAX);
@@ -235,12 +238,63 @@ pub(crate) struct EnvelopeRecordRef<'a> {
 }
 
 /// Value of the `envelope` family: the message, and its jobs as they began. The envelope is the last field, and its
-/// priority the last of that: records of earlier versions end before it.
+/// priority the last of that: records of earlier versions end before it. Behind it stands what the sender asked for,
+/// where that is anything.
 #[derive(Debug, Deserialize)]
 pub(crate) struct EnvelopeRecord {
     pub(crate) chunks: u32,
     pub(crate) jobs: Vec<JobSeed>,
     pub(crate) envelope: Envelope,
+}
+
+/// What the sender asked for: of the message, and of recipients by their index.
+#[derive(Debug, Serialize, Deserialize)]
+struct RequestsRecord {
+    message: MessageRequests,
+    recipients: Vec<(u16, RecipientRequests)>,
+}
+
+impl RequestsRecord {
+    /// None when nothing was asked for.
+    fn of(envelope: &Envelope) -> Option<RequestsRecord> {
+        let recipients: Vec<_> = (0..)
+            .zip(&envelope.recipients)
+            .filter_map(|(index, recipient)| Some((index, recipient.requests.as_deref()?.clone())))
+            .collect();
+        let message = envelope.requests.clone();
+        let is_empty = message.is_empty() && recipients.is_empty();
+        (!is_empty).then_some(RequestsRecord { message, recipients })
+    }
+
+    fn put_back(self, envelope: &mut Envelope) {
+        envelope.requests = self.message;
+        for (index, requests) in self.recipients {
+            if let Some(recipient) = envelope.recipients.get_mut(usize::from(index)) {
+                recipient.requests = Some(Box::new(requests));
+            }
+        }
+    }
+}
+
+/// The value of a message in the `envelope` family.
+pub(crate) fn encode_envelope(record: &EnvelopeRecordRef<'_>) -> Vec<u8> {
+    let value = encode(record);
+    match RequestsRecord::of(record.envelope) {
+        Some(requests) => postcard::to_extend(&requests, value).expect("postcard can write requests"),
+        None => value,
+    }
+}
+
+/// The message in a value of the `envelope` family, or what is wrong with it.
+pub(crate) fn decode_envelope(value: &[u8]) -> Result<EnvelopeRecord, String> {
+    let record = strip_format(value)?;
+    let (mut record, rest) =
+        postcard::take_from_bytes::<EnvelopeRecord>(record).map_err(|error| error.to_string())?;
+    if !rest.is_empty() {
+        let requests: RequestsRecord = postcard::from_bytes(rest).map_err(|error| error.to_string())?;
+        requests.put_back(&mut record.envelope);
+    }
+    Ok(record)
 }
 
 /// Value of the `job` family. A message with one job has no such record until the job changes.
@@ -255,6 +309,19 @@ pub(crate) struct JobRecord {
     pub(crate) queue: String,
     pub(crate) last: Option<Status>,
     pub(crate) hold: Option<String>,
+    /// The sender was told that it is late. Left out where it is false, as in records of earlier versions.
+    #[serde(default, skip_serializing_if = "is_false", deserialize_with = "false_when_missing")]
+    pub(crate) delay_told: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// The last field of a record; false where the record ends before it.
+fn false_when_missing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(bool::deserialize(deserializer).unwrap_or(false))
 }
 
 /// Value of the `due` family: what a summary needs without reading the message.
@@ -279,8 +346,13 @@ pub(crate) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
 
 /// The record behind the format octet, or what is wrong with it.
 pub(crate) fn decode<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Result<T, String> {
+    postcard::from_bytes(strip_format(value)?).map_err(|error| error.to_string())
+}
+
+/// What stands behind the format octet, when it is one that is known.
+fn strip_format(value: &[u8]) -> Result<&[u8], String> {
     match value.split_first() {
-        Some((&FORMAT, record)) => postcard::from_bytes(record).map_err(|error| error.to_string()),
+        Some((&FORMAT, record)) => Ok(record),
         Some((format, _)) => Err(format!("format octet {format}")),
         None => Err("empty".to_owned()),
     }
@@ -352,11 +424,50 @@ mod tests {
         let mut envelope =
             Envelope::new(MessageId::new(now), now, lifetime, sender, baton_mail::Origin::internal());
         envelope.priority = -9;
-        let mut value = encode(&EnvelopeRecordRef { chunks: 1, jobs: &[], envelope: &envelope });
-        assert_eq!(decode_owned::<EnvelopeRecord>(&value).unwrap().envelope, envelope);
+        let mut value = encode_envelope(&EnvelopeRecordRef { chunks: 1, jobs: &[], envelope: &envelope });
+        assert_eq!(decode_envelope(&value).unwrap().envelope, envelope);
         value.pop();
-        let read = decode_owned::<EnvelopeRecord>(&value).unwrap().envelope;
+        let read = decode_envelope(&value).unwrap().envelope;
         assert_eq!(read, Envelope { priority: 0, ..envelope });
+    }
+
+    #[test]
+    fn requests_stand_behind_the_envelope_and_are_whole_or_damaged() {
+        let (now, lifetime) = (UnixMs(5), std::time::Duration::from_secs(1));
+        let sender = baton_mail::ReversePath::Null;
+        let mut envelope =
+            Envelope::new(MessageId::new(now), now, lifetime, sender, baton_mail::Origin::internal());
+        envelope.requests.envelope_id = Some("QQ+2B314".parse().unwrap());
+        for address in ["a@b.example", "c@d.example"] {
+            envelope.recipients.push(address.parse::<baton_mail::Mailbox>().unwrap().into());
+        }
+        let notify = Some("SUCCESS,DELAY".parse().unwrap());
+        let original = Some("rfc822;alias@b.example".parse().unwrap());
+        envelope.recipients[1].requests = Some(Box::new(RecipientRequests { notify, original }));
+        let value = encode_envelope(&EnvelopeRecordRef { chunks: 1, jobs: &[], envelope: &envelope });
+        assert_eq!(decode_envelope(&value).unwrap().envelope, envelope);
+        assert!(
+            decode_envelope(&value[..value.len() - 1]).is_err(),
+            "a damaged record is no record without them"
+        );
+    }
+
+    #[test]
+    fn a_job_of_before_delay_reports_has_told_of_none() {
+        let record = |delay_told| JobRecord {
+            shared: false,
+            due: UnixMs(5),
+            attempt: 2,
+            recipients: vec![0],
+            queue: "b.example".to_owned(),
+            last: None,
+            hold: None,
+            delay_told,
+        };
+        let (before, after) = (encode(&record(false)), encode(&record(true)));
+        assert_eq!(after.len(), before.len() + 1, "it is left out where it is false");
+        assert_eq!(decode_owned::<JobRecord>(&before), Ok(record(false)));
+        assert_eq!(decode_owned::<JobRecord>(&after), Ok(record(true)));
     }
 
     #[test]

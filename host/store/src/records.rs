@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::database::{Database, Family};
 use crate::format::{
-    EnvelopeRecord, JobKey, JobRecord, JobSeed, after_prefix, body_key, decode_chunks, decode_job_key,
-    decode_owned, envelope_key, is_held, job_key,
+    self, JobKey, JobRecord, JobSeed, after_prefix, body_key, decode_chunks, decode_job_key, decode_owned,
+    envelope_key, is_held, job_key,
 };
 use crate::schedule::Job;
 
@@ -48,7 +48,7 @@ pub(crate) fn load_envelope(db: &Database, message: MessageId) -> Result<Option<
 
 /// The message in a value of the `envelope` family.
 pub(crate) fn decode_envelope(message: MessageId, value: &[u8]) -> Result<Loaded, ReadError> {
-    let record: EnvelopeRecord = decode_owned(value)
+    let record = format::decode_envelope(value)
         .map_err(|detail| damaged(message, Family::Envelope, &envelope_key(message), detail))?;
     Ok(Loaded { envelope: Arc::new(record.envelope), chunks: record.chunks, seeds: record.jobs })
 }
@@ -131,6 +131,7 @@ fn stored_job(key: JobKey, record: JobRecord, loaded: &Loaded) -> Job {
         attempt: record.attempt,
         last: record.last,
         hold: record.hold,
+        delay_told: record.delay_told,
         shared: record.shared,
         stored: true,
         body: None,
@@ -149,6 +150,7 @@ fn first_job(seed: &JobSeed, loaded: &Loaded) -> Job {
         attempt: 0,
         last: None,
         hold: loaded.envelope.hold.clone().filter(|_| is_held(seed.due)),
+        delay_told: false,
         shared: false,
         stored: false,
         body: None,

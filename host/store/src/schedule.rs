@@ -35,6 +35,8 @@ pub(crate) struct Job {
     pub(crate) attempt: u16,
     pub(crate) last: Option<Status>,
     pub(crate) hold: Option<String>,
+    /// The sender was told that it is late.
+    pub(crate) delay_told: bool,
     /// The message has or had several jobs.
     pub(crate) shared: bool,
     /// The job has a record of its own.

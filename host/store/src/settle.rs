@@ -25,6 +25,8 @@ pub struct Settlement {
     pub queue: Option<String>,
     /// Hold the rest for an operator, for this reason.
     pub hold: Option<String>,
+    /// The sender was told that the rest is late; remembered for as long as it waits.
+    pub delay_told: bool,
     /// Messages to take into the queue in the same batch: bounces.
     pub reports: Vec<NewMessage>,
     /// What to remember; written in the same batch.
@@ -85,6 +87,7 @@ fn next_state(claim: &Claim, settlement: &Settlement) -> Result<Option<JobRecord
         queue: settlement.queue.clone().unwrap_or_else(|| claim.queue.clone()),
         last: last.or_else(|| claim.last.clone()),
         hold: settlement.hold.clone(),
+        delay_told: claim.delay_told || settlement.delay_told,
     }))
 }
 
@@ -138,6 +141,7 @@ fn parts(claim: &Claim, groups: Vec<Vec<u16>>) -> Result<Vec<(JobKey, JobRecord)
             queue: claim.queue.clone(),
             last: claim.last.clone(),
             hold: None,
+            delay_told: claim.delay_told,
         };
         (JobKey { message, job: name }, record)
     };

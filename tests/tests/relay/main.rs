@@ -7,6 +7,7 @@ mod cli;
 mod clients;
 mod custody;
 mod delivery;
+mod dsn;
 mod hooks;
 mod listener;
 mod plugins;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use baton_mail::{MessageId, ReversePath};
-use baton_smtp::client::{RecipientResult, Transaction};
+use baton_smtp::client::{RecipientResult, Requests, Transaction};
 use bytes::Bytes;
 
 use super::blocklist::LISTED;
@@ -114,6 +114,7 @@ fn transaction(act: &Act, content: &Bytes) -> anyhow::Result<Transaction> {
         eight_bit: !content.is_ascii(),
         smtputf8,
         size: content.len() as u64,
+        requests: Requests::default(),
     })
 }
 

@@ -119,6 +119,10 @@ pub(crate) fn sentence(what: &What) -> String {
         What::RetryAsked { by } => format!("attempt at once asked for by {by}"),
         What::Removed { by } => format!("removed from the queue by {by}"),
         What::Damaged { detail } => format!("damaged and set aside: {detail}"),
+        What::Asked { requests } => format!("the sender asked for {}", requests.join(", ")),
+        What::Reported { report, action, recipients } => {
+            format!("reported to the sender as {action}{}, as message {report}", for_whom(recipients))
+        }
     }
 }
 

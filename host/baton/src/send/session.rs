@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use base64::Engine;
 use baton_mail::{Reply, SystemClock};
 use baton_smtp::client::{
-    Client, ClientSettings, ClientStep, RecipientResult, Transaction, TransactionResult,
+    Client, ClientSettings, ClientStep, RecipientResult, Requests, Transaction, TransactionResult,
 };
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -215,6 +215,7 @@ impl Session {
             eight_bit: message.eight_bit,
             smtputf8,
             size,
+            requests: Requests::default(),
         };
         let began = Instant::now();
         let result = self.transact(transaction).await?;

@@ -574,8 +574,14 @@ section! {
         from: Option<String> = None,
         /// Octets of the original header that a report carries at most.
         header_octets_max: usize = 65_536,
+        /// Octets of a message that a report about a failure gives back whole when the sender asks for that (RET=FULL, RFC 3461 4.3); of a larger one, its header.
+        message_octets_max: u64 = 50_000,
         /// How long a report is tried, in seconds.
         lifetime_s: u64 = 432_000,
+        /// Whether senders are told that their mail is late: `never`, `asked` (those who asked by NOTIFY=DELAY) or `all` (all but those who asked for something else).
+        delay: String = "asked".to_owned(),
+        /// When mail is late: after this time in the queue, in seconds. The sender is told once, at the next failed attempt.
+        delay_after_s: u64 = 14_400,
     }
 }
 

@@ -9,7 +9,7 @@ use baton_mail::body::Content;
 use baton_mail::event::{Event, What};
 use baton_mail::header::TooComplex;
 use baton_mail::mime::{MimeLimits, Shape, check_shape};
-use baton_mail::{Body, Envelope, Mailbox, Reply};
+use baton_mail::{Body, Envelope, Mailbox, Recipient, Reply};
 use baton_smtp::server::Answer;
 use baton_store::NewMessage;
 use bytes::Bytes;
@@ -241,6 +241,7 @@ impl Session {
             size: envelope.size,
             decisions,
         })];
+        events.extend(asked(envelope).map(event));
         events.extend(discarded_recipients(discarded).map(event));
         if let Some(reason) = envelope.hold.clone() {
             events.push(event(What::Held { reason, by }));
@@ -303,6 +304,17 @@ impl Session {
     }
 }
 
+/// What the sender asked for, when that was anything.
+fn asked(envelope: &Envelope) -> Option<What> {
+    let of_recipient = |recipient: &Recipient| {
+        let words = recipient.requests.as_ref()?.words();
+        Some(format!("{} for {}", words.join(" "), recipient.address))
+    };
+    let of_recipients = envelope.recipients.iter().filter_map(of_recipient).take(REQUESTS_MAX);
+    let requests: Vec<String> = envelope.requests.words().into_iter().chain(of_recipients).collect();
+    (!requests.is_empty()).then_some(What::Asked { requests })
+}
+
 /// One event for each plugin that discarded recipients.
 fn discarded_recipients(discarded: Vec<(Mailbox, String)>) -> impl Iterator<Item = What> {
     let mut groups: BTreeMap<String, Vec<Mailbox>> = BTreeMap::new();
@@ -317,6 +329,8 @@ fn discarded_recipients(discarded: Vec<(Mailbox, String)>) -> impl Iterator<Item
     })
 }
 
+/// Recipients whose requests a message's story tells at most.
+const REQUESTS_MAX: usize = 64;
 /// Who decided, when it was one of several plugins; the decisions of the story tell which.
 const PLUGINS: &str = "plugins";
 /// Recipients of one message after all edits; the queue counts them in 16 bits.

@@ -51,8 +51,8 @@ impl Draft {
     }
 
     /// Takes one more recipient.
-    pub(super) fn add_recipient(&mut self, recipient: Mailbox, parameters: Vec<Parameter>) {
-        self.call.envelope.recipients.push(Recipient::from(recipient));
+    pub(super) fn add_recipient(&mut self, recipient: Recipient, parameters: Vec<Parameter>) {
+        self.call.envelope.recipients.push(recipient);
         self.call.recipient_parameters.push(parameters);
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use baton_hooks::Parameter;
 use baton_mail::event::{Event, What};
+use baton_mail::requests::MessageRequests;
 use baton_mail::{Envelope, MessageId, Reply, ReversePath};
 use baton_smtp::server::Answer;
 use tokio::time::Instant;
@@ -24,6 +25,8 @@ pub(super) struct MailCommand {
     pub(super) eight_bit: bool,
     /// SMTPUTF8.
     pub(super) smtputf8: bool,
+    /// What the sender asks of the delivery.
+    pub(super) requests: MessageRequests,
     /// All parameters as they were given, for plugins.
     pub(super) parameters: Vec<Parameter>,
 }
@@ -123,6 +126,7 @@ impl Session {
         let mut envelope = Envelope::new(MessageId::new(now), now, lifetime, command.sender, origin);
         envelope.eight_bit = command.eight_bit;
         envelope.smtputf8 = command.smtputf8;
+        envelope.requests = command.requests;
         let mut call = self.call();
         call.envelope = envelope;
         call.sender_parameters = command.parameters;

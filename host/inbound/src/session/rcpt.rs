@@ -2,7 +2,8 @@
 
 use baton_hooks::{Hook, Parameter, RcptAnswer};
 use baton_mail::event::{Decision, Event, What};
-use baton_mail::{Mailbox, Reply};
+use baton_mail::requests::RecipientRequests;
+use baton_mail::{Mailbox, Recipient, Reply};
 use baton_smtp::server::{Answer, RcptPath};
 
 use super::draft::Draft;
@@ -14,8 +15,16 @@ use crate::replies::{self, Refusal};
 /// A recipient that waits for its verdict.
 pub(super) struct Candidate {
     recipient: Mailbox,
+    requests: RecipientRequests,
     parameters: Vec<Parameter>,
     admission: Admission,
+}
+
+impl Candidate {
+    fn as_recipient(&self) -> Recipient {
+        let requests = (!self.requests.is_empty()).then(|| Box::new(self.requests.clone()));
+        Recipient { requests, ..self.recipient.clone().into() }
+    }
 }
 
 /// What becomes of a candidate.
@@ -34,13 +43,14 @@ impl Session {
     pub(super) fn rcpt_at_once(
         &mut self,
         path: RcptPath,
+        requests: RecipientRequests,
         parameters: Vec<Parameter>,
     ) -> Result<Answer, Slow> {
-        let candidate = self.check_rcpt(path, parameters);
+        let candidate = self.check_rcpt(path, requests, parameters);
         let is_plain = candidate.admission.is_allowed() && !self.generation.has(Hook::Rcpt);
         match &mut self.draft {
             Some(draft) if is_plain => {
-                draft.add_recipient(candidate.recipient, candidate.parameters);
+                draft.add_recipient(candidate.as_recipient(), candidate.parameters);
                 draft.recipients_told += 1;
                 Ok(Answer::Proceed)
             }
@@ -49,18 +59,23 @@ impl Session {
     }
 
     /// What the relay's own rules say.
-    fn check_rcpt(&self, path: RcptPath, parameters: Vec<Parameter>) -> Candidate {
+    fn check_rcpt(
+        &self,
+        path: RcptPath,
+        requests: RecipientRequests,
+        parameters: Vec<Parameter>,
+    ) -> Candidate {
         let policy = self.listener.deps.policy.load();
         match path {
             // RFC 5321 4.5.1: everybody may write to the postmaster.
             RcptPath::Postmaster => {
                 let recipient = policy.postmaster.clone().unwrap_or_else(|| self.own_postmaster());
-                Candidate { recipient, parameters, admission: Admission::Local }
+                Candidate { recipient, requests, parameters, admission: Admission::Local }
             }
             RcptPath::Mailbox(recipient) => {
                 let client = Client { address: self.client, account: self.facts.account.as_deref() };
                 let admission = admit(&policy, client, &recipient);
-                Candidate { recipient, parameters, admission }
+                Candidate { recipient, requests, parameters, admission }
             }
         }
     }
@@ -74,8 +89,8 @@ impl Session {
         // The draft is taken out while plugins work on it: an answer that is given up leaves no half-made one behind.
         let Some(mut draft) = self.draft.take() else { return Answer::Refuse(Refusal::Internal.reply()) };
         let known = draft.call.envelope.recipients.len();
-        let Candidate { recipient, parameters, admission } = candidate;
-        draft.add_recipient(recipient.clone(), parameters);
+        draft.add_recipient(candidate.as_recipient(), candidate.parameters);
+        let (recipient, admission) = (candidate.recipient, candidate.admission);
         let (verdict, decisions) = self.ask_rcpt(&mut draft, &recipient, admission).await;
         draft.add_decisions(&decisions);
         if !matches!(verdict, Verdict::Accept) {

@@ -66,6 +66,20 @@ pub(super) fn utf8_addr_xtext(mailbox: &Mailbox) -> String {
     text
 }
 
+/// A text in ASCII: `\\x{...}` for each character beyond it (RFC 6533 3).
+pub(super) fn spelled_out(text: &str) -> String {
+    let mut spelled = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_ascii() {
+            spelled.push(character);
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(spelled, "\\x{{{:02X}}}", u32::from(character));
+        }
+    }
+    spelled
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

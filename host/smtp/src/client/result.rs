@@ -1,5 +1,6 @@
 //! What the client is given and what it tells.
 
+use baton_mail::requests::{MessageRequests, RecipientRequests};
 use baton_mail::{Body, EnhancedCode, Mailbox, Phase, Reply, ReversePath};
 use bytes::Bytes;
 
@@ -20,6 +21,17 @@ pub struct Transaction {
     pub smtputf8: bool,
     /// Octets of the content, for `SIZE=` (RFC 1870).
     pub size: u64,
+    /// What the sender asks of the delivery; told to a peer that can heed it.
+    pub requests: Requests,
+}
+
+/// What the sender asks for, as a peer is told.
+#[derive(Clone, Debug, Default)]
+pub struct Requests {
+    /// Of the message.
+    pub message: MessageRequests,
+    /// Of each recipient, in the order of the transaction; none when nothing is asked of any.
+    pub recipients: Vec<RecipientRequests>,
 }
 
 /// Where [`super::Client::handle`] stopped.

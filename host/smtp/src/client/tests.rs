@@ -67,6 +67,7 @@ fn transaction(recipients: &[&str], body: &'static str) -> Transaction {
         eight_bit: false,
         smtputf8: false,
         size: body.len() as u64,
+        requests: Requests::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use baton_mail::requests::RecipientRequests;
 use baton_mail::{Body, Mailbox, Phase, Reply, ReversePath};
 
 use super::reply::ProtocolError;
@@ -17,6 +18,8 @@ const EAGER_BODY_OCTETS_MAX: u64 = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct Delivery {
     recipients: Vec<Mailbox>,
+    /// The parameters of each RCPT, each with a blank before it; none when nobody has any.
+    parameters: Vec<String>,
     results: Vec<Option<RecipientResult>>,
     /// Recipients that RCPT accepted.
     accepted: Vec<usize>,
@@ -82,6 +85,7 @@ impl Delivery {
         let eager = pipelined && (!chunked || transaction.body.len() <= EAGER_BODY_OCTETS_MAX);
         write_mail(&transaction, capabilities, commands);
         let mut delivery = Delivery {
+            parameters: rcpt_parameters(&transaction.requests.recipients, capabilities),
             results: vec![None; transaction.recipients.len()],
             accepted: Vec::with_capacity(transaction.recipients.len()),
             recipients: transaction.recipients,
@@ -107,6 +111,7 @@ impl Delivery {
         let pipelined = settings.pipelining && capabilities.pipelining;
         write_mail(&question, capabilities, commands);
         let delivery = Delivery {
+            parameters: Vec::new(),
             results: vec![None; question.recipients.len()],
             accepted: Vec::new(),
             recipients: question.recipients,
@@ -124,10 +129,16 @@ impl Delivery {
     /// With PIPELINING, all RCPT commands follow MAIL at once (RFC 2920 3.1).
     fn write_rcpts(&self, commands: &mut Vec<u8>) {
         if self.plan.pipelined {
-            for recipient in &self.recipients {
-                write_rcpt(recipient, commands);
+            for index in 0..self.recipients.len() {
+                self.write_rcpt(index, commands);
             }
         }
+    }
+
+    fn write_rcpt(&self, index: usize, commands: &mut Vec<u8>) {
+        let Some(recipient) = self.recipients.get(index) else { return };
+        let parameters = self.parameters.get(index).map_or("", String::as_str);
+        write_to(commands, format_args!("RCPT TO:<{recipient}>{parameters}\r\n"));
     }
 
     /// DATA, or BDAT together with the body.
@@ -182,10 +193,8 @@ impl Delivery {
             if !self.plan.pipelined {
                 return self.finish(true, false);
             }
-        } else if !self.plan.pipelined
-            && let Some(first) = self.recipients.first()
-        {
-            write_rcpt(first, commands);
+        } else if !self.plan.pipelined {
+            self.write_rcpt(0, commands);
         }
         self.await_ = Await::Rcpt(0);
         Progress::Waiting(self)
@@ -202,9 +211,9 @@ impl Delivery {
             (None, true) => self.accepted.push(index),
             (None, false) => self.set(index, RecipientResult::Refused { phase: Phase::Rcpt, reply }),
         }
-        if let Some(next) = self.recipients.get(index + 1) {
+        if index + 1 < self.recipients.len() {
             if !self.plan.pipelined {
-                write_rcpt(next, commands);
+                self.write_rcpt(index + 1, commands);
             }
             self.await_ = Await::Rcpt(index + 1);
             return Progress::Waiting(self);
@@ -331,11 +340,27 @@ fn write_mail(transaction: &Transaction, capabilities: &Capabilities, commands: 
     if transaction.smtputf8 {
         commands.extend_from_slice(b" SMTPUTF8");
     }
+    if capabilities.dsn {
+        let requests = &transaction.requests.message;
+        if let Some(ret) = requests.ret {
+            write_to(commands, format_args!(" RET={ret}"));
+        }
+        if let Some(id) = &requests.envelope_id {
+            write_to(commands, format_args!(" ENVID={id}"));
+        }
+    }
     commands.extend_from_slice(b"\r\n");
 }
 
-fn write_rcpt(recipient: &Mailbox, commands: &mut Vec<u8>) {
-    write_to(commands, format_args!("RCPT TO:<{recipient}>\r\n"));
+/// NOTIFY and ORCPT go on as they came (RFC 3461 5.2.1), but not to a peer that would not know them.
+fn rcpt_parameters(requests: &[RecipientRequests], capabilities: &Capabilities) -> Vec<String> {
+    if !capabilities.dsn {
+        return Vec::new();
+    }
+    let parameters = |requests: &RecipientRequests| {
+        requests.words().into_iter().flat_map(|word| [" ".to_owned(), word]).collect()
+    };
+    requests.iter().map(parameters).collect()
 }
 
 fn write_to(commands: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {

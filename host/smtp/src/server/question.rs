@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use baton_mail::requests::{MessageRequests, RecipientRequests};
 use baton_mail::{Mailbox, Reply, ReversePath};
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -50,6 +51,8 @@ pub enum Question {
         eight_bit: bool,
         /// `SMTPUTF8` (RFC 6531).
         smtputf8: bool,
+        /// What the sender asks of the delivery.
+        requests: MessageRequests,
         /// All parameters as given: keyword in upper case, value.
         parameters: Parameters,
     },
@@ -57,6 +60,8 @@ pub enum Question {
     Rcpt {
         /// Whom; a source route was dropped (RFC 5321 appendix F.2).
         recipient: RcptPath,
+        /// What the sender asks of this copy.
+        requests: RecipientRequests,
         /// All parameters as given.
         parameters: Parameters,
     },

@@ -33,6 +33,8 @@ pub struct ServerSettings {
     pub smtputf8: bool,
     /// Offer CHUNKING (RFC 3030).
     pub chunking: bool,
+    /// Offer DSN (RFC 3461).
+    pub dsn: bool,
     /// Which AUTH mechanisms to offer (RFC 4954).
     pub auth: AuthOffer,
     /// Offer STARTTLS (RFC 3207).
@@ -61,6 +63,7 @@ impl ServerSettings {
             lmtp: false,
             smtputf8: true,
             chunking: true,
+            dsn: true,
             auth: AuthOffer::None,
             starttls: StartTls::None,
             vrfy: true,

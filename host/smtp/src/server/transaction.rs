@@ -1,12 +1,13 @@
 //! MAIL, RCPT and DATA (RFC 5321 4.1.1.2 to 4.1.1.4).
 
 use baton_mail::ReversePath;
+use baton_mail::requests::RecipientRequests;
 
-use super::path::{Parameters, PathArgument, is_harmless_xtext};
+use super::parameters::{MailParameters, read_rcpt};
+use super::path::{Parameters, PathArgument};
 use super::question::{Question, RcptPath};
 use super::reply::Say;
 use super::session::Turn;
-use super::settings::AuthOffer;
 use super::state::{State, Transaction};
 use super::verdict::Pending;
 
@@ -22,7 +23,7 @@ pub(super) fn handle_mail(state: State, arguments: &str, turn: &mut Turn<'_>) ->
         return turn.close(Say::TooManyTransactions);
     }
     match check_mail(arguments, turn) {
-        Ok(mail) => ask_mail(mail),
+        Ok((sender, read, parameters)) => ask_mail(sender, read, parameters),
         Err(say) => fault(state, say, turn),
     }
 }
@@ -36,8 +37,8 @@ pub(super) fn handle_rcpt(state: State, arguments: &str, turn: &mut Turn<'_>) ->
         state => return fault(state, Say::NeedHello, turn),
     };
     match check_rcpt(arguments, turn) {
-        Ok((recipient, parameters)) => {
-            State::ToAsk(Question::Rcpt { recipient, parameters }, Pending::Rcpt(transaction))
+        Ok((recipient, requests, parameters)) => {
+            State::ToAsk(Question::Rcpt { recipient, requests, parameters }, Pending::Rcpt(transaction))
         }
         Err(say) => {
             // A client that sends too many recipients obeys the protocol (RFC 5321 4.5.3.1.10).
@@ -77,88 +78,30 @@ fn fault(state: State, say: Say, turn: &mut Turn<'_>) -> State {
     state
 }
 
-/// A MAIL command that obeys the grammar.
-struct Mail {
-    sender: ReversePath,
-    size: Option<u64>,
-    eight_bit: bool,
-    smtputf8: bool,
-    parameters: Parameters,
-}
-
-fn check_mail(arguments: &str, turn: &Turn<'_>) -> Result<Mail, Say> {
+fn check_mail(arguments: &str, turn: &Turn<'_>) -> Result<(ReversePath, MailParameters, Parameters), Say> {
     let argument = PathArgument::parse(arguments, "FROM:").ok_or(Say::BadSender)?;
-    let parameters = argument.parameters().ok_or(Say::BadArguments)?;
-    let mut mail = Mail {
-        sender: ReversePath::Null,
-        size: None,
-        eight_bit: false,
-        smtputf8: false,
-        parameters: Vec::new(),
-    };
-    for (keyword, value) in &parameters {
-        check_mail_parameter(&mut mail, keyword, value.as_deref(), turn)?;
-    }
-    if !argument.path.is_ascii() && !mail.smtputf8 {
+    let given = argument.parameters().ok_or(Say::BadArguments)?;
+    let parameters = MailParameters::read(&given, turn)?;
+    if !argument.path.is_ascii() && !parameters.smtputf8 {
         return Err(Say::NeedSmtputf8);
     }
-    mail.sender = argument.reverse_path().ok_or(Say::BadSender)?;
-    mail.parameters = parameters;
-    Ok(mail)
+    let sender = argument.reverse_path().ok_or(Say::BadSender)?;
+    Ok((sender, parameters, given))
 }
 
-/// Parameters belong to extensions, and those come with EHLO only (RFC 5321 4.1.1.11).
-fn check_mail_parameter(
-    mail: &mut Mail,
-    keyword: &str,
-    value: Option<&str>,
-    turn: &Turn<'_>,
-) -> Result<(), Say> {
-    let settings = turn.settings();
-    if !turn.session.is_extended() {
-        return Err(Say::UnknownParameter);
-    }
-    match (keyword, value) {
-        ("SIZE", Some(value)) => {
-            let size = parse_size(value).ok_or(Say::BadArguments)?;
-            if settings.size_octets_max > 0 && size > settings.size_octets_max {
-                return Err(Say::TooLarge);
-            }
-            mail.size = Some(size);
-        }
-        ("BODY", Some(value)) if value.eq_ignore_ascii_case("8BITMIME") => mail.eight_bit = true,
-        ("BODY", Some(value)) if value.eq_ignore_ascii_case("7BIT") => {}
-        ("SMTPUTF8", None) if settings.smtputf8 => mail.smtputf8 = true,
-        ("AUTH", Some(value)) if settings.auth == AuthOffer::PlainLogin => {
-            return if is_harmless_xtext(value) { Ok(()) } else { Err(Say::BadArguments) };
-        }
-        ("SIZE" | "SMTPUTF8", _) if settings.smtputf8 || keyword == "SIZE" => return Err(Say::BadArguments),
-        _ => return Err(Say::UnknownParameter),
-    }
-    Ok(())
-}
-
-/// RFC 1870 4: up to 20 digits. What does not fit into 64 bits is larger than any limit.
-fn parse_size(value: &str) -> Option<u64> {
-    let is_number = (1..=20).contains(&value.len()) && value.bytes().all(|octet| octet.is_ascii_digit());
-    is_number.then(|| value.parse().unwrap_or(u64::MAX))
-}
-
-fn ask_mail(mail: Mail) -> State {
-    let Mail { sender, size, eight_bit, smtputf8, parameters } = mail;
+fn ask_mail(sender: ReversePath, read: MailParameters, parameters: Parameters) -> State {
+    let MailParameters { size, eight_bit, smtputf8, requests } = read;
     let transaction = Transaction { announced_octets: size };
     State::ToAsk(
-        Question::Mail { sender, size, eight_bit, smtputf8, parameters },
+        Question::Mail { sender, size, eight_bit, smtputf8, requests, parameters },
         Pending::Mail { transaction, smtputf8 },
     )
 }
 
-fn check_rcpt(arguments: &str, turn: &Turn<'_>) -> Result<(RcptPath, Parameters), Say> {
+fn check_rcpt(arguments: &str, turn: &Turn<'_>) -> Result<(RcptPath, RecipientRequests, Parameters), Say> {
     let argument = PathArgument::parse(arguments, "TO:").ok_or(Say::BadRecipient)?;
     let parameters = argument.parameters().ok_or(Say::BadArguments)?;
-    if !parameters.is_empty() {
-        return Err(Say::UnknownParameter);
-    }
+    let requests = read_rcpt(&parameters, turn)?;
     if !argument.path.is_ascii() && !turn.session.smtputf8 {
         return Err(Say::NeedSmtputf8);
     }
@@ -166,5 +109,5 @@ fn check_rcpt(arguments: &str, turn: &Turn<'_>) -> Result<(RcptPath, Parameters)
     if turn.session.recipients >= turn.settings().recipients_max {
         return Err(Say::TooManyRecipients);
     }
-    Ok((recipient, parameters))
+    Ok((recipient, requests, parameters))
 }

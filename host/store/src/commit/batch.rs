@@ -270,6 +270,7 @@ impl<'a> Builder<'a> {
                 queue: job.queue.clone(),
                 last: job.last.clone(),
                 hold: None,
+                delay_told: job.delay_told,
             };
             match op.action {
                 Action::Hold => {

@@ -325,6 +325,7 @@ fn publish(core: &Core, window: &mut Window, message: Message) {
             attempt: 0,
             last: None,
             hold: None,
+            delay_told: false,
             shared,
             stored: shared,
             body: message.held.clone(),

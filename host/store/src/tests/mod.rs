@@ -26,7 +26,7 @@ use bytes::Bytes;
 
 use crate::database::Family;
 use crate::format::{
-    Due, DueRecord, EnvelopeRecord, FORMAT, FORMAT_LANES, JobRecord, decode, decode_due_key, decode_job_key,
+    Due, DueRecord, FORMAT, FORMAT_LANES, JobRecord, decode, decode_due_key, decode_envelope, decode_job_key,
     decode_owned, message_of,
 };
 use crate::{Claim, Filter, Metrics, NewJob, NewMessage, OpenError, Settlement, Store, StoreSettings};
@@ -167,7 +167,7 @@ fn assert_consistent(store: &Store) {
     }
     let mut messages = HashSet::new();
     for (key, value) in all(Family::Envelope) {
-        let record: EnvelopeRecord = decode_owned(&value).expect("a sound envelope");
+        let record = decode_envelope(&value).expect("a sound envelope");
         let message = message_of(&key).expect("an envelope key");
         assert_eq!(chunks.remove(&message).unwrap_or(0), record.chunks, "all chunks of {message}");
         messages.insert(message);

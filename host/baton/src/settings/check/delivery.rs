@@ -7,14 +7,17 @@ use std::path::Path;
 use baton_inbound::InboundSettings;
 use baton_mail::{Domain, Mailbox};
 use baton_outbound::{
-    DomainPattern, DsnSettings, HostPort, LimitSettings, LoopSettings, NextHop, OutboundSettings,
-    RetrySettings, RouteTable, RouteTarget, TimeoutSettings,
+    DelayReports, DomainPattern, DsnSettings, HostPort, LimitSettings, LoopSettings, NextHop,
+    OutboundSettings, RetrySettings, RouteTable, RouteTarget, TimeoutSettings,
 };
 
 use super::Checker;
 use super::inbound::MAILBOX_REMEDY;
 use crate::settings::raw::{Raw, RawDelivery, RawNextHop};
 
+/// Of whose late mail is reported.
+const DELAY_REPORTS: [(&str, DelayReports); 3] =
+    [("never", DelayReports::Never), ("asked", DelayReports::Asked), ("all", DelayReports::All)];
 /// The name in a route that means the mail hosts of the recipient's domain.
 const MX: &str = "mx";
 
@@ -53,8 +56,11 @@ impl Checker<'_> {
                 1_024,
                 16 << 20,
             ),
+            message_octets_max: raw.bounce.message_octets_max,
             lifetime_s: self.bound("bounce.lifetime_s", raw.bounce.lifetime_s, 1, 366 * 86_400),
             sign: raw.signing.enabled,
+            delay: self.choose("bounce.delay", &raw.bounce.delay, &DELAY_REPORTS).unwrap_or_default(),
+            delay_after_s: self.bound("bounce.delay_after_s", raw.bounce.delay_after_s, 0, 366 * 86_400),
         }
     }
 
