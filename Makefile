@@ -3,6 +3,7 @@
 #   make demo         a relay at work: real mail in, plugins at all six hooks, delivery, deferral, bounce
 #   make test         every test
 #   make bars         the long trials: kill -9, full disk, smuggling, MIME bombs, hostile plugins, other mail programs
+#   make fuzz-smoke   every fuzz target for a minute (FUZZ_SECONDS=60); hours by hand: make fuzz-smoke FUZZ_SECONDS=7200
 #   make bench        figures beside Debian's Postfix, by the same load on the same machine
 #   make bench-bank   5,000 one-time codes among 50,000 confirmations
 #   make script       the interpreter of scripted policies anew, as checked in at host/hooks/assets (needs clang)
@@ -14,7 +15,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup script setup-test setup-bars relay plugins guests examples vectors demo test bars bench bench-relay bench-bank lint
+.PHONY: fuzz-smoke help setup script setup-test setup-bars relay plugins guests examples vectors demo test bars bench bench-relay bench-bank lint
 
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton/target
 PLUGIN_DIR := $(CARGO_TARGET_DIR)/wasm32-wasip2/plugin
@@ -68,6 +69,12 @@ test: setup-test relay guests examples vectors
 bars: setup-bars relay guests
 	cargo build --workspace --bin bare-parser
 	tests/bars/run.py all
+
+# Each fuzz target for a while, on stable Rust. What is built for it and what it learns lies in ~/.cache/baton/fuzz.
+FUZZ_SECONDS ?= 60
+fuzz-smoke: setup-test
+	@echo "==> fuzzing, $(FUZZ_SECONDS) seconds for each target"
+	@.ci/fuzz $(FUZZ_SECONDS)
 
 # The relay that is measured is the same program, our own crates optimised and without debug assertions.
 bench-relay: setup

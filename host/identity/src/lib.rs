@@ -23,7 +23,7 @@ mod checks;
 mod dkim;
 mod dmarc;
 pub mod domains;
-
+pub mod hostile;
 mod results;
 mod settings;
 mod signer;
