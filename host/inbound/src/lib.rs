@@ -20,21 +20,27 @@
 
 mod admission;
 mod binding;
+mod clients;
 mod limits;
 mod listener;
 mod log;
 pub mod metrics;
 mod policy;
+mod pressure;
 mod proxy;
+mod rates;
 mod replies;
 mod session;
 mod settings;
+mod standing;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod trace;
 
 pub use binding::{BindError, Sockets};
+pub use clients::ClientLimits;
 pub use listener::{Inbound, InboundDeps};
 pub use policy::{Checks, Deadlines, Policy, TooComplexPolicy};
+pub use pressure::{PressureLimits, process_octets_allowed};
 pub use settings::{InboundSettings, ListenAddress, ListenerKind, ListenerSettings, TlsMode};

@@ -3,11 +3,15 @@
 //! Every permit gives back what it took when it is dropped, also when the session panics.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use ipnet::IpNet;
 use parking_lot::Mutex;
+
+use crate::clients::Places;
+use crate::rates::Whose;
+use crate::replies::Refusal;
 
 /// A number that may not exceed a bound, shared by many holders.
 #[derive(Debug, Default)]
@@ -30,20 +34,34 @@ impl Gauge {
 
 /// Sessions by client network. Its size is bounded by the number of open sessions.
 #[derive(Debug, Default)]
-pub(crate) struct ClientTable(Mutex<HashMap<IpAddr, usize>>);
+pub(crate) struct ClientTable(Mutex<HashMap<IpNet, usize>>);
 
 impl ClientTable {
-    fn take(&self, key: IpAddr, max: usize) -> bool {
+    /// Takes a place for the address and one for its network, or says whose are all taken.
+    fn take(&self, places: Places, limits: ConnectionLimits) -> Result<(), Crowded> {
         let mut counts = self.0.lock();
-        let count = counts.entry(key).or_insert(0);
-        if *count >= max {
-            return false;
+        let open = |counts: &HashMap<IpNet, usize>, key| counts.get(&key).copied().unwrap_or(0);
+        if open(&counts, places.address) >= limits.client_max {
+            return Err(Crowded::Client);
         }
-        *count += 1;
-        true
+        if limits.network_max > 0 && open(&counts, places.network) >= limits.network_max {
+            return Err(Crowded::Network);
+        }
+        *counts.entry(places.address).or_insert(0) += 1;
+        if places.network != places.address {
+            *counts.entry(places.network).or_insert(0) += 1;
+        }
+        Ok(())
     }
 
-    fn give_back(&self, key: IpAddr) {
+    fn give_back(&self, places: Places) {
+        self.give_back_one(places.address);
+        if places.network != places.address {
+            self.give_back_one(places.network);
+        }
+    }
+
+    fn give_back_one(&self, key: IpNet) {
         let mut counts = self.0.lock();
         if let Some(count) = counts.get_mut(&key) {
             *count -= 1;
@@ -74,6 +92,8 @@ pub(crate) struct ConnectionLimits {
     pub(crate) listener_max: usize,
     /// Sessions of one client.
     pub(crate) client_max: usize,
+    /// Sessions of one network; 0 is no bound.
+    pub(crate) network_max: usize,
 }
 
 /// Why a connection is turned away.
@@ -85,6 +105,12 @@ pub(crate) enum Crowded {
     Listener,
     /// The client has too many sessions.
     Client,
+    /// Its network has too many sessions.
+    Network,
+    /// The client, or its network, connects too often.
+    Rate(Whose),
+    /// The relay is short of memory.
+    Memory,
 }
 
 impl Crowded {
@@ -94,6 +120,19 @@ impl Crowded {
             Crowded::Total => "sessions",
             Crowded::Listener => "connections",
             Crowded::Client => "connections-per-address",
+            Crowded::Network => "connections-per-network",
+            Crowded::Rate(Whose::Address) => "connections-per-minute",
+            Crowded::Rate(Whose::Network) => "network-connections-per-minute",
+            Crowded::Memory => "memory",
+        }
+    }
+
+    /// What the client is told.
+    pub(crate) fn refusal(self) -> Refusal {
+        match self {
+            Crowded::Memory => Refusal::Busy,
+            Crowded::Rate(_) => Refusal::ConnectionRate,
+            Crowded::Total | Crowded::Listener | Crowded::Client | Crowded::Network => Refusal::Crowded,
         }
     }
 }
@@ -102,16 +141,15 @@ impl Crowded {
 #[derive(Debug)]
 pub(crate) struct Permit {
     counts: Arc<Counts>,
-    client: Option<IpAddr>,
+    client: Option<Places>,
 }
 
 impl Permit {
-    /// Takes a place for a client; `counted` is false for clients that only the listener's bound holds for.
+    /// Takes a place for a client; none is a client that only the listener's bound holds for.
     pub(crate) fn take(
         counts: &Arc<Counts>,
         limits: ConnectionLimits,
-        address: IpAddr,
-        counted: bool,
+        client: Option<Places>,
     ) -> Result<Permit, Crowded> {
         if !counts.total.take(limits.total_max) {
             return Err(Crowded::Total);
@@ -120,27 +158,29 @@ impl Permit {
             counts.total.give_back();
             return Err(Crowded::Listener);
         }
-        let client = counted.then(|| client_network(address));
-        if let Some(key) = client
-            && !counts.clients.take(key, limits.client_max)
-        {
-            counts.total.give_back();
-            counts.listener.give_back();
-            return Err(Crowded::Client);
+        // Made first, so that it gives back what was taken when the client has no place.
+        let mut permit = Permit { counts: counts.clone(), client: None };
+        if let Some(places) = client {
+            permit.count_client(limits, places)?;
         }
-        Ok(Permit { counts: counts.clone(), client })
+        Ok(permit)
     }
 }
 
 impl Permit {
-    /// Counts the client that a balancer names; false when it has too many sessions.
-    pub(crate) fn count_client(&mut self, limits: ConnectionLimits, address: IpAddr) -> bool {
-        let key = client_network(address);
-        let is_free = self.client.is_none() && self.counts.clients.take(key, limits.client_max);
-        if is_free {
-            self.client = Some(key);
+    /// Counts the session for this client from now on, and for nobody else.
+    pub(crate) fn count_client(&mut self, limits: ConnectionLimits, places: Places) -> Result<(), Crowded> {
+        self.forget_client();
+        self.counts.clients.take(places, limits)?;
+        self.client = Some(places);
+        Ok(())
+    }
+
+    /// Counts the session for no client any more.
+    pub(crate) fn forget_client(&mut self) {
+        if let Some(places) = self.client.take() {
+            self.counts.clients.give_back(places);
         }
-        is_free
     }
 }
 
@@ -148,17 +188,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.counts.total.give_back();
         self.counts.listener.give_back();
-        if let Some(key) = self.client {
-            self.counts.clients.give_back(key);
-        }
-    }
-}
-
-/// One client is one IPv4 address or one IPv6 /64, the smallest network that a customer gets.
-fn client_network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        self.forget_client();
     }
 }
 
@@ -211,33 +241,54 @@ pub(crate) const RESERVE_STEP_OCTETS: u64 = 64 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ClientLimits;
 
-    const LIMITS: ConnectionLimits = ConnectionLimits { total_max: 3, listener_max: 2, client_max: 1 };
+    const LIMITS: ConnectionLimits =
+        ConnectionLimits { total_max: 3, listener_max: 2, client_max: 1, network_max: 0 };
 
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn client(text: &str) -> Option<Places> {
+        Some(ClientLimits::default().places(text.parse().unwrap()))
     }
 
     #[test]
     fn each_bound_holds_and_a_dropped_permit_frees_its_place() {
         let counts = Arc::new(Counts::default());
-        let first = Permit::take(&counts, LIMITS, address("192.0.2.1"), true).unwrap();
-        assert_eq!(Permit::take(&counts, LIMITS, address("192.0.2.1"), true).unwrap_err(), Crowded::Client);
-        let second = Permit::take(&counts, LIMITS, address("192.0.2.2"), true).unwrap();
-        assert_eq!(Permit::take(&counts, LIMITS, address("192.0.2.3"), true).unwrap_err(), Crowded::Listener);
+        let first = Permit::take(&counts, LIMITS, client("192.0.2.1")).unwrap();
+        assert_eq!(Permit::take(&counts, LIMITS, client("192.0.2.1")).unwrap_err(), Crowded::Client);
+        let second = Permit::take(&counts, LIMITS, client("192.0.2.2")).unwrap();
+        assert_eq!(Permit::take(&counts, LIMITS, client("192.0.2.3")).unwrap_err(), Crowded::Listener);
         let narrow = ConnectionLimits { total_max: 2, ..LIMITS };
-        assert_eq!(Permit::take(&counts, narrow, address("192.0.2.3"), true).unwrap_err(), Crowded::Total);
+        assert_eq!(Permit::take(&counts, narrow, client("192.0.2.3")).unwrap_err(), Crowded::Total);
         drop((first, second));
-        let again = Permit::take(&counts, LIMITS, address("192.0.2.1"), true);
-        assert!(again.is_ok());
-        assert_eq!(counts.clients.0.lock().len(), 1);
+        let again = Permit::take(&counts, LIMITS, client("192.0.2.1")).unwrap();
+        assert_eq!(counts.clients.0.lock().len(), 2, "the address and its network");
+        drop(again);
+        assert!(counts.clients.0.lock().is_empty());
     }
 
     #[test]
-    fn a_client_of_six_is_its_network() {
-        assert_eq!(client_network(address("2001:db8::1")), client_network(address("2001:db8::ffff:1")));
-        assert_ne!(client_network(address("2001:db8::1")), client_network(address("2001:db8:0:1::1")));
-        assert_eq!(client_network(address("::ffff:192.0.2.1")), address("192.0.2.1"));
+    fn a_network_has_a_bound_of_its_own() {
+        let counts = Arc::new(Counts::default());
+        let limits = ConnectionLimits { total_max: 9, listener_max: 9, client_max: 2, network_max: 3 };
+        let take = |address| Permit::take(&counts, limits, client(address));
+        let mut kept =
+            vec![take("192.0.2.1").unwrap(), take("192.0.2.1").unwrap(), take("192.0.2.2").unwrap()];
+        assert_eq!(take("192.0.2.1").unwrap_err(), Crowded::Client);
+        assert_eq!(take("192.0.2.3").unwrap_err(), Crowded::Network);
+        kept.push(take("198.51.100.1").unwrap());
+        kept.remove(0);
+        assert!(take("192.0.2.3").is_ok());
+    }
+
+    #[test]
+    fn a_session_counts_for_one_client_at_a_time() {
+        let counts = Arc::new(Counts::default());
+        let mut permit = Permit::take(&counts, LIMITS, client("192.0.2.1")).unwrap();
+        permit.count_client(LIMITS, client("192.0.2.2").unwrap()).unwrap();
+        let other = Permit::take(&counts, LIMITS, client("192.0.2.1")).unwrap();
+        assert_eq!(permit.count_client(LIMITS, client("192.0.2.1").unwrap()).unwrap_err(), Crowded::Client);
+        drop((permit, other));
+        assert!(counts.clients.0.lock().is_empty());
     }
 
     #[test]

@@ -23,7 +23,9 @@ use tokio_util::task::TaskTracker;
 use crate::binding::{Acceptor, BindError, Sockets};
 use crate::limits::{ConnectionLimits, ContentMemory, Counts, Crowded, Permit};
 use crate::metrics::{ListenerLabel, Metrics};
-use crate::replies::Refusal;
+use crate::pressure::Pressure;
+use crate::rates::Rates;
+use crate::standing::Standing;
 use crate::stream::Socket;
 use crate::{InboundSettings, ListenerKind, ListenerSettings, Policy, TlsMode, log, session};
 
@@ -54,6 +56,17 @@ pub struct Inbound {
     drain_s: u64,
 }
 
+/// What the sessions of all listeners share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// The content that they hold.
+    pub(crate) memory: Arc<ContentMemory>,
+    /// How often clients do what they do.
+    pub(crate) rates: Rates,
+    /// What the relay is short of.
+    pub(crate) pressure: Pressure,
+}
+
 /// What the sessions of one listener share.
 pub(crate) struct Listener {
     pub(crate) name: String,
@@ -61,7 +74,7 @@ pub(crate) struct Listener {
     pub(crate) hostname: Domain,
     pub(crate) deps: InboundDeps,
     pub(crate) checker: Checker,
-    pub(crate) memory: Arc<ContentMemory>,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) drain_s: u64,
     proxy_networks: Vec<IpNet>,
     mode: TlsMode,
@@ -87,14 +100,14 @@ impl Inbound {
         mut sockets: Sockets,
         deps: InboundDeps,
     ) -> Result<Inbound, BindError> {
-        let memory = Arc::new(ContentMemory::default());
+        let shared = Arc::new(Shared::default());
         let handshakes = Arc::new(Semaphore::new(settings.handshakes_max.min(Semaphore::MAX_PERMITS)));
         let total = Arc::default();
         let mut listeners = Vec::with_capacity(settings.listeners.len());
         for one in &settings.listeners {
             let tls = make_tls(one, &deps)?;
             let counts = Counts { total: Arc::clone(&total), ..Counts::default() };
-            let mut listener = Listener::new(&settings, one, &deps, &memory, counts);
+            let mut listener = Listener::new(&settings, one, &deps, &shared, counts);
             (listener.tls, listener.handshakes) = (tls, handshakes.clone());
             let listener = Arc::new(listener);
             let sockets = Acceptor::bind_all(one, &mut sockets)?;
@@ -139,7 +152,7 @@ impl Listener {
         settings: &InboundSettings,
         listener: &ListenerSettings,
         deps: &InboundDeps,
-        memory: &Arc<ContentMemory>,
+        shared: &Arc<Shared>,
         counts: Counts,
     ) -> Listener {
         let label = ListenerLabel { listener: listener.name.clone() };
@@ -149,7 +162,7 @@ impl Listener {
             hostname: settings.hostname.clone(),
             deps: deps.clone(),
             checker: Checker::new(deps.resolver.clone(), deps.clock.clone()),
-            memory: memory.clone(),
+            shared: shared.clone(),
             drain_s: settings.drain_s,
             proxy_networks: listener.proxy_networks.clone(),
             mode: listener.tls,
@@ -165,6 +178,7 @@ impl Listener {
                 total_max: settings.sessions_max,
                 listener_max: listener.connections_max,
                 client_max: listener.connections_per_address_max,
+                network_max: 0,
             },
             sessions_open: deps.metrics.sessions_open.get_or_create(&label).clone(),
         }
@@ -197,10 +211,31 @@ impl Listener {
         self.handshakes.clone().try_acquire_owned().ok()
     }
 
+    /// What holds for a client at this address.
+    pub(crate) fn standing(&self, policy: &Policy, address: IpAddr) -> Standing {
+        Standing::of(policy, address, self.limits)
+    }
+
     /// Takes a place for a session, or says which bound is reached.
     fn take_permit(&self, peer: SocketAddr) -> Result<Permit, Crowded> {
-        let counted = !self.is_balancer(peer.ip()) && !self.deps.policy.load().is_relay_network(peer.ip());
-        Permit::take(&self.counts, self.limits, peer.ip(), counted)
+        if self.is_balancer(peer.ip()) {
+            return Permit::take(&self.counts, self.limits, None);
+        }
+        let policy = self.deps.policy.load();
+        let standing = self.standing(&policy, peer.ip());
+        self.check_client(&policy, &standing)?;
+        Permit::take(&self.counts, standing.connections, standing.counted())
+    }
+
+    /// Whether a client that connects is welcome just now.
+    fn check_client(&self, policy: &Policy, standing: &Standing) -> Result<(), Crowded> {
+        if standing.is_exempt {
+            return Ok(());
+        }
+        if self.shared.pressure.is_short_of_memory(policy.pressure, self.deps.clock.now()) {
+            return Err(Crowded::Memory);
+        }
+        standing.take_connection(&self.shared.rates).map_err(Crowded::Rate)
     }
 
     /// True when connections from this address begin with a PROXY header.
@@ -209,13 +244,19 @@ impl Listener {
         self.proxy_networks.iter().any(|network| network.contains(&address))
     }
 
-    /// Counts the client that a balancer names among its sessions, or says that it has too many.
-    pub(crate) fn count_client(&self, place: &mut Place, client: SocketAddr) -> Result<(), Crowded> {
-        let counted = !self.deps.policy.load().is_relay_network(client.ip());
-        if counted && !place.permit.count_client(self.limits, client.ip()) {
-            return Err(Crowded::Client);
+    /// Counts the client that somebody trusted names, instead of whom the session counted for before; or says why it is
+    /// not welcome.
+    pub(crate) fn count_client(&self, place: &mut Place, client: IpAddr) -> Result<(), Crowded> {
+        let policy = self.deps.policy.load();
+        let standing = self.standing(&policy, client);
+        self.check_client(&policy, &standing)?;
+        match standing.counted() {
+            Some(places) => place.permit.count_client(standing.connections, places),
+            None => {
+                place.permit.forget_client();
+                Ok(())
+            }
         }
-        Ok(())
     }
 }
 
@@ -300,7 +341,7 @@ pub(crate) fn turn_away(listener: &Listener, stream: &Socket, peer: SocketAddr, 
         return;
     }
     let mut wire = Vec::new();
-    Refusal::Crowded.reply().encode(&mut wire);
+    crowded.refusal().reply().encode(&mut wire);
     // A client that is gone already needs no answer.
     stream.send_at_once(&wire);
 }

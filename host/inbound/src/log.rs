@@ -71,6 +71,11 @@ pub(crate) fn connection_refused(session: SessionId, peer: SocketAddr, by: &str,
     info!(target: "session", %session, %peer, by, %reply, "connection refused");
 }
 
+/// A client met a limit.
+pub(crate) fn limited(session: SessionId, peer: SocketAddr, reason: &str) {
+    debug!(target: "session", %session, %peer, reason, "a limit is reached");
+}
+
 /// A client authenticated.
 pub(crate) fn authenticated(session: SessionId, account: &str, mechanism: &str) {
     info!(target: "session", %session, account, mechanism, "authenticated");

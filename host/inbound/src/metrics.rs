@@ -24,6 +24,13 @@ pub struct TurnedAwayLabel {
     pub bound: &'static str,
 }
 
+/// What held a client up, or turned it away.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabel {
+    /// The reason.
+    pub reason: &'static str,
+}
+
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RejectionLabel {
@@ -87,6 +94,11 @@ pub struct Metrics {
     pub recipients_accepted: Counter,
     /// Commands and messages refused by us or by a plugin.
     pub rejections: Family<RejectionLabel, Counter>,
+    /// Clients that met a limit: early-talk, early-commands, messages-per-minute, recipients-per-minute (both also with
+    /// `network-` before them), refused-recipients, refused-recipients-per-hour, held-back.
+    pub limited: Family<ReasonLabel, Counter>,
+    /// Mail refused because the relay is short of something: content, memory, queue, disk.
+    pub pressed: Family<ReasonLabel, Counter>,
     /// Results of the checks of strangers' mail.
     pub checks: Family<CheckLabel, Counter>,
     /// Sessions ended because a deadline passed.
@@ -114,6 +126,8 @@ impl Default for Metrics {
             accepted_octets: Counter::default(),
             recipients_accepted: Counter::default(),
             rejections: Family::default(),
+            limited: Family::default(),
+            pressed: Family::default(),
             checks: Family::default(),
             deadlines_passed: Counter::default(),
             handshakes: Family::default(),
@@ -154,6 +168,12 @@ impl Metrics {
             self.recipients_accepted.clone(),
         );
         registry.register("baton_session_rejections", "Refusals by stage and class", self.rejections.clone());
+        registry.register("baton_session_limited", "Clients that met a limit", self.limited.clone());
+        registry.register(
+            "baton_session_pressed",
+            "Mail refused for want of memory, queue or disk",
+            self.pressed.clone(),
+        );
         registry.register("baton_session_checks", "Checks by method and result", self.checks.clone());
         registry.register(
             "baton_session_deadlines_passed",
@@ -176,6 +196,16 @@ impl Metrics {
     /// Counts the result of a check.
     pub(crate) fn count_check(&self, method: &'static str, result: &'static str) {
         self.checks.get_or_create(&CheckLabel { method, result }).inc();
+    }
+
+    /// Counts a client that met a limit.
+    pub(crate) fn count_limited(&self, reason: &'static str) {
+        self.limited.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Counts mail that the relay has no room for.
+    pub(crate) fn count_pressed(&self, reason: &'static str) {
+        self.pressed.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// Counts a connection that was turned away.

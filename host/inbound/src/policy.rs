@@ -10,7 +10,8 @@ use baton_mail::{Domain, Mailbox};
 use ipnet::IpNet;
 use tokio::time::Instant;
 
-use crate::ListenerKind;
+use crate::pressure::PressureLimits;
+use crate::{ClientLimits, ListenerKind};
 
 /// Rules and bounds of all sessions.
 #[derive(Clone, Debug)]
@@ -47,6 +48,10 @@ pub struct Policy {
     pub seal: Option<Domain>,
     /// Users send only in the name of domains whose records were seen in the DNS.
     pub verified_senders: bool,
+    /// How much strangers may ask for.
+    pub clients: ClientLimits,
+    /// How much the relay may take before it refuses mail.
+    pub pressure: PressureLimits,
     /// How long things may take.
     pub deadlines: Deadlines,
 }
@@ -122,6 +127,8 @@ impl Default for Policy {
             sign: true,
             seal: None,
             verified_senders: false,
+            clients: ClientLimits::default(),
+            pressure: PressureLimits { process_octets_max: 0, queue_jobs_max: 0 },
             deadlines: Deadlines::default(),
         }
     }

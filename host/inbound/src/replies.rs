@@ -8,6 +8,20 @@ use baton_mail::{Domain, EnhancedCode, MessageId, Reply};
 pub(crate) enum Refusal {
     /// Too many sessions.
     Crowded,
+    /// The client connects too often.
+    ConnectionRate,
+    /// The relay is short of memory.
+    Busy,
+    /// The client talked before it was greeted (RFC 5321 4.3.1).
+    EarlyTalk,
+    /// The client begins too many transactions.
+    MessageRate,
+    /// The client names too many recipients.
+    RecipientRate,
+    /// Too many recipients of the client were refused.
+    TooManyRefused,
+    /// The queue takes no more.
+    QueueFull,
     /// The relay is about to stop.
     Stopping,
     /// An answer of ours took too long.
@@ -49,6 +63,13 @@ impl Refusal {
     pub(crate) fn reply(&self) -> Reply {
         let (code, enhanced, text) = match self {
             Refusal::Crowded => (421, EnhancedCode(4, 7, 0), "Too many connections, try again later"),
+            Refusal::ConnectionRate => (421, EnhancedCode(4, 7, 0), "Too many connections, slow down"),
+            Refusal::Busy => (421, EnhancedCode(4, 3, 2), "Service is busy, try again later"),
+            Refusal::EarlyTalk => (554, EnhancedCode(5, 5, 1), "Wait for the greeting before you talk"),
+            Refusal::MessageRate => (450, EnhancedCode(4, 7, 1), "Too many messages, slow down"),
+            Refusal::RecipientRate => (450, EnhancedCode(4, 7, 1), "Too many recipients, slow down"),
+            Refusal::TooManyRefused => (421, EnhancedCode(4, 7, 1), "Too many refused recipients"),
+            Refusal::QueueFull => (452, EnhancedCode(4, 3, 1), "The queue is full, try again later"),
             Refusal::Stopping => (421, EnhancedCode(4, 3, 2), "Service is stopping, try again later"),
             Refusal::Late => (421, EnhancedCode(4, 4, 5), "Service is too slow now, try again later"),
             Refusal::TlsUnavailable => (454, EnhancedCode(4, 7, 0), "TLS is not available now"),

@@ -6,6 +6,7 @@
 mod auth;
 mod checks;
 mod client;
+mod conduct;
 mod connect;
 mod data;
 mod draft;
@@ -33,6 +34,7 @@ use crate::replies::Refusal;
 use crate::stream::Socket;
 use crate::trace::Manner;
 use crate::{ListenerKind, log};
+use conduct::Conduct;
 use draft::Draft;
 use mail::MailCommand;
 use rcpt::Candidate;
@@ -125,6 +127,7 @@ struct Session {
     /// What plugins did before the first transaction: part of every message's story.
     decisions: Vec<Decision>,
     name_looked_up: bool,
+    conduct: Conduct,
     auth_failures: u32,
     rejections_recorded: u32,
     accepted: u32,
@@ -161,6 +164,7 @@ impl Session {
             draft: None,
             decisions: Vec::new(),
             name_looked_up: false,
+            conduct: Conduct::default(),
             auth_failures: 0,
             rejections_recorded: 0,
             accepted: 0,
@@ -227,6 +231,7 @@ impl Session {
             return Err(End::Stopped);
         }
         self.account_content();
+        self.hold_back(wire).await;
         self.flush(wire).await?;
         wire.release_input();
         wire.set_deadline(self.deadline());

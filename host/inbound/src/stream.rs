@@ -30,6 +30,16 @@ impl Socket {
         sent.unwrap_or(0)
     }
 
+    /// True when the system has octets of the peer.
+    fn has_input(&self) -> bool {
+        let mut first = [std::mem::MaybeUninit::uninit()];
+        let seen = match self {
+            Socket::Tcp(stream) => SockRef::from(stream).peek(&mut first),
+            Socket::Unix(stream) => SockRef::from(stream).peek(&mut first),
+        };
+        seen.is_ok_and(|octets| octets > 0)
+    }
+
     fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Socket::Tcp(stream) => stream.poll_read_ready(context),
@@ -102,6 +112,14 @@ impl Stream {
             Stream::Plain(socket) => socket.poll_read_ready(context),
             // Octets that were decrypted with others wait in the connection, not in the socket.
             Stream::Protected(_) | Stream::Gone => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// True when the system has octets of the peer. Under TLS only a read can tell whether they are more than its own.
+    pub(crate) fn has_input(&self) -> bool {
+        match self {
+            Stream::Plain(socket) => socket.has_input(),
+            Stream::Protected(_) | Stream::Gone => false,
         }
     }
 

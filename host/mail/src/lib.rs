@@ -10,6 +10,7 @@
 
 pub mod address;
 pub mod body;
+pub mod bucket;
 pub mod clock;
 pub mod edit;
 pub mod envelope;

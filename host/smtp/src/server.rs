@@ -72,6 +72,12 @@ impl Server {
         }
     }
 
+    /// From now on, a client that sends more without waiting for a reply that it must wait for is cut off
+    /// (RFC 2920 3.1), or it is not. After DATA and STARTTLS it always is.
+    pub fn refuse_early_commands(&mut self, refuse: bool) {
+        self.session.refuses_early_commands = refuse;
+    }
+
     /// Greets the client: 220.
     pub fn greet(&mut self, output: &mut Vec<u8>) {
         reply::encode_greeting(self.session.settings(), output);
@@ -83,6 +89,12 @@ impl Server {
     pub fn refuse(&mut self, reply: &Reply, output: &mut Vec<u8>) {
         reply.encode(output);
         self.state = if reply.code() == 421 { State::Closed } else { State::ExpectQuit };
+    }
+
+    /// Says it and closes the session, whatever the client was about to do.
+    pub fn end(&mut self, reply: &Reply, output: &mut Vec<u8>) {
+        reply.encode(output);
+        self.state = State::Closed;
     }
 
     /// Consumes as much of `input` as it can, appends replies to `output`, stops at the first step that needs the
@@ -246,6 +258,11 @@ impl Server {
     /// The transaction in progress asked for SMTPUTF8 (RFC 6531 3.4).
     pub fn smtputf8(&self) -> bool {
         self.session.smtputf8
+    }
+
+    /// Mistakes of the client (syntax, order, failed AUTH) since its last message.
+    pub fn errors(&self) -> u32 {
+        self.session.errors()
     }
 
     /// Recipients that were accepted in the transaction in progress.

@@ -39,6 +39,7 @@ struct Dialog {
     settings: ServerSettings,
     refusal: Option<String>,
     may_be_split: bool,
+    is_strict: bool,
     lines: Vec<Line>,
 }
 
@@ -71,7 +72,8 @@ fn every_dialog_is_kept() {
 
 fn parse(text: &str) -> Dialog {
     let settings = ServerSettings::new("mx.example".parse().unwrap());
-    let mut dialog = Dialog { settings, refusal: None, may_be_split: true, lines: Vec::new() };
+    let mut dialog =
+        Dialog { settings, refusal: None, may_be_split: true, is_strict: false, lines: Vec::new() };
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let pair = || rest.split_once(' ').unwrap_or((rest, ""));
@@ -84,6 +86,10 @@ fn parse(text: &str) -> Dialog {
             }
             "split" => {
                 dialog.may_be_split = false;
+                continue;
+            }
+            "strict" => {
+                dialog.is_strict = true;
                 continue;
             }
             "refuse" => {
@@ -139,6 +145,7 @@ fn set(settings: &mut ServerSettings, name: &str, value: &str) {
 /// Plays a dialogue with reads of at most `size` octets.
 fn play(dialog: &Dialog, size: usize) -> Result<(), String> {
     let mut driver = Driver::new(Server::new(Arc::new(dialog.settings.clone())));
+    driver.server.refuse_early_commands(dialog.is_strict);
     driver.protected = protected(&dialog.settings);
     match &dialog.refusal {
         Some(text) => driver.server.refuse(&reply_of(text), &mut driver.output),

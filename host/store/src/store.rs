@@ -101,6 +101,11 @@ impl Store {
         self.core.check_space()
     }
 
+    /// Jobs in the queue, in whatever state. Shortly after a start it is too low: they are being counted.
+    pub fn jobs(&self) -> u64 {
+        u64::try_from(self.core.metrics.jobs.get()).unwrap_or(0)
+    }
+
     /// Jobs that are due and in nobody's hands, as many as there is room for. The lanes take turns; in each, fresh ones
     /// with their bodies come first.
     pub async fn claim(&self, room: impl Into<LaneRoom>) -> Result<Vec<Claim>, StoreError> {

@@ -1,5 +1,6 @@
 //! End to end: the real relay between a client and a next hop, a module for each stage.
 
+mod abuse;
 mod authors;
 mod bounce;
 mod checks;

@@ -1,6 +1,7 @@
 //! From what stands in the file to what the stages take: all that is wrong is found and told, not only the first.
 
 mod checks;
+mod clients;
 mod delivery;
 mod inbound;
 mod plugins;

@@ -33,7 +33,7 @@ pub(super) async fn learn_client(
             return None;
         }
     };
-    match listener.count_client(place, client) {
+    match listener.count_client(place, client.ip()) {
         Ok(()) => Some(client),
         Err(crowded) => {
             turn_away(listener, socket, client, crowded);

@@ -20,6 +20,13 @@ impl Session {
             self.server.refuse(&reply, &mut wire.output);
             return;
         }
+        let standing = self.standing();
+        self.server.refuse_early_commands(!standing.is_exempt && standing.limits.refuse_early_commands);
+        if self.talks_early(wire).await {
+            let reply = self.refuse_early_talker();
+            self.server.end(&reply, &mut wire.output);
+            return;
+        }
         if !self.generation.has(Hook::Connect) {
             self.server.greet(&mut wire.output);
             return;

@@ -181,6 +181,7 @@ impl Session {
         match accepted {
             Ok(accepted) => {
                 self.accepted += 1;
+                self.conduct.forgive();
                 self.count_accepted(&summary);
                 log::message_accepted(self.id, &summary);
                 self.done(&accepted.reply(), told)

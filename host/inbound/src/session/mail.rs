@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::draft::Draft;
 use super::{RULES, Session, Slow};
 use crate::limits::{RESERVE_STEP_OCTETS, Reservation};
+use crate::pressure::Strain;
 use crate::replies::{self, Refusal};
 use crate::{ListenerKind, log};
 
@@ -75,12 +76,22 @@ impl Session {
         let policy = deps.policy.load();
         self.check_sender_domain(&policy, &command.sender)
             .map_err(|refusal| Refused::ByRules(refusal.reply()))?;
-        deps.store.check_space().map_err(|refusal| Refused::ByStore(refusal.reply()))?;
+        let shared = &self.listener.shared;
+        if let Some(strain) = shared.pressure.find(policy.pressure, &deps.store, deps.clock.now()) {
+            deps.metrics.count_pressed(strain.as_str());
+            return Err(match strain {
+                Strain::Memory => Refused::ByRules(Refusal::Memory.reply()),
+                Strain::Queue => Refused::ByRules(Refusal::QueueFull.reply()),
+                Strain::Disk(refusal) => Refused::ByStore(refusal.reply()),
+            });
+        }
         let octets = command.size.max(RESERVE_STEP_OCTETS);
-        if !self.listener.memory.has_room(octets, policy.memory_octets_max) {
+        if !shared.memory.has_room(octets, policy.memory_octets_max) {
+            deps.metrics.count_pressed("content");
             return Err(Refused::ByRules(Refusal::Memory.reply()));
         }
-        Ok(())
+        // The last, so that what is refused anyway is not counted.
+        self.take_message().map_err(|refusal| Refused::ByRules(refusal.reply()))
     }
 
     /// Logs, counts and records a refused transaction; the reply it gets then names it.
@@ -140,7 +151,8 @@ impl Session {
         let max = self.listener.deps.policy.load().memory_octets_max;
         let Some(mut draft) = self.draft.take() else { return Answer::Refuse(Refusal::Internal.reply()) };
         let octets = draft.announced_octets.max(RESERVE_STEP_OCTETS);
-        let Some(reservation) = Reservation::take(&self.listener.memory, octets, max) else {
+        let Some(reservation) = Reservation::take(&self.listener.shared.memory, octets, max) else {
+            self.listener.deps.metrics.count_pressed("content");
             let reply = Refusal::Memory.reply();
             self.count_rejection("data", &reply);
             log::message_refused(self.id, draft.id(), RULES, &reply);
@@ -157,6 +169,7 @@ impl Session {
         let Some(draft) = &mut self.draft else { return };
         let Some(reservation) = &mut draft.reservation else { return };
         if held > 0 && !reservation.grow_to(held, self.listener.deps.policy.load().memory_octets_max) {
+            self.listener.deps.metrics.count_pressed("content");
             self.server.refuse_content(Refusal::Memory.reply());
             draft.reservation = None;
         }

@@ -46,6 +46,12 @@ impl Session {
         requests: RecipientRequests,
         parameters: Vec<Parameter>,
     ) -> Result<Answer, Slow> {
+        if let Err(refusal) = self.take_recipient() {
+            // Told to nobody else: a flood must not fill the history.
+            let reply = refusal.reply();
+            self.count_rejection("rcpt", &reply);
+            return Ok(Answer::Refuse(reply));
+        }
         let candidate = self.check_rcpt(path, requests, parameters);
         let is_plain = candidate.admission.is_allowed() && !self.generation.has(Hook::Rcpt);
         match &mut self.draft {
@@ -135,7 +141,11 @@ impl Session {
                 Answer::Proceed
             }
             Verdict::Refuse(reply, by) => {
-                Answer::Refuse(self.refuse_rcpt(draft, recipient, reply, &by, decisions).await)
+                let reply = self.refuse_rcpt(draft, recipient, reply, &by, decisions).await;
+                if self.note_refused_recipient(&reply) {
+                    return Answer::Disconnect(Refusal::TooManyRefused.reply());
+                }
+                Answer::Refuse(reply)
             }
             Verdict::Disconnect(reply, by) => {
                 let reply = self.refuse_rcpt(draft, recipient, reply, &by, decisions).await;

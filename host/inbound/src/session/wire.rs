@@ -109,6 +109,23 @@ impl Wire {
         }
     }
 
+    /// True when the client sent something that was not read yet, as far as that can be seen without waiting.
+    pub(super) fn has_input(&self) -> bool {
+        !self.input.is_empty() || self.stream.has_input()
+    }
+
+    /// Lets time pass; true when the relay is about to stop, which ends the pause.
+    pub(super) async fn pause(&mut self, until: Instant, stoppable: bool) -> bool {
+        self.timer.due = until;
+        poll_fn(|context| {
+            if stoppable && self.stop.as_mut().poll(context).is_ready() {
+                return Poll::Ready(true);
+            }
+            self.timer.poll(context).map(|()| false)
+        })
+        .await
+    }
+
     /// Gives the input buffer back when everything in it was used.
     pub(super) fn release_input(&mut self) {
         if self.input.is_empty() {

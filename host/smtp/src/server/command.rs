@@ -71,6 +71,22 @@ impl Command<'_> {
     }
 }
 
+impl Command<'_> {
+    /// True for a command that is the last one of a group: the client must wait for its reply (RFC 2920 3.1). DATA and
+    /// STARTTLS look for themselves; QUIT ends the session whatever follows.
+    pub(super) fn ends_group(&self) -> bool {
+        matches!(self, Command::Hello(..) | Command::Vrfy(_) | Command::Noop)
+    }
+
+    /// True for a command behind which something belongs to it, or which looks at what follows by itself.
+    pub(super) fn knows_what_follows(&self) -> bool {
+        matches!(
+            self,
+            Command::Bdat(_) | Command::Data(_) | Command::StartTls(_) | Command::Quit(_) | Command::Foreign
+        )
+    }
+}
+
 /// The text of a line that ends with CRLF and holds neither control characters nor broken UTF-8.
 ///
 /// A lone LF ends the line so that its sender gets an answer, but it is never obeyed (RFC 5321 2.3.8).

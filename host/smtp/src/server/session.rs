@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::command::Command;
 use super::line::LineReader;
 use super::reply::Say;
 use super::settings::ServerSettings;
@@ -14,6 +15,8 @@ pub(super) struct Session {
     /// TLS protects the connection.
     pub(super) is_protected: bool,
     pub(super) line_reader: LineReader,
+    /// A client that does not wait where it must is cut off.
+    pub(super) refuses_early_commands: bool,
     pub(super) hello: Option<Hello>,
     pub(super) account: Option<Box<str>>,
     /// Of the transaction in progress.
@@ -46,6 +49,7 @@ impl Session {
             settings,
             is_protected: false,
             line_reader: LineReader::default(),
+            refuses_early_commands: false,
             hello: None,
             account: None,
             smtputf8: false,
@@ -119,6 +123,11 @@ impl Session {
         State::Closed
     }
 
+    /// Mistakes of the client since its last message.
+    pub(super) fn errors(&self) -> u32 {
+        self.errors
+    }
+
     pub(super) fn replies_per_message(&self) -> usize {
         if self.settings.lmtp { self.recipients } else { 1 }
     }
@@ -135,6 +144,13 @@ pub(super) struct Turn<'a> {
 impl Turn<'_> {
     pub(super) fn settings(&self) -> &ServerSettings {
         &self.session.settings
+    }
+
+    /// True when a client may send more behind this command without waiting for its reply: in a group of commands, once
+    /// EHLO has told that there may be groups (RFC 2920 3.1).
+    pub(super) fn may_be_followed(&self, command: &Command<'_>) -> bool {
+        let in_group = self.session.is_extended() && self.settings().pipelining && !command.ends_group();
+        in_group || command.knows_what_follows()
     }
 
     /// Says it; the state stays.

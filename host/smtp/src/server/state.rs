@@ -71,6 +71,9 @@ impl State {
             turn.fault(Say::OnlyQuit);
             return self;
         }
+        if turn.more && turn.session.refuses_early_commands && !turn.may_be_followed(&command) {
+            return turn.close(Say::EarlyCommand);
+        }
         if turn.settings().starttls == StartTls::Required && command.needs_protection() {
             turn.fault(Say::NeedStartTls);
             return self;

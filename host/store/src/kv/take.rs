@@ -1,7 +1,7 @@
-//! A token bucket in one number: the generic cell rate algorithm (ITU-T I.371), with the time at which the bucket
-//! will be full again as its only state.
+//! A token bucket as a value: the time at which the bucket will be full again, in nanoseconds.
 
 use baton_mail::UnixMs;
+use baton_mail::bucket::{Bucket, Draw};
 
 use super::state::{Change, Live};
 use crate::error::KvError;
@@ -28,30 +28,24 @@ pub(super) fn take(
     burst: u32,
     period_ms: u64,
 ) -> Result<(Change, Taken), KvError> {
-    let now = u128::from(now.0) * MS;
     let full_at = match live {
         Some(live) => u128::from_be_bytes(live.value.try_into().map_err(|_| KvError::NotANumber)?),
         None => 0,
     };
-    if cost > burst {
-        return Ok((Change::Keep, Taken { allowed: false, remaining: 0, retry_after_ms: u64::MAX }));
-    }
-    let period = u128::from(period_ms) * MS;
-    let token = (period / u128::from(burst.max(1))).max(1);
-    let debt = full_at.saturating_sub(now);
-    let debt_after = debt + token * u128::from(cost);
-    // All times are whole tokens of the same length, so rounding never makes the bucket larger than `burst`.
-    let debt_max = token * u128::from(burst);
-    let remaining = |debt: u128| u32::try_from(debt_max.saturating_sub(debt) / token).unwrap_or(u32::MAX);
-    if debt_after > debt_max {
-        let wait = (debt_after - debt_max).div_ceil(MS);
-        let retry_after_ms = u64::try_from(wait).unwrap_or(u64::MAX);
-        return Ok((Change::Keep, Taken { allowed: false, remaining: remaining(debt), retry_after_ms }));
-    }
-    let taken = Taken { allowed: true, remaining: remaining(debt_after), retry_after_ms: 0 };
-    let full_at = now + debt_after;
-    let expires = UnixMs(u64::try_from(full_at.div_ceil(MS)).unwrap_or(u64::MAX));
-    Ok((Change::put(&full_at.to_be_bytes(), Some(expires))?, taken))
+    let bucket = Bucket { burst, period_ns: u128::from(period_ms) * MS };
+    let milliseconds = |nanoseconds: u128| u64::try_from(nanoseconds.div_ceil(MS)).unwrap_or(u64::MAX);
+    Ok(match bucket.draw(full_at, u128::from(now.0) * MS, cost) {
+        Draw::Taken { full_at, remaining } => {
+            let expires = UnixMs(milliseconds(full_at));
+            let change = Change::put(&full_at.to_be_bytes(), Some(expires))?;
+            (change, Taken { allowed: true, remaining, retry_after_ms: 0 })
+        }
+        Draw::Wait { wait_ns, remaining } => {
+            let retry_after_ms = milliseconds(wait_ns);
+            (Change::Keep, Taken { allowed: false, remaining, retry_after_ms })
+        }
+        Draw::Never => (Change::Keep, Taken { allowed: false, remaining: 0, retry_after_ms: u64::MAX }),
+    })
 }
 
 #[cfg(test)]

@@ -150,6 +150,8 @@ impl Checker<'_> {
             seal: self.seal(raw),
             verified_senders: raw.signing.verified_senders,
             too_complex: too_complex.unwrap_or(TooComplexPolicy::Accept),
+            clients: self.clients(&raw.clients),
+            pressure: self.pressure(&raw.pressure),
             deadlines: self.deadlines(raw),
             ..Policy::default()
         }
