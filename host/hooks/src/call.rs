@@ -14,6 +14,7 @@ use baton_mail::{
     TlsFacts, UnixMs,
 };
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
 use crate::off_thread::off_thread;
@@ -130,6 +131,8 @@ pub struct SessionFacts {
     pub remote_port: u16,
     /// The forward-confirmed reverse name. When none, it is looked up as soon as a plugin asks for it.
     pub remote_name: Option<String>,
+    /// What came of looking for that name, once somebody did.
+    pub name_check: Option<NameCheck>,
     /// What the client called itself.
     pub helo: Option<String>,
     /// The account it authenticated as.
@@ -147,6 +150,7 @@ impl SessionFacts {
             remote_ip: Some(remote_ip),
             remote_port,
             remote_name: None,
+            name_check: None,
             helo: None,
             account: None,
             tls: None,
@@ -161,9 +165,35 @@ impl SessionFacts {
             remote_ip: origin.client,
             remote_port: origin.client_port,
             remote_name: None,
+            name_check: None,
             helo: origin.helo.clone(),
             account: origin.account.clone(),
             tls: origin.protocol.tls.clone(),
+        }
+    }
+}
+
+/// What came of looking for a client's name, and for the way back from it (RFC 8601 2.7.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NameCheck {
+    /// It has a name, which leads back.
+    Pass,
+    /// It has names, and none of them leads back.
+    Fail,
+    /// It has no name.
+    PermError,
+    /// The DNS did not answer, so it is not known.
+    TempError,
+}
+
+impl NameCheck {
+    /// The word of RFC 8601.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NameCheck::Pass => "pass",
+            NameCheck::Fail => "fail",
+            NameCheck::PermError => "permerror",
+            NameCheck::TempError => "temperror",
         }
     }
 }

@@ -70,7 +70,8 @@ pub use answer::{AuthAnswer, BounceAnswer, ConnectAnswer, DataAnswer, RcptAnswer
 pub use ask::Credential;
 pub use breaker::BreakerState;
 pub use call::{
-    AttemptFacts, Call, FailureFacts, MessageContent, NOTES_OCTETS_MAX, Parameter, SessionFacts, SessionNotes,
+    AttemptFacts, Call, FailureFacts, MessageContent, NOTES_OCTETS_MAX, NameCheck, Parameter, SessionFacts,
+    SessionNotes,
 };
 pub use engine::{Engine, EngineError};
 pub use events::EventFeed;

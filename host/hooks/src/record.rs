@@ -23,7 +23,9 @@ use serde_json::Value;
 use crate::bindings::baton::relay::types;
 use crate::call::Parameter;
 use crate::tape::Exchange;
-use crate::{AttemptFacts, Call, FailureFacts, Grants, Hook, MessageContent, SessionFacts, SessionNotes};
+use crate::{
+    AttemptFacts, Call, FailureFacts, Grants, Hook, MessageContent, NameCheck, SessionFacts, SessionNotes,
+};
 
 pub(crate) use mask::{Mask, SECRET};
 pub use recorder::RecordSettings;
@@ -78,6 +80,8 @@ struct Session {
     remote_name: Option<String>,
     /// The name was looked up before; the client may have none.
     is_looked_up: bool,
+    #[serde(default)]
+    name_check: Option<NameCheck>,
     helo: Option<String>,
     account: Option<String>,
     tls: Option<TlsFacts>,
@@ -270,6 +274,7 @@ impl Session {
             remote_port: facts.remote_port,
             remote_name: facts.remote_name.clone().or_else(|| call.notes.looked_up().flatten()),
             is_looked_up: call.notes.looked_up().is_some(),
+            name_check: facts.name_check,
             helo: facts.helo.clone(),
             account: facts.account.clone(),
             tls: facts.tls.as_deref().cloned(),
@@ -284,6 +289,7 @@ impl Session {
             remote_ip: self.remote_ip,
             remote_port: self.remote_port,
             remote_name: self.remote_name.clone(),
+            name_check: self.name_check,
             helo: self.helo.clone(),
             account: self.account.clone(),
             tls: self.tls.clone().map(Arc::new),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use baton_mail::{Mailbox, header};
 
 use super::tree::Value;
-use crate::{Call, Hook};
+use crate::{Call, Hook, NameCheck};
 
 /// The facts of one call.
 pub(super) struct Facts<'a> {
@@ -43,12 +43,15 @@ pub(super) enum Variable {
     SessionIp,
     SessionPort,
     SessionName,
+    SessionIprev,
     SessionHelo,
     SessionListener,
     SessionAccount,
     TlsVersion,
     TlsCipher,
     TlsCertificate,
+    TlsServerName,
+    TlsFingerprint,
     SenderAddress,
     SenderLocal,
     SenderDomain,
@@ -102,11 +105,13 @@ impl Known {
 }
 
 /// The names, the hooks at which each is known, and their types. The documentation of `when` is this table.
-pub(super) const NAMES: [(&str, Variable, Known, Type); 29] = [
+pub(super) const NAMES: [(&str, Variable, Known, Type); 32] = [
     ("client", V::SessionIp, Known::Always, Type::Ip),
     ("session.ip", V::SessionIp, Known::Always, Type::Ip),
     ("session.port", V::SessionPort, Known::Always, Type::Int),
     ("session.name", V::SessionName, Known::Always, Type::Text),
+    // What came of looking for that name: pass, fail, permerror or temperror; empty before `session.reverse_dns` did.
+    ("session.iprev", V::SessionIprev, Known::Always, Type::Text),
     ("session.helo", V::SessionHelo, Known::Always, Type::Text),
     ("session.listener", V::SessionListener, Known::Always, Type::Text),
     ("session.account", V::SessionAccount, Known::Always, Type::Text),
@@ -114,6 +119,10 @@ pub(super) const NAMES: [(&str, Variable, Known, Type); 29] = [
     ("tls.cipher", V::TlsCipher, Known::Always, Type::Text),
     // Whom the client's certificate names, when it is trusted.
     ("tls.certificate", V::TlsCertificate, Known::Always, Type::Text),
+    // The name that the client asked for.
+    ("tls.server_name", V::TlsServerName, Known::Always, Type::Text),
+    // The SHA-256 of the client's certificate in hexadecimal digits, trusted or not.
+    ("tls.fingerprint", V::TlsFingerprint, Known::Always, Type::Text),
     ("sender.address", V::SenderAddress, Known::Transaction, Type::Text),
     ("sender.local", V::SenderLocal, Known::Transaction, Type::Text),
     ("sender.domain", V::SenderDomain, Known::Transaction, Type::Text),
@@ -145,12 +154,18 @@ impl<'a> Facts<'a> {
             V::SessionIp => Value::Ip(session.remote_ip.map(|address: IpAddr| address.to_canonical())),
             V::SessionPort => Value::Int(session.remote_port.into()),
             V::SessionName => optional(session.remote_name.as_deref()),
+            V::SessionIprev => optional(session.name_check.map(NameCheck::as_str)),
             V::SessionHelo => optional(session.helo.as_deref()),
             V::SessionListener => text(&session.listener),
             V::SessionAccount => optional(session.account.as_deref()),
             V::TlsVersion => optional(session.tls.as_ref().map(|tls| tls.version.as_str())),
             V::TlsCipher => optional(session.tls.as_ref().map(|tls| tls.cipher.as_str())),
             V::TlsCertificate => optional(session.tls.as_ref().and_then(|tls| tls.verified_subject())),
+            V::TlsServerName => optional(session.tls.as_ref().and_then(|tls| tls.server_name.as_deref())),
+            V::TlsFingerprint => {
+                let certificate = session.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+                optional(certificate.map(|certificate| certificate.sha256.as_str()))
+            }
             V::SenderAddress => address(sender),
             V::SenderLocal => optional(sender.map(Mailbox::local)),
             V::SenderDomain => optional(sender.map(|sender| sender.domain().as_str())),

@@ -5,11 +5,12 @@ use baton_mail::{FailureClass, Origin, Phase, ReversePath, SessionId};
 
 use super::*;
 use crate::call::{AttemptFacts, FailureFacts, MessageContent};
-use crate::{SessionFacts, SessionNotes};
+use crate::{NameCheck, SessionFacts, SessionNotes};
 
 fn call() -> Call {
     let mut session = SessionFacts::new(SessionId(7), "smtp".to_owned(), "192.0.2.9".parse().unwrap(), 4_000);
     session.helo = Some("Client.example".to_owned());
+    session.name_check = Some(NameCheck::Fail);
     let mut call = Call::new(Arc::new(session), SessionNotes::default());
     call.envelope.sender = ReversePath::Mailbox("Ann@Them.example".parse().unwrap());
     call.envelope.recipients.push("bob@us.example".parse::<Mailbox>().unwrap().into());
@@ -46,6 +47,7 @@ fn true_expressions() {
         "session.ip == '192.0.2.9' && session.ip in ['192.0.2.9', '::1']",
         "session.helo.lowerAscii() == 'client.example' && session.account == ''",
         "session.listener != 'submission' && session.port >= 1024",
+        "session.iprev == 'fail' && session.name == '' && tls.server_name == '' && tls.fingerprint == ''",
         "sender.domain.lowerAscii().endsWith('.example') && sender.local.size() == 3",
         "rcpt.domain in ['us.example', 'them.example'] && rcpt.address.startsWith('bob@')",
         "recipients.count == 1 && size > 10 && size < 1000",
