@@ -12,7 +12,7 @@ use baton_hooks::host::Capabilities;
 use baton_hooks::{Engine, EventFeed, Generation};
 use baton_identity::Signer;
 use baton_identity::domains::{Domains, Inspector};
-use baton_inbound::{Inbound, InboundDeps, Policy, Sockets};
+use baton_inbound::{Inbound, InboundDeps, ListenerTls, Policy, Sockets};
 use baton_mail::{Clock, SystemClock};
 use baton_outbound::{Outbound, OutboundDeps, OutboundSettings, Verifier};
 use baton_store::Store;
@@ -58,6 +58,8 @@ pub(crate) struct Relay {
     pub(crate) capabilities: Capabilities,
     /// What the listeners show; none when none speaks TLS.
     pub(crate) certificates: Option<Arc<CertificateKeeper>>,
+    /// How the listeners speak TLS.
+    pub(crate) listener_tls: Arc<ListenerTls>,
     acme: Option<Acme>,
     /// The client behind `capabilities.http`.
     pub(crate) http: Arc<PluginHttp>,
@@ -140,6 +142,7 @@ impl Relay {
             engine,
             capabilities,
             certificates,
+            listener_tls: Arc::new(inbound.listener_tls()),
             acme,
             http,
             resolver,

@@ -11,6 +11,7 @@ use baton_dns::Resolver;
 use baton_hooks::host::Capabilities;
 use baton_hooks::{Engine, Generation};
 use baton_identity::SignerError;
+use baton_inbound::ListenerTls;
 use baton_tls::{CertificateSet, CertificateSettings, TlsError};
 
 use crate::events;
@@ -33,8 +34,6 @@ const RESTART_KEYS: &[&str] = &[
     "dns",
     "listeners",
     "tls.acme",
-    "tls.minimum_version",
-    "tls.cipher_suites",
     "tls.handshakes_max",
     "engine",
     "api",
@@ -53,6 +52,9 @@ const RESTART_KEYS: &[&str] = &[
     "delivery.routing_max",
 ];
 
+/// What a reload changes all the same, below `listeners.NAME`.
+const LISTENER_KEYS: &[&str] = &["client_certificates", "client_ca_file"];
+
 /// Swaps settings of a running relay.
 pub(crate) struct Reloader {
     pub(crate) path: Option<PathBuf>,
@@ -68,6 +70,7 @@ pub(crate) struct Reloader {
     pub(crate) resolver: Resolver,
     pub(crate) swappable: Swappable,
     pub(crate) certificates: Option<Arc<CertificateKeeper>>,
+    pub(crate) listener_tls: Arc<ListenerTls>,
     pub(crate) watch: Watch,
 }
 
@@ -117,6 +120,10 @@ impl Reloader {
         let loaded = generation.plugins();
         let plugins = loaded.iter().map(|plugin| format!("{}@{}", plugin.name, plugin.digest)).collect();
         let certificates = self.load_certificates(&checked)?;
+        let listener_tls = self
+            .listener_tls
+            .prepare(&checked.inbound)
+            .map_err(|error| vec![FieldError { field: "tls".to_owned(), message: error.to_string() }])?;
         let advice = loaded.iter().flat_map(|plugin| &plugin.advice).map(ToString::to_string);
         let advice = fetched.advice.into_iter().chain(advice).collect();
         let (applied, restart_needed) = self.differences(&checked.raw);
@@ -128,6 +135,7 @@ impl Reloader {
         if let (Some(keeper), Some((settings, set))) = (&self.certificates, certificates) {
             keeper.replace(settings, set);
         }
+        listener_tls.serve();
         self.swap(checked, generation, log);
         self.generation = number;
         (self.http, self.capabilities) = (http, capabilities);
@@ -161,7 +169,7 @@ impl Reloader {
 
     /// Changed keys: those that serve from now on, and those that wait for a restart since the start.
     fn differences(&self, new: &Raw) -> (Vec<String>, Vec<String>) {
-        let waits = |key: &String| RESTART_KEYS.iter().any(|fixed| is_within(key, fixed));
+        let waits = |key: &String| waits_for_restart(key);
         let (mut applied, mut restart) = (Vec::new(), Vec::new());
         self.current.differ(new, "", &mut applied);
         self.started.differ(new, "", &mut restart);
@@ -196,6 +204,13 @@ fn named(error: &str) -> FieldError {
     FieldError { field: field.to_owned(), message: message.to_owned() }
 }
 
+/// True when the new value of a key is not used before a restart.
+fn waits_for_restart(key: &str) -> bool {
+    let below_listener = key.strip_prefix("listeners.").and_then(|rest| rest.split_once('.'));
+    let follows = below_listener.is_some_and(|(_, name)| LISTENER_KEYS.contains(&name));
+    !follows && RESTART_KEYS.iter().any(|fixed| is_within(key, fixed))
+}
+
 /// True when `key` is `parent` or below it.
 fn is_within(key: &str, parent: &str) -> bool {
     key.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -209,6 +224,18 @@ mod tests {
     fn below_is_by_whole_names() {
         assert!(is_within("store.path", "store") && is_within("store", "store"));
         assert!(!is_within("storeroom", "store"));
+    }
+
+    #[test]
+    fn how_listeners_speak_tls_follows_a_reload_and_where_they_listen_does_not() {
+        for key in ["listeners.smtp.client_ca_file", "tls.minimum_version", "clients.greet_delay_ms"] {
+            assert!(!waits_for_restart(key), "{key}");
+        }
+        for key in
+            ["listeners.smtp", "listeners.smtp.tls", "listeners.smtp.networks", "tls.acme.names", "user"]
+        {
+            assert!(waits_for_restart(key), "{key}");
+        }
     }
 
     #[test]

@@ -61,6 +61,7 @@ async fn serve(
         resolver: relay.resolver.clone(),
         swappable: relay.swappable.clone(),
         certificates: relay.certificates.clone(),
+        listener_tls: relay.listener_tls.clone(),
         watch: Watch::default(),
     };
     reloader.follow(checked.watched.as_deref());

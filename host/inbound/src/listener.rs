@@ -22,7 +22,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::binding::{Acceptor, BindError, Sockets};
 use crate::limits::{ConnectionLimits, ContentMemory, Counts, Crowded, Permit};
+use crate::listener_tls::{ListenerTls, make_tls};
 use crate::metrics::{ListenerLabel, Metrics};
+use crate::networks::Profiles;
 use crate::pressure::Pressure;
 use crate::rates::Rates;
 use crate::standing::Standing;
@@ -77,11 +79,11 @@ pub(crate) struct Listener {
     pub(crate) shared: Arc<Shared>,
     pub(crate) drain_s: u64,
     proxy_networks: Vec<IpNet>,
+    xclient_networks: Vec<IpNet>,
     mode: TlsMode,
-    tls: Option<TlsServer>,
+    tls: Option<ArcSwap<TlsServer>>,
     handshakes: Arc<Semaphore>,
-    /// The protocol settings: in plain text without and with judges of credentials, then under TLS likewise.
-    servers: [Arc<ServerSettings>; 4],
+    profiles: Profiles,
     counts: Arc<Counts>,
     limits: ConnectionLimits,
     sessions_open: Gauge,
@@ -108,12 +110,17 @@ impl Inbound {
             let tls = make_tls(one, &deps)?;
             let counts = Counts { total: Arc::clone(&total), ..Counts::default() };
             let mut listener = Listener::new(&settings, one, &deps, &shared, counts);
-            (listener.tls, listener.handshakes) = (tls, handshakes.clone());
+            (listener.tls, listener.handshakes) = (tls.map(ArcSwap::from_pointee), handshakes.clone());
             let listener = Arc::new(listener);
             let sockets = Acceptor::bind_all(one, &mut sockets)?;
             listeners.extend(sockets.into_iter().map(|socket| (socket, listener.clone())));
         }
         Ok(Inbound { listeners, drain_s: settings.drain_s })
+    }
+
+    /// What a reload needs to change how the listeners speak TLS.
+    pub fn listener_tls(&self) -> ListenerTls {
+        ListenerTls::of(self.listeners.iter().map(|(_, listener)| listener))
     }
 
     /// The names of the listeners with the addresses that they got.
@@ -165,14 +172,11 @@ impl Listener {
             shared: shared.clone(),
             drain_s: settings.drain_s,
             proxy_networks: listener.proxy_networks.clone(),
+            xclient_networks: listener.xclient_networks.clone(),
             mode: listener.tls,
             tls: None,
             handshakes: Arc::new(Semaphore::new(0)),
-            servers: [(false, false), (false, true), (true, false), (true, true)].map(
-                |(is_protected, has_judges)| {
-                    Arc::new(listener.to_server(&settings.hostname, is_protected, has_judges))
-                },
-            ),
+            profiles: Profiles::new(listener, &settings.hostname),
             counts: Arc::new(counts),
             limits: ConnectionLimits {
                 total_max: settings.sessions_max,
@@ -185,15 +189,20 @@ impl Listener {
     }
 
     /// The protocol settings of a session: AUTH is offered where it is allowed and a plugin can judge it.
-    pub(crate) fn server_settings(&self, generation: &Generation, is_protected: bool) -> Arc<ServerSettings> {
-        let [plain, plain_judged, protected, protected_judged] = &self.servers;
-        let settings = match (is_protected, generation.has(Hook::Auth)) {
-            (false, false) => plain,
-            (false, true) => plain_judged,
-            (true, false) => protected,
-            (true, true) => protected_judged,
-        };
-        Arc::clone(settings)
+    pub(crate) fn server_settings(
+        &self,
+        client: IpAddr,
+        generation: &Generation,
+        is_protected: bool,
+    ) -> Arc<ServerSettings> {
+        self.profiles.find(client).server(is_protected, generation.has(Hook::Auth))
+    }
+
+    /// From now on this does the handshakes, where TLS is spoken.
+    pub(crate) fn replace_tls(&self, next: TlsServer) {
+        if let Some(serving) = &self.tls {
+            serving.store(Arc::new(next));
+        }
     }
 
     /// TLS begins with the connection.
@@ -202,8 +211,8 @@ impl Listener {
     }
 
     /// What does the handshakes here; none where TLS is not spoken.
-    pub(crate) fn tls(&self) -> Option<&TlsServer> {
-        self.tls.as_ref()
+    pub(crate) fn tls(&self) -> Option<Arc<TlsServer>> {
+        self.tls.as_ref().map(ArcSwap::load_full)
     }
 
     /// Takes a place for a handshake; none when too many are under way.
@@ -213,7 +222,7 @@ impl Listener {
 
     /// What holds for a client at this address.
     pub(crate) fn standing(&self, policy: &Policy, address: IpAddr) -> Standing {
-        Standing::of(policy, address, self.limits)
+        Standing::of(policy, address, self.profiles.find(address), self.limits)
     }
 
     /// Takes a place for a session, or says which bound is reached.
@@ -244,6 +253,12 @@ impl Listener {
         self.proxy_networks.iter().any(|network| network.contains(&address))
     }
 
+    /// True when a client at this address may say by XCLIENT for whom it speaks.
+    pub(crate) fn may_speak_for_others(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.xclient_networks.iter().any(|network| network.contains(&address))
+    }
+
     /// Counts the client that somebody trusted names, instead of whom the session counted for before; or says why it is
     /// not welcome.
     pub(crate) fn count_client(&self, place: &mut Place, client: IpAddr) -> Result<(), Crowded> {
@@ -258,17 +273,6 @@ impl Listener {
             }
         }
     }
-}
-
-fn make_tls(listener: &ListenerSettings, deps: &InboundDeps) -> Result<Option<TlsServer>, BindError> {
-    if listener.tls == TlsMode::Off {
-        return Ok(None);
-    }
-    let name = || listener.name.clone();
-    let missing = || BindError::NoCertificate { listener: name() };
-    let certificates = deps.certificates.clone().ok_or_else(missing)?;
-    let made = TlsServer::new(certificates, &listener.tls_server, deps.clock.clone());
-    made.map(Some).map_err(|cause| BindError::Tls { listener: name(), cause })
 }
 
 /// The accept loop of one socket of a listener.

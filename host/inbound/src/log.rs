@@ -71,6 +71,11 @@ pub(crate) fn connection_refused(session: SessionId, peer: SocketAddr, by: &str,
     info!(target: "session", %session, %peer, by, %reply, "connection refused");
 }
 
+/// A trusted client says for whom it speaks.
+pub(crate) fn speaks_for(session: SessionId, before: SocketAddr, peer: SocketAddr) {
+    info!(target: "session", %session, %before, %peer, "a trusted client speaks for another one");
+}
+
 /// A client met a limit.
 pub(crate) fn limited(session: SessionId, peer: SocketAddr, reason: &str) {
     debug!(target: "session", %session, %peer, reason, "a limit is reached");

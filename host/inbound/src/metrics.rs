@@ -99,6 +99,8 @@ pub struct Metrics {
     pub limited: Family<ReasonLabel, Counter>,
     /// Mail refused because the relay is short of something: content, memory, queue, disk.
     pub pressed: Family<ReasonLabel, Counter>,
+    /// Searches for clients' names by result (RFC 8601 2.7.3): pass, fail, permerror, temperror.
+    pub names: Family<ReasonLabel, Counter>,
     /// Results of the checks of strangers' mail.
     pub checks: Family<CheckLabel, Counter>,
     /// Sessions ended because a deadline passed.
@@ -128,6 +130,7 @@ impl Default for Metrics {
             rejections: Family::default(),
             limited: Family::default(),
             pressed: Family::default(),
+            names: Family::default(),
             checks: Family::default(),
             deadlines_passed: Counter::default(),
             handshakes: Family::default(),
@@ -174,6 +177,7 @@ impl Metrics {
             "Mail refused for want of memory, queue or disk",
             self.pressed.clone(),
         );
+        registry.register("baton_session_names", "Searches for clients' names", self.names.clone());
         registry.register("baton_session_checks", "Checks by method and result", self.checks.clone());
         registry.register(
             "baton_session_deadlines_passed",
@@ -201,6 +205,11 @@ impl Metrics {
     /// Counts a client that met a limit.
     pub(crate) fn count_limited(&self, reason: &'static str) {
         self.limited.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Counts a search for a client's name.
+    pub(crate) fn count_name(&self, reason: &'static str) {
+        self.names.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// Counts mail that the relay has no room for.

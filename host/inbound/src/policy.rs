@@ -128,7 +128,7 @@ impl Default for Policy {
             seal: None,
             verified_senders: false,
             clients: ClientLimits::default(),
-            pressure: PressureLimits { process_octets_max: 0, queue_jobs_max: 0 },
+            pressure: PressureLimits::default(),
             deadlines: Deadlines::default(),
         }
     }

@@ -14,6 +14,13 @@ pub struct PressureLimits {
     pub queue_jobs_max: u64,
 }
 
+impl Default for PressureLimits {
+    /// What this machine allows.
+    fn default() -> PressureLimits {
+        PressureLimits { process_octets_max: process_octets_allowed(), queue_jobs_max: QUEUE_JOBS_MAX }
+    }
+}
+
 /// What there is too little of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Strain {
@@ -63,9 +70,11 @@ impl Pressure {
         }
         let looked_at = self.looked_at.load(Ordering::Relaxed);
         let is_old = looked_at == 0 || now.0 < looked_at || now.0 - looked_at >= LOOK_MS;
-        let exchanged =
-            self.looked_at.compare_exchange(looked_at, now.0.max(1), Ordering::Relaxed, Ordering::Relaxed);
-        if is_old && exchanged.is_ok() {
+        let is_ours = || {
+            let next = now.0.max(1);
+            self.looked_at.compare_exchange(looked_at, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        };
+        if is_old && is_ours() {
             self.process_octets.store(own_octets().unwrap_or(0), Ordering::Relaxed);
         }
         self.process_octets.load(Ordering::Relaxed) >= limits.process_octets_max
@@ -105,6 +114,8 @@ fn group_octets_max() -> Option<u64> {
     least
 }
 
+/// Ten times what was ever measured.
+const QUEUE_JOBS_MAX: u64 = 10_000_000;
 /// How long a look at the process is good for.
 const LOOK_MS: u64 = 1_000;
 

@@ -11,10 +11,12 @@ mod connect;
 mod data;
 mod draft;
 mod mail;
+mod name;
 mod rcpt;
 mod sign;
 mod tls;
 mod wire;
+mod xclient;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -37,6 +39,7 @@ use crate::{ListenerKind, log};
 use conduct::Conduct;
 use draft::Draft;
 use mail::MailCommand;
+use name::NameSearch;
 use rcpt::Candidate;
 use wire::{Arrival, Wire, WriteFailure};
 
@@ -50,7 +53,7 @@ pub(crate) async fn run(
 ) {
     let begun = Instant::now();
     let Some(peer) = client::learn_client(&listener, &mut socket, peer, &mut place).await else { return };
-    let mut session = Session::new(listener, peer, begun);
+    let mut session = Session::new(listener, peer, begun, place);
     let mut wire = Wire::new(socket, shutdown, begun);
     log::opened(session.id, &session.listener.name, peer);
     let end = session.drive(&mut wire).await;
@@ -58,7 +61,6 @@ pub(crate) async fn run(
         session.listener.deps.metrics.deadlines_passed.inc();
     }
     log::closed(session.id, end.as_str(), session.accepted);
-    drop(place);
 }
 
 /// How a session ended.
@@ -106,6 +108,7 @@ impl From<WriteFailure> for End {
 /// All that is known of a session.
 struct Session {
     listener: Arc<Listener>,
+    place: Place,
     server: Server,
     id: SessionId,
     peer: SocketAddr,
@@ -126,7 +129,7 @@ struct Session {
     draft: Option<Box<Draft>>,
     /// What plugins did before the first transaction: part of every message's story.
     decisions: Vec<Decision>,
-    name_looked_up: bool,
+    name: NameSearch,
     conduct: Conduct,
     auth_failures: u32,
     rejections_recorded: u32,
@@ -142,14 +145,16 @@ struct Request {
 }
 
 impl Session {
-    fn new(listener: Arc<Listener>, peer: SocketAddr, begun: Instant) -> Session {
+    fn new(listener: Arc<Listener>, peer: SocketAddr, begun: Instant, place: Place) -> Session {
         let generation = listener.deps.hooks.load_full();
-        let server = Server::new(listener.server_settings(&generation, false));
         let id = SessionId::random();
         let client = peer.ip().to_canonical();
+        let mut server = Server::new(listener.server_settings(client, &generation, false));
+        server.offer_xclient(listener.may_speak_for_others(client));
         let facts = SessionFacts::new(id, listener.name.clone(), client, peer.port());
         Session {
             request: Request { phase: server.phase(), begun, octets: 0, is_new: true },
+            place,
             server,
             id,
             peer,
@@ -163,7 +168,7 @@ impl Session {
             handshake: None,
             draft: None,
             decisions: Vec::new(),
-            name_looked_up: false,
+            name: NameSearch::NotAsked,
             conduct: Conduct::default(),
             auth_failures: 0,
             rejections_recorded: 0,
@@ -211,6 +216,10 @@ impl Session {
                     {
                         return failure;
                     }
+                }
+                Step::Restart => {
+                    self.restart();
+                    self.greet(wire).await;
                 }
                 Step::StartTls => {
                     if let Err(end) = self.flush(wire).await {
@@ -315,6 +324,7 @@ impl Session {
             }
             Question::Auth { mechanism, user, password } => Err(Slow::Auth { mechanism, user, password }),
             Question::StartTls => Ok(self.answer_starttls()),
+            Question::XClient(told) => Ok(self.answer_xclient(*told)),
             Question::Mail { sender, size, eight_bit, smtputf8, requests, parameters } => {
                 let size = size.unwrap_or(0);
                 self.mail_at_once(MailCommand { sender, size, eight_bit, smtputf8, requests, parameters })

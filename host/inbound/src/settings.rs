@@ -10,6 +10,8 @@ use baton_smtp::server::{AuthOffer, BareLineEnding, ServerSettings, StartTls};
 use baton_tls::TlsServerSettings;
 use ipnet::IpNet;
 
+use crate::NetworkSettings;
+
 /// The listeners and what they share.
 #[derive(Clone, Debug)]
 pub struct InboundSettings {
@@ -123,12 +125,16 @@ pub struct ListenerSettings {
     pub tls_server: TlsServerSettings,
     /// Networks of balancers: connections from there begin with a PROXY header, others never do.
     pub proxy_networks: Vec<IpNet>,
+    /// Networks of clients that may say by XCLIENT for whom they speak.
+    pub xclient_networks: Vec<IpNet>,
     /// Sessions open at once on this listener; more are told 421 4.7.0.
     pub connections_max: usize,
     /// Sessions open at once from one IPv4 address or one IPv6 /64 network; clients of the relay networks do not count.
     pub connections_per_address_max: usize,
     /// Connections that the kernel holds until they are accepted.
     pub backlog: u32,
+    /// AUTH is offered at all, where somebody can judge credentials.
+    pub auth: bool,
     /// AUTH is offered although the connection has no TLS. Only for networks that nobody else can read.
     pub auth_without_tls: bool,
     /// Octets of one message; announced by SIZE (RFC 1870). 0 is no limit.
@@ -149,6 +155,8 @@ pub struct ListenerSettings {
     pub chunks_max: u32,
     /// What happens to a bare CR or LF in content.
     pub bare_line_ending: BareLineEnding,
+    /// What holds for clients of some networks instead.
+    pub networks: Vec<NetworkSettings>,
 }
 
 impl ListenerSettings {
@@ -161,9 +169,11 @@ impl ListenerSettings {
             tls: TlsMode::Off,
             tls_server: TlsServerSettings::default(),
             proxy_networks: Vec::new(),
+            xclient_networks: Vec::new(),
             connections_max: CONNECTIONS_MAX,
             connections_per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
             backlog: BACKLOG,
+            auth: true,
             auth_without_tls: false,
             size_octets_max: SIZE_OCTETS_MAX,
             recipients_max: RECIPIENTS_MAX,
@@ -174,6 +184,7 @@ impl ListenerSettings {
             transactions_max: TRANSACTIONS_MAX,
             chunks_max: CHUNKS_MAX,
             bare_line_ending: BareLineEnding::Refuse,
+            networks: Vec::new(),
         }
     }
 
@@ -191,7 +202,7 @@ impl ListenerSettings {
             _ => StartTls::None,
         };
         let auth = match starttls {
-            _ if !has_judges => AuthOffer::None,
+            _ if !has_judges || !self.auth => AuthOffer::None,
             _ if is_protected || self.auth_without_tls => AuthOffer::PlainLogin,
             StartTls::None => AuthOffer::None,
             StartTls::Offered | StartTls::Required => AuthOffer::AfterTls,

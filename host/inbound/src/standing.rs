@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::clients::Places;
 use crate::limits::ConnectionLimits;
+use crate::networks::Profile;
 use crate::rates::{Deed, Rates, Whose};
 use crate::{ClientLimits, Policy};
 
@@ -25,13 +26,22 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// What holds for a client at this address.
-    pub(crate) fn of(policy: &Policy, address: IpAddr, connections: ConnectionLimits) -> Standing {
-        let limits = policy.clients;
+    pub(crate) fn of(
+        policy: &Policy,
+        address: IpAddr,
+        profile: &Profile,
+        connections: ConnectionLimits,
+    ) -> Standing {
+        let limits = profile.limits.apply(policy.clients);
         let network_max = usize::try_from(limits.connections_per_network_max).unwrap_or(usize::MAX);
         Standing {
-            is_exempt: policy.is_relay_network(address),
+            is_exempt: profile.exempt.unwrap_or_else(|| policy.is_relay_network(address)),
             limits,
-            connections: ConnectionLimits { network_max, ..connections },
+            connections: ConnectionLimits {
+                client_max: profile.connections_per_address_max,
+                network_max,
+                ..connections
+            },
             places: limits.places(address),
         }
     }

@@ -20,6 +20,7 @@ mod starttls;
 mod state;
 mod transaction;
 mod verdict;
+mod xclient;
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ use state::{Next, State};
 pub use path::Parameters;
 pub use question::{Answer, Misuse, Question, RcptPath, Step};
 pub use settings::{AuthOffer, BareLineEnding, ServerSettings, StartTls};
+pub use xclient::{Told, XClient};
 
 /// One session as the receiver sees it. The driver owns the socket and both buffers.
 #[derive(Debug)]
@@ -78,6 +80,16 @@ impl Server {
         self.session.refuses_early_commands = refuse;
     }
 
+    /// From now on, the client may say by XCLIENT for whom it speaks, or it may not.
+    pub fn offer_xclient(&mut self, offer: bool) {
+        self.session.offers_xclient = offer;
+    }
+
+    /// The session begins anew with these settings, after [`Step::Restart`]; it is to be greeted.
+    pub fn restart(&mut self, settings: Arc<ServerSettings>) {
+        self.session.replace_settings(settings);
+    }
+
     /// Greets the client: 220.
     pub fn greet(&mut self, output: &mut Vec<u8>) {
         reply::encode_greeting(self.session.settings(), output);
@@ -113,6 +125,10 @@ impl Server {
                 State::ToAsk(question, pending) => {
                     self.state = State::AwaitingVerdict(pending);
                     return Step::Ask(question);
+                }
+                State::Restarting => {
+                    self.state = State::Greeting;
+                    return Step::Restart;
                 }
                 State::StartingTls => {
                     // Whatever came in plain text is not obeyed under protection (RFC 3207 6).

@@ -40,6 +40,7 @@ struct Dialog {
     refusal: Option<String>,
     may_be_split: bool,
     is_strict: bool,
+    is_trusted: bool,
     lines: Vec<Line>,
 }
 
@@ -72,8 +73,14 @@ fn every_dialog_is_kept() {
 
 fn parse(text: &str) -> Dialog {
     let settings = ServerSettings::new("mx.example".parse().unwrap());
-    let mut dialog =
-        Dialog { settings, refusal: None, may_be_split: true, is_strict: false, lines: Vec::new() };
+    let mut dialog = Dialog {
+        settings,
+        refusal: None,
+        may_be_split: true,
+        is_strict: false,
+        is_trusted: false,
+        lines: Vec::new(),
+    };
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let pair = || rest.split_once(' ').unwrap_or((rest, ""));
@@ -90,6 +97,10 @@ fn parse(text: &str) -> Dialog {
             }
             "strict" => {
                 dialog.is_strict = true;
+                continue;
+            }
+            "xclient" => {
+                dialog.is_trusted = true;
                 continue;
             }
             "refuse" => {
@@ -146,6 +157,8 @@ fn set(settings: &mut ServerSettings, name: &str, value: &str) {
 fn play(dialog: &Dialog, size: usize) -> Result<(), String> {
     let mut driver = Driver::new(Server::new(Arc::new(dialog.settings.clone())));
     driver.server.refuse_early_commands(dialog.is_strict);
+    driver.server.offer_xclient(dialog.is_trusted);
+    driver.restarted = Some(Arc::new(dialog.settings.clone()));
     driver.protected = protected(&dialog.settings);
     match &dialog.refusal {
         Some(text) => driver.server.refuse(&reply_of(text), &mut driver.output),

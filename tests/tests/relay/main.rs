@@ -11,6 +11,8 @@ mod delivery;
 mod dsn;
 mod hooks;
 mod listener;
+mod listener_tls;
+mod networks;
 mod plugins;
 mod queue;
 mod registry;

@@ -4,6 +4,7 @@ mod checks;
 mod clients;
 mod delivery;
 mod inbound;
+mod networks;
 mod plugins;
 mod policies;
 mod running;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use super::field::{Anything, Named, section};
 
-pub(crate) use clients::{RawClients, RawPressure};
+pub(crate) use clients::{RawClients, RawNetwork, RawPressure};
 pub(crate) use running::{
     RawBreaker, RawEvents, RawNext, RawPool, RawRecord, RawRegistry, RawSessionInstances, RawThresholds,
     RawWhen,
@@ -106,6 +106,8 @@ section! {
         client_ca_file: Option<PathBuf> = None,
         /// Networks of balancers in front, such as `10.0.0.0/8`: their connections must begin with a PROXY header (version 1 or 2), which tells the client. From elsewhere no such header is read.
         proxy_networks: Vec<String> = Vec::new(),
+        /// Networks of clients that may say by XCLIENT for whom they speak, as proxies and filters do; it is offered to no other. What they say counts: the address with its rights, and with LOGIN an account.
+        xclient_networks: Vec<String> = Vec::new(),
         /// Sessions open at once on this listener; more are told 421.
         connections_max: usize = 10_000,
         /// Sessions open at once from one IPv4 address or IPv6 /64; clients of the relay networks do not count.
@@ -118,6 +120,8 @@ section! {
         size_octets_max: Option<u64> = None,
         /// Recipients of one message on this listener. Unset: as in [session].
         recipients_max: Option<usize> = None,
+        /// What holds for clients of some networks.
+        networks: Vec<RawNetwork> = Vec::new(),
     }
 }
 

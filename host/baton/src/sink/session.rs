@@ -65,7 +65,9 @@ impl Session {
                     Next::Close => return Ok(()),
                 },
                 // A sink offers no STARTTLS, so the machine never gets there.
-                Step::StartTls | Step::Close => return write_out(&mut stream, &mut output).await,
+                Step::StartTls | Step::Restart | Step::Close => {
+                    return write_out(&mut stream, &mut output).await;
+                }
             }
         }
     }
@@ -109,7 +111,7 @@ impl Session {
             Question::Auth { .. } => {
                 Next::Answer(Answer::Refuse(Reply::new(502, EnhancedCode(5, 5, 1), "a sink knows nobody")))
             }
-            Question::Reset | Question::StartTls => Next::Answer(Answer::Proceed),
+            Question::Reset | Question::StartTls | Question::XClient(_) => Next::Answer(Answer::Proceed),
         }
     }
 

@@ -1,7 +1,5 @@
 //! The beginning of a session: the `connect` hook, the greeting, the client's name.
 
-use std::sync::Arc;
-
 use baton_hooks::{ConnectAnswer, Hook};
 use baton_mail::Reply;
 
@@ -20,6 +18,7 @@ impl Session {
             self.server.refuse(&reply, &mut wire.output);
             return;
         }
+        self.begin_name_search();
         let standing = self.standing();
         self.server.refuse_early_commands(!standing.is_exempt && standing.limits.refuse_early_commands);
         if self.talks_early(wire).await {
@@ -53,7 +52,7 @@ impl Session {
     /// Asks the plugins; a reply is a refusal.
     async fn ask_connect(&mut self) -> Option<Reply> {
         if self.needs_name() {
-            self.look_up_name().await;
+            self.find_name().await;
         }
         let mut call = self.call();
         let verdict = self.generation.connect(&mut call).await;
@@ -66,18 +65,5 @@ impl Session {
         }
         self.decisions.extend(verdict.decisions);
         refusal
-    }
-
-    /// True when the settings ask for the client's name and nobody looked for it yet.
-    pub(super) fn needs_name(&self) -> bool {
-        !self.name_looked_up && self.listener.deps.policy.load().reverse_dns
-    }
-
-    /// Looks up the client's name, confirmed by its address. Without an answer the session goes on without it.
-    pub(super) async fn look_up_name(&mut self) {
-        self.name_looked_up = true;
-        if let Ok(Some(name)) = self.listener.deps.resolver.reverse_name(self.client).await {
-            Arc::make_mut(&mut self.facts).remote_name = Some(name);
-        }
     }
 }

@@ -56,7 +56,7 @@ impl Session {
     /// Begins a transaction, or says why not and tells the history of it.
     pub(super) async fn answer_mail(&mut self, command: MailCommand) -> Answer {
         if self.needs_name() {
-            self.look_up_name().await;
+            self.find_name().await;
         }
         match self.check_mail(&command) {
             Ok(()) => {

@@ -46,7 +46,7 @@ impl Session {
         let seconds = listener.deps.policy.load().deadlines.handshake_s;
         let due = after(Instant::now(), seconds);
         let due = self.drained_at.map_or(due, |drained_at| due.min(drained_at));
-        let done = wire.protect(tls, due).await;
+        let done = wire.protect(&tls, due).await;
         self.handshake = None;
         let facts = match done {
             Ok(facts) => facts,
@@ -58,7 +58,7 @@ impl Session {
         self.draft = None;
         let known = Arc::make_mut(&mut self.facts);
         (known.helo, known.account, known.tls) = (None, None, Some(Arc::new(facts)));
-        self.server.protect(listener.server_settings(&self.generation, true));
+        self.server.protect(listener.server_settings(self.client, &self.generation, true));
         self.request.is_new = true;
         Ok(())
     }

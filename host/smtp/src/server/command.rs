@@ -12,6 +12,8 @@ pub(super) enum Command<'a> {
     Bdat(&'a str),
     Auth(&'a str),
     StartTls(&'a str),
+    XClient(&'a str),
+    XForward,
     Rset(&'a str),
     Vrfy(&'a str),
     Quit(&'a str),
@@ -47,6 +49,8 @@ impl Command<'_> {
             b"LHLO" => Command::Hello(HelloKind::Lhlo, arguments),
             b"AUTH" => Command::Auth(arguments),
             b"STARTTLS" => Command::StartTls(arguments),
+            b"XCLIENT" => Command::XClient(arguments),
+            b"XFORWARD" => Command::XForward,
             b"RSET" => Command::Rset(arguments),
             b"NOOP" => Command::Noop,
             b"VRFY" => Command::Vrfy(arguments),
@@ -75,7 +79,7 @@ impl Command<'_> {
     /// True for a command that is the last one of a group: the client must wait for its reply (RFC 2920 3.1). DATA and
     /// STARTTLS look for themselves; QUIT ends the session whatever follows.
     pub(super) fn ends_group(&self) -> bool {
-        matches!(self, Command::Hello(..) | Command::Vrfy(_) | Command::Noop)
+        matches!(self, Command::Hello(..) | Command::Vrfy(_) | Command::Noop | Command::XClient(_))
     }
 
     /// True for a command behind which something belongs to it, or which looks at what follows by itself.

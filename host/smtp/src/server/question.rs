@@ -8,6 +8,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::path::Parameters;
+use super::xclient::XClient;
 
 /// Where [`super::Server::handle`] stopped.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub enum Step {
     /// Write the output, do the TLS handshake, then call [`super::Server::protect`]; when it fails, close. What the
     /// client said before is forgotten by the machine, and must be by the driver (RFC 3207 4.2).
     StartTls,
+    /// The client speaks for another one now: call [`super::Server::restart`], then greet or refuse it.
+    Restart,
     /// Write the output, then close the connection. A transaction in progress is dropped.
     Close,
 }
@@ -39,6 +42,9 @@ pub enum Question {
         /// The password; never logged.
         password: String,
     },
+    /// The client speaks for another one: all that is known of the session is forgotten. `Proceed`, and then comes
+    /// [`Step::Restart`]; or `Refuse`.
+    XClient(Box<XClient>),
     /// The client wants to protect the connection. `Proceed`, or `Refuse` with 454 when that is not possible now.
     StartTls,
     /// A transaction begins. `Proceed` or `Refuse`.
@@ -126,6 +132,7 @@ impl fmt::Debug for Question {
         match self {
             Question::Helo { name } => write!(formatter, "Helo({name:?})"),
             Question::Auth { mechanism, user, .. } => write!(formatter, "Auth({mechanism}, {user:?})"),
+            Question::XClient(told) => write!(formatter, "XClient({:?})", told.address),
             Question::StartTls => formatter.write_str("StartTls"),
             Question::Mail { sender, .. } => write!(formatter, "Mail(<{sender}>)"),
             Question::Rcpt { recipient, .. } => write!(formatter, "Rcpt({recipient:?})"),

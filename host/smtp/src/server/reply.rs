@@ -4,7 +4,7 @@ use std::io::Write;
 
 use baton_mail::Reply;
 
-use super::session::{Hello, HelloKind};
+use super::session::{Hello, HelloKind, Session};
 use super::settings::{AuthOffer, ServerSettings, StartTls};
 
 /// A reply of fixed words.
@@ -63,6 +63,7 @@ pub(super) enum Say {
     NeedStartTls,
     AuthInvalid,
     AuthNeedsTls,
+    NotTrusted,
     BareLineEnding,
     TooLarge,
     NeedSmtputf8,
@@ -136,6 +137,7 @@ impl Say {
             Say::AuthInvalid => "535 5.7.8 credentials not valid",
             // RFC 4954 6.
             Say::AuthNeedsTls => "538 5.7.11 STARTTLS is needed before authentication",
+            Say::NotTrusted => "550 5.7.0 not for this client",
             Say::BareLineEnding => {
                 "550 5.6.11 message has a lone CR, a lone LF or a NUL; lines end with CRLF"
             }
@@ -191,7 +193,8 @@ pub(super) fn encode_greeting(settings: &ServerSettings, output: &mut Vec<u8>) {
 }
 
 /// The answer to a greeting of the client; extensions only after EHLO and LHLO (RFC 5321 4.1.1.1).
-pub(super) fn encode_hello(settings: &ServerSettings, hello: &Hello, output: &mut Vec<u8>) {
+pub(super) fn encode_hello(session: &Session, hello: &Hello, output: &mut Vec<u8>) {
+    let settings = session.settings();
     if hello.kind == HelloKind::Helo {
         return write_to(output, format_args!("250 {}\r\n", settings.hostname));
     }
@@ -203,6 +206,7 @@ pub(super) fn encode_hello(settings: &ServerSettings, hello: &Hello, output: &mu
         (settings.dsn, "250-DSN\r\n"),
         (settings.starttls != StartTls::None, "250-STARTTLS\r\n"),
         (settings.auth == AuthOffer::PlainLogin, "250-AUTH PLAIN LOGIN\r\n"),
+        (session.offers_xclient, "250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT\r\n"),
         (true, "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n"),
     ];
     for (_, line) in offers.iter().filter(|(is_offered, _)| *is_offered) {

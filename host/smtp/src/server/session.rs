@@ -17,6 +17,8 @@ pub(super) struct Session {
     pub(super) line_reader: LineReader,
     /// A client that does not wait where it must is cut off.
     pub(super) refuses_early_commands: bool,
+    /// The client may say for whom it speaks.
+    pub(super) offers_xclient: bool,
     pub(super) hello: Option<Hello>,
     pub(super) account: Option<Box<str>>,
     /// Of the transaction in progress.
@@ -50,6 +52,7 @@ impl Session {
             is_protected: false,
             line_reader: LineReader::default(),
             refuses_early_commands: false,
+            offers_xclient: false,
             hello: None,
             account: None,
             smtputf8: false,
@@ -71,6 +74,18 @@ impl Session {
         self.is_protected = true;
         self.hello = None;
         self.account = None;
+    }
+
+    /// Another client speaks from now on, with this account if any.
+    pub(super) fn begin_anew(&mut self, account: Option<Box<str>>) {
+        self.hello = None;
+        self.account = account;
+        self.transactions = 0;
+        self.forgive();
+    }
+
+    pub(super) fn replace_settings(&mut self, settings: Arc<ServerSettings>) {
+        self.settings = settings;
     }
 
     pub(super) fn is_extended(&self) -> bool {

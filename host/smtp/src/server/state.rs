@@ -34,6 +34,8 @@ pub(super) enum State {
     ExpectAuthResponse(Exchange),
     /// Nothing: the TLS handshake comes first.
     StartingTls,
+    /// Nothing: the driver greets another client.
+    Restarting,
     /// Nothing: a question is due.
     ToAsk(Question, Pending),
     /// Nothing: a question is open.
@@ -85,6 +87,7 @@ impl State {
             Command::Data(arguments) => transaction::handle_data(self, arguments, turn),
             Command::Bdat(arguments) => chunk::handle_bdat(self, arguments, turn),
             Command::Auth(arguments) => super::auth::handle(self, arguments, turn),
+            Command::XClient(arguments) => super::xclient::handle(self, arguments, turn),
             Command::StartTls(arguments) => super::starttls::handle(self, arguments, turn),
             other => self.handle_anywhere(other, turn),
         }
@@ -104,6 +107,7 @@ impl State {
             Command::Vrfy(_) if !turn.settings().vrfy => turn.fault(Say::NotImplemented),
             Command::Vrfy("") => turn.fault(Say::BadArguments),
             Command::Vrfy(_) => turn.junk(Say::CanNotVerify),
+            Command::XForward => turn.fault(Say::NotTrusted),
             Command::NotImplemented => turn.fault(Say::NotImplemented),
             Command::Foreign => return turn.close(Say::NotSmtp),
             Command::Malformed => turn.fault(Say::Malformed),

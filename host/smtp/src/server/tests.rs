@@ -41,7 +41,7 @@ impl Session {
         loop {
             let answer = match self.server.handle(&mut self.input, &mut self.output) {
                 Step::NeedInput => return,
-                Step::Close | Step::StartTls => {
+                Step::Close | Step::StartTls | Step::Restart => {
                     self.closed = true;
                     return;
                 }

@@ -16,6 +16,7 @@ pub(super) enum Pending {
     Helo(Hello),
     Auth,
     StartTls,
+    XClient { account: Option<Box<str>> },
     Mail { transaction: Transaction, smtputf8: bool },
     Rcpt(Transaction),
     Data(Transaction),
@@ -86,13 +87,17 @@ impl Pending {
     fn proceed_agreed(self, turn: &mut Turn<'_>) -> State {
         match self {
             Pending::Helo(hello) => {
-                encode_hello(turn.session.settings(), &hello, turn.output);
+                encode_hello(turn.session, &hello, turn.output);
                 turn.session.hello = Some(hello);
                 State::ExpectMail
             }
             Pending::StartTls => {
                 turn.say(Say::StartTls);
                 State::StartingTls
+            }
+            Pending::XClient { account } => {
+                turn.session.begin_anew(account);
+                State::Restarting
             }
             Pending::Mail { transaction, smtputf8 } => {
                 turn.session.transactions += 1;
@@ -141,7 +146,7 @@ impl Pending {
                 turn.count_error();
                 turn.session.idle_state()
             }
-            Pending::Helo(_) => turn.session.idle_state(),
+            Pending::Helo(_) | Pending::XClient { .. } => turn.session.idle_state(),
             _ => turn.session.end_transaction(),
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct Driver {
     pub(crate) messages: VecDeque<Message>,
     /// What holds after STARTTLS; the handshake is left out.
     pub(crate) protected: Option<Arc<ServerSettings>>,
+    /// What holds after XCLIENT.
+    pub(crate) restarted: Option<Arc<ServerSettings>>,
     /// The transaction in progress, as a driver keeps it.
     draft: Option<(String, Vec<String>)>,
     refusals: HashMap<String, VecDeque<(Reply, bool)>>,
@@ -38,6 +40,7 @@ impl Driver {
             closed: false,
             messages: VecDeque::new(),
             protected: None,
+            restarted: None,
             draft: None,
             refusals: HashMap::new(),
         }
@@ -58,6 +61,11 @@ impl Driver {
                     assert!(self.input.is_empty(), "nothing in plain text outlives STARTTLS");
                     let settings = self.protected.clone().expect("the dialogue allows STARTTLS");
                     self.server.protect(settings);
+                }
+                Step::Restart => {
+                    let settings = self.restarted.clone().expect("the dialogue allows XCLIENT");
+                    self.server.restart(settings);
+                    self.server.greet(&mut self.output);
                 }
                 Step::Close => {
                     self.closed = true;
@@ -84,6 +92,7 @@ impl Driver {
             Question::Helo { .. } => "helo",
             Question::Auth { .. } => "auth",
             Question::StartTls => "starttls",
+            Question::XClient(_) => "xclient",
             Question::Mail { .. } => "mail",
             Question::Rcpt { .. } => "rcpt",
             Question::Data => "data",
@@ -132,7 +141,9 @@ impl Driver {
                 assert!(self.draft.take().is_some(), "only a transaction can be reset");
                 Answer::Proceed
             }
-            Question::Helo { .. } | Question::Data | Question::StartTls => Answer::Proceed,
+            Question::Helo { .. } | Question::Data | Question::StartTls | Question::XClient(_) => {
+                Answer::Proceed
+            }
         }
     }
 

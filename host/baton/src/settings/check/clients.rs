@@ -44,4 +44,4 @@ impl Checker<'_> {
 }
 
 /// Clients do not wait for ever, and a stop must not wait for them.
-const HELD_MS_MAX: u64 = 30_000;
+pub(super) const HELD_MS_MAX: u64 = 30_000;

@@ -47,6 +47,9 @@ impl Checker<'_> {
         let mut listener = ListenerSettings::new(name, NOWHERE.into(), kind.unwrap_or(ListenerKind::Mx));
         listener.proxy_networks =
             self.parse_all(&format!("{key}.proxy_networks"), &raw.proxy_networks, NETWORKS_REMEDY);
+        listener.xclient_networks =
+            self.parse_all(&format!("{key}.xclient_networks"), &raw.xclient_networks, NETWORKS_REMEDY);
+        listener.networks = self.networks(&key, &raw.networks, mode);
         self.session_limits(&key, raw, &all.session, &mut listener)?;
         (listener.addresses, listener.tls, listener.tls_server) = (addresses, mode?, tls_server?);
         kind.map(|_| listener)
@@ -185,7 +188,8 @@ const NOWHERE: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 /// What is right where a listener's address is meant.
 const LISTEN_REMEDY: &str = "write address:port, such as \"0.0.0.0:25\" or \"[::]:25\", or \"unix:/path\"";
 /// What is right where networks are meant.
-const NETWORKS_REMEDY: &str = "write network/length, such as \"192.0.2.0/24\" or \"2001:db8::1/128\"";
+pub(super) const NETWORKS_REMEDY: &str =
+    "write network/length, such as \"192.0.2.0/24\" or \"2001:db8::1/128\"";
 /// What is right where a mailbox is meant.
 pub(super) const MAILBOX_REMEDY: &str = "write an address, such as \"postmaster@example.org\"";
 /// Below it, a burst of clients overflows the kernel's queue, and with SYN cookies they wait for a greeting in vain.

@@ -49,3 +49,53 @@ section! {
         queue_jobs_max: u64 = 10_000_000,
     }
 }
+
+section! {
+    /// What holds on this listener for clients of some networks, instead of what holds for all. Of several that hold a client, the most specific network counts, alone.
+    RawNetwork {
+        /// The networks, such as `192.0.2.0/24` or `2001:db8::/32`.
+        members: Vec<String> = Vec::new(),
+        /// Whether the bounds of [clients] and `connections_per_address_max` are lifted for them. Unset: they are for `session.relay_networks`. It gives no right to relay.
+        exempt: Option<bool> = None,
+        /// `off`, `offered` or `required`, on a listener with STARTTLS.
+        tls: Option<String> = None,
+        /// Whether AUTH is offered.
+        auth: Option<bool> = None,
+        /// Whether AUTH is offered on connections without TLS.
+        auth_without_tls: Option<bool> = None,
+        /// Octets of one message; 0 is no limit.
+        size_octets_max: Option<u64> = None,
+        /// Recipients of one message.
+        recipients_max: Option<usize> = None,
+        /// Errors of a client before it is told 421.
+        errors_max: Option<u32> = None,
+        /// Commands that lead nowhere before a client is told 421.
+        junk_commands_max: Option<u32> = None,
+        /// Sessions open at once from one address.
+        connections_per_address_max: Option<usize> = None,
+        /// As in [clients], like all that follow.
+        connections_per_network_max: Option<u32> = None,
+        /// Connections of one address in a minute.
+        connections_per_minute_max: Option<u32> = None,
+        /// Connections of one network in a minute.
+        network_connections_per_minute_max: Option<u32> = None,
+        /// Transactions of one address in a minute.
+        messages_per_minute_max: Option<u32> = None,
+        /// Transactions of one network in a minute.
+        network_messages_per_minute_max: Option<u32> = None,
+        /// Recipients named by one address in a minute.
+        recipients_per_minute_max: Option<u32> = None,
+        /// Recipients named by one network in a minute.
+        network_recipients_per_minute_max: Option<u32> = None,
+        /// Refused recipients of one session.
+        refused_recipients_max: Option<u32> = None,
+        /// Refused recipients of one address in an hour.
+        refused_recipients_per_hour_max: Option<u32> = None,
+        /// How long the greeting is held back, in milliseconds.
+        greet_delay_ms: Option<u64> = None,
+        /// Mistakes that are answered at once.
+        mistakes_free: Option<u32> = None,
+        /// How long the answer to each further mistake is held back, in milliseconds.
+        mistake_delay_ms: Option<u64> = None,
+    }
+}

@@ -1,0 +1,230 @@
+//! Parameters of a listener by the client's network: the most specific network that holds a client counts, alone.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use baton_mail::Domain;
+use baton_smtp::server::ServerSettings;
+use ipnet::IpNet;
+
+use crate::{ClientLimits, ListenerSettings, TlsMode};
+
+/// What holds for clients of some networks. What is not given is as elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkSettings {
+    /// The networks.
+    pub members: Vec<IpNet>,
+    /// No bound on strangers holds for them, or all do, whether they may relay or not.
+    pub exempt: Option<bool>,
+    /// When TLS begins: never, or by STARTTLS.
+    pub tls: Option<TlsMode>,
+    /// AUTH is offered.
+    pub auth: Option<bool>,
+    /// AUTH is offered without TLS.
+    pub auth_without_tls: Option<bool>,
+    /// Octets of one message.
+    pub size_octets_max: Option<u64>,
+    /// Recipients of one message.
+    pub recipients_max: Option<usize>,
+    /// Mistakes of the client before it is told 421.
+    pub errors_max: Option<u32>,
+    /// Commands that move no mail before it is told 421.
+    pub junk_commands_max: Option<u32>,
+    /// Sessions open at once from one address.
+    pub connections_per_address_max: Option<usize>,
+    /// Other bounds.
+    pub limits: LimitChanges,
+}
+
+/// The bounds on clients that differ from those of all clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitChanges {
+    /// As in [`ClientLimits`], like all others.
+    pub connections_per_network_max: Option<u32>,
+    /// Connections of one address in a minute.
+    pub connections_per_minute_max: Option<u32>,
+    /// Connections of one network in a minute.
+    pub network_connections_per_minute_max: Option<u32>,
+    /// Transactions of one address in a minute.
+    pub messages_per_minute_max: Option<u32>,
+    /// Transactions of one network in a minute.
+    pub network_messages_per_minute_max: Option<u32>,
+    /// Recipients of one address in a minute.
+    pub recipients_per_minute_max: Option<u32>,
+    /// Recipients of one network in a minute.
+    pub network_recipients_per_minute_max: Option<u32>,
+    /// Refused recipients of one session.
+    pub refused_recipients_max: Option<u32>,
+    /// Refused recipients of one address in an hour.
+    pub refused_recipients_per_hour_max: Option<u32>,
+    /// How long the greeting is held back.
+    pub greet_delay_ms: Option<u64>,
+    /// Mistakes that are answered at once.
+    pub mistakes_free: Option<u32>,
+    /// How long the answer to each further mistake is held back.
+    pub mistake_delay_ms: Option<u64>,
+}
+
+impl LimitChanges {
+    /// The bounds with these changes.
+    pub(crate) fn apply(&self, all: ClientLimits) -> ClientLimits {
+        ClientLimits {
+            connections_per_network_max: self
+                .connections_per_network_max
+                .unwrap_or(all.connections_per_network_max),
+            connections_per_minute_max: self
+                .connections_per_minute_max
+                .unwrap_or(all.connections_per_minute_max),
+            network_connections_per_minute_max: self
+                .network_connections_per_minute_max
+                .unwrap_or(all.network_connections_per_minute_max),
+            messages_per_minute_max: self.messages_per_minute_max.unwrap_or(all.messages_per_minute_max),
+            network_messages_per_minute_max: self
+                .network_messages_per_minute_max
+                .unwrap_or(all.network_messages_per_minute_max),
+            recipients_per_minute_max: self
+                .recipients_per_minute_max
+                .unwrap_or(all.recipients_per_minute_max),
+            network_recipients_per_minute_max: self
+                .network_recipients_per_minute_max
+                .unwrap_or(all.network_recipients_per_minute_max),
+            refused_recipients_max: self.refused_recipients_max.unwrap_or(all.refused_recipients_max),
+            refused_recipients_per_hour_max: self
+                .refused_recipients_per_hour_max
+                .unwrap_or(all.refused_recipients_per_hour_max),
+            greet_delay_ms: self.greet_delay_ms.unwrap_or(all.greet_delay_ms),
+            mistakes_free: self.mistakes_free.unwrap_or(all.mistakes_free),
+            mistake_delay_ms: self.mistake_delay_ms.unwrap_or(all.mistake_delay_ms),
+            ..all
+        }
+    }
+}
+
+/// What holds for some clients of a listener.
+#[derive(Debug)]
+pub(crate) struct Profile {
+    /// Whether bounds on strangers hold, when that does not hang on who may relay.
+    pub(crate) exempt: Option<bool>,
+    /// Sessions open at once from one address.
+    pub(crate) connections_per_address_max: usize,
+    /// Other bounds.
+    pub(crate) limits: LimitChanges,
+    /// The protocol settings: in plain text without and with judges of credentials, then under TLS likewise.
+    servers: [Arc<ServerSettings>; 4],
+}
+
+impl Profile {
+    fn new(listener: &ListenerSettings, hostname: &Domain, network: &NetworkSettings) -> Profile {
+        Profile {
+            exempt: network.exempt,
+            connections_per_address_max: listener.connections_per_address_max,
+            limits: network.limits,
+            servers: [(false, false), (false, true), (true, false), (true, true)].map(
+                |(is_protected, has_judges)| Arc::new(listener.to_server(hostname, is_protected, has_judges)),
+            ),
+        }
+    }
+
+    /// The protocol settings of a session: AUTH is offered where it is allowed and somebody can judge it.
+    pub(crate) fn server(&self, is_protected: bool, has_judges: bool) -> Arc<ServerSettings> {
+        let [plain, plain_judged, protected, protected_judged] = &self.servers;
+        let settings = match (is_protected, has_judges) {
+            (false, false) => plain,
+            (false, true) => plain_judged,
+            (true, false) => protected,
+            (true, true) => protected_judged,
+        };
+        Arc::clone(settings)
+    }
+}
+
+/// The profiles of a listener.
+#[derive(Debug)]
+pub(crate) struct Profiles {
+    /// Of everybody else.
+    others: Profile,
+    /// By network, the most specific first.
+    networks: Vec<(IpNet, Arc<Profile>)>,
+}
+
+impl Profiles {
+    /// The profiles of a listener.
+    pub(crate) fn new(listener: &ListenerSettings, hostname: &Domain) -> Profiles {
+        let mut networks = Vec::new();
+        for network in &listener.networks {
+            let profile = Arc::new(Profile::new(&listener.within(network), hostname, network));
+            networks.extend(network.members.iter().map(|member| (*member, Arc::clone(&profile))));
+        }
+        networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.prefix_len()));
+        Profiles { others: Profile::new(listener, hostname, &NetworkSettings::default()), networks }
+    }
+
+    /// What holds for a client at this address.
+    pub(crate) fn find(&self, address: IpAddr) -> &Profile {
+        let address = address.to_canonical();
+        let found = self.networks.iter().find(|(network, _)| network.contains(&address));
+        found.map_or(&self.others, |(_, profile)| profile)
+    }
+}
+
+impl ListenerSettings {
+    /// The settings for clients of these networks.
+    fn within(&self, network: &NetworkSettings) -> ListenerSettings {
+        ListenerSettings {
+            tls: network.tls.unwrap_or(self.tls),
+            auth: network.auth.unwrap_or(self.auth),
+            auth_without_tls: network.auth_without_tls.unwrap_or(self.auth_without_tls),
+            size_octets_max: network.size_octets_max.unwrap_or(self.size_octets_max),
+            recipients_max: network.recipients_max.unwrap_or(self.recipients_max),
+            errors_max: network.errors_max.unwrap_or(self.errors_max),
+            junk_commands_max: network.junk_commands_max.unwrap_or(self.junk_commands_max),
+            connections_per_address_max: network
+                .connections_per_address_max
+                .unwrap_or(self.connections_per_address_max),
+            ..self.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ListenerKind;
+
+    fn network(members: &[&str], size_octets_max: u64) -> NetworkSettings {
+        let members = members.iter().map(|text| text.parse().unwrap()).collect();
+        NetworkSettings { members, size_octets_max: Some(size_octets_max), ..NetworkSettings::default() }
+    }
+
+    #[test]
+    fn the_most_specific_network_counts_whatever_the_order() {
+        let mut listener = ListenerSettings::new("test", ([127, 0, 0, 1], 0).into(), ListenerKind::Mx);
+        let networks = [
+            network(&["192.0.2.0/24"], 1),
+            network(&["192.0.0.0/16", "2001:db8::/32"], 2),
+            network(&["192.0.2.7/32"], 3),
+            network(&["::/0"], 4),
+        ];
+        for turn in 0..networks.len() {
+            listener.networks = networks.to_vec();
+            listener.networks.rotate_left(turn);
+            let profiles = Profiles::new(&listener, &"mx.example".parse().unwrap());
+            let size =
+                |address: &str| profiles.find(address.parse().unwrap()).server(false, false).size_octets_max;
+            let found = ["192.0.2.7", "::ffff:192.0.2.7", "192.0.2.8", "192.0.3.1", "2001:db8::1", "fe80::1"]
+                .map(size);
+            assert_eq!(found, [3, 3, 1, 2, 2, 4]);
+            assert_eq!(size("198.51.100.1"), listener.size_octets_max);
+        }
+    }
+
+    #[test]
+    fn what_is_not_given_is_as_elsewhere() {
+        let all = ClientLimits::default();
+        let changes = LimitChanges { greet_delay_ms: Some(7), ..LimitChanges::default() };
+        assert_eq!(changes.apply(all), ClientLimits { greet_delay_ms: 7, ..all });
+        let listener = ListenerSettings::new("test", ([127, 0, 0, 1], 0).into(), ListenerKind::Mx);
+        let within = listener.within(&network(&[], 9));
+        assert_eq!((within.size_octets_max, within.recipients_max), (9, listener.recipients_max));
+    }
+}
