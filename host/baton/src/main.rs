@@ -12,6 +12,7 @@ mod events;
 mod logs;
 mod measure;
 mod ports;
+mod privileges;
 mod registry;
 mod relay;
 mod reload;

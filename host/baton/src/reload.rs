@@ -28,6 +28,8 @@ use crate::wiring::{CertificateKeeper, PluginHttp};
 /// Keys, with all below them, whose new values wait for a restart: sockets, the store and what is built once.
 const RESTART_KEYS: &[&str] = &[
     "hostname",
+    "user",
+    "group",
     "worker_threads",
     "drain_s",
     "store",

@@ -21,8 +21,9 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     let file = options.file.settings.as_deref();
     let checked =
         settings::load(file).map_err(|problems| anyhow!("the settings are not valid:\n{problems}"))?;
-    // First, as a socket may be one that is not to be had.
+    // What needs root comes first, and then root is given up before anything else runs.
     let sockets = OpenSockets { inbound: Sockets::open(&checked.inbound)?, acme: open_acme(&checked)? };
+    checked.privileges.give_up_others(&checked.state_path)?;
     let log = Log::start(&checked.log)?;
     runtime::raise_file_limit();
     let runtime = runtime::threads(checked.worker_threads)?;

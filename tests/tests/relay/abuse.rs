@@ -252,7 +252,8 @@ fn every_bound_is_checked_before_it_holds() -> Result<()> {
         .set("clients.early_commands", "maybe");
     let relay = Relay::prepare(settings)?;
     let output = relay.run(&["check"])?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     for key in [
         "ipv4_network_bits",

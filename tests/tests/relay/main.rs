@@ -14,6 +14,7 @@ mod listener;
 mod listener_tls;
 mod networks;
 mod plugins;
+mod privileges;
 mod queue;
 mod registry;
 mod replay;

@@ -33,6 +33,7 @@ use baton_tls::CertificateSettings;
 use self::tls::AcmeChecked;
 use super::problem::Problems;
 use super::raw::{Raw, RawDns, RawLanes, RawStore};
+use crate::privileges::Privileges;
 use crate::registry::RegistrySettings;
 use crate::wiring::HttpSettings;
 
@@ -41,6 +42,8 @@ use crate::wiring::HttpSettings;
 pub(crate) struct Checked {
     /// As they stand in the file, to see what a reload changes.
     pub(crate) raw: Raw,
+    /// Who the relay becomes once its ports are open.
+    pub(crate) privileges: Privileges,
     /// Threads of the runtime; none is one for each processor.
     pub(crate) worker_threads: Option<usize>,
     /// The folder of all state.
@@ -123,6 +126,7 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
     let checked = Checked {
         certificates: checker.certificates(raw, &state_path, &hostname, &inbound.listeners, acme.as_ref()),
         acme,
+        privileges: checker.privileges(raw),
         worker_threads: checker.worker_threads(raw.worker_threads),
         store,
         dns: checker.dns(&raw.dns),
@@ -203,6 +207,15 @@ impl Checker<'_> {
         }
         let machine = rustix::system::uname();
         machine.nodename().to_str().ok().and_then(|name| name.parse().ok()).unwrap_or_else(localhost)
+    }
+
+    fn privileges(&mut self, raw: &Raw) -> Privileges {
+        let found = Privileges::find(raw.user.as_deref(), raw.group.as_deref());
+        found.unwrap_or_else(|(key, given, reason)| {
+            let remedy = "write the name or number of one that this machine has";
+            self.problems.push(key, Some(given), reason, remedy);
+            Privileges::default()
+        })
     }
 
     fn worker_threads(&mut self, given: Option<usize>) -> Option<usize> {

@@ -22,6 +22,10 @@ section! {
     Raw {
         /// The relay's own name: in greetings, in EHLO, in trace fields and reports. Unset: the machine's name.
         hostname: Option<String> = None,
+        /// The user that the relay becomes once its ports are open, by name or number, for a start as root. The folder of `store.path` and the files of certificates must be its own. Unset: it stays who it is.
+        user: Option<String> = None,
+        /// The group that it becomes. Unset: that of the user.
+        group: Option<String> = None,
         /// Domains that this relay is responsible for: anybody may send to them.
         local_domains: Vec<String> = Vec::new(),
         /// Threads that run sessions and deliveries. Unset: one for each processor.
