@@ -348,6 +348,7 @@ impl Session {
         match slow {
             Slow::Auth { mechanism, user, password } => self.answer_auth(mechanism, &user, password).await,
             Slow::Mail(command) => self.answer_mail(command).await,
+            Slow::MailRefused(command, refused) => self.refuse_mail(command, refused).await,
             Slow::Rcpt(candidate) => self.answer_rcpt(candidate).await,
             Slow::Message(content) => self.answer_message(content).await,
             Slow::Refused(reply) => self.note_refused(reply).await,
@@ -393,6 +394,7 @@ enum Slow {
         password: String,
     },
     Mail(MailCommand),
+    MailRefused(MailCommand, mail::Refused),
     Rcpt(Candidate),
     Message(Bytes),
     /// The machine refused the content with this reply: the history wants to know.

@@ -15,7 +15,8 @@ fn settings() -> Settings {
 fn handshake(relay: &Relay, options: &[&str]) -> Result<String> {
     let mut command = Command::new("openssl");
     command.args(["s_client", "-brief", "-connect", &relay.smtp()?.to_string()]).args(options);
-    let output = output_within(command.stdin(Stdio::null()), wait::LONG)?;
+    command.stdin(Stdio::null());
+    let output = output_within(command, wait::LONG)?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
 }
 

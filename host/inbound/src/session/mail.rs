@@ -33,7 +33,7 @@ pub(super) struct MailCommand {
 }
 
 /// Why no transaction may begin.
-enum Refused {
+pub(super) enum Refused {
     /// The rules of this relay.
     ByRules(Reply),
     /// The disk. It has no room for history either.
@@ -46,11 +46,16 @@ impl Session {
         if self.drained_at.is_some() {
             return Ok(Answer::Disconnect(Refusal::Stopping.reply()));
         }
-        if self.needs_name() || self.check_mail(&command).is_err() {
+        if self.needs_name() {
             return Err(Slow::Mail(command));
         }
-        self.proceed_mail(command);
-        Ok(Answer::Proceed)
+        match self.check_mail(&command) {
+            Ok(()) => {
+                self.proceed_mail(command);
+                Ok(Answer::Proceed)
+            }
+            Err(refused) => Err(Slow::MailRefused(command, refused)),
+        }
     }
 
     /// Begins a transaction, or says why not and tells the history of it.
@@ -63,7 +68,7 @@ impl Session {
                 self.proceed_mail(command);
                 Answer::Proceed
             }
-            Err(refused) => Answer::Refuse(self.refuse_mail(command, refused).await),
+            Err(refused) => self.refuse_mail(command, refused).await,
         }
     }
 
@@ -95,13 +100,13 @@ impl Session {
     }
 
     /// Logs, counts and records a refused transaction; the reply it gets then names it.
-    async fn refuse_mail(&mut self, command: MailCommand, refused: Refused) -> Reply {
+    pub(super) async fn refuse_mail(&mut self, command: MailCommand, refused: Refused) -> Answer {
         let (Refused::ByRules(reply) | Refused::ByStore(reply)) = &refused;
         self.count_rejection("mail", reply);
         log::mail_refused(self.id, reply);
         let deps = &self.listener.deps;
         let is_bounded = self.rejections_recorded < deps.policy.load().rejections_recorded_max;
-        match refused {
+        Answer::Refuse(match refused {
             Refused::ByRules(reply) if is_bounded => {
                 self.rejections_recorded += 1;
                 let now = deps.clock.now();
@@ -118,7 +123,7 @@ impl Session {
                 reply
             }
             Refused::ByRules(reply) | Refused::ByStore(reply) => reply,
-        }
+        })
     }
 
     fn proceed_mail(&mut self, command: MailCommand) {
