@@ -178,6 +178,7 @@ fn address(octets: &[u8]) {
 /// A server whose driver agrees to everything.
 struct Session {
     server: Server,
+    settings: Arc<ServerSettings>,
     input: BytesMut,
     output: Vec<u8>,
     messages: Vec<Bytes>,
@@ -186,10 +187,12 @@ struct Session {
 
 impl Session {
     fn new(settings: ServerSettings) -> Session {
-        let mut server = Server::new(Arc::new(settings));
+        let settings = Arc::new(settings);
+        let mut server = Server::new(Arc::clone(&settings));
+        server.offer_xclient(true);
         let mut output = Vec::new();
         server.greet(&mut output);
-        Session { server, input: BytesMut::new(), output, messages: Vec::new(), is_over: false }
+        Session { server, settings, input: BytesMut::new(), output, messages: Vec::new(), is_over: false }
     }
 
     fn feed(&mut self, octets: &[u8]) {
@@ -203,6 +206,10 @@ impl Session {
                 Step::StartTls => {
                     assert!(self.input.is_empty(), "plain text outlives STARTTLS");
                     self.server.protect(Arc::new(settings(PROTECTED)));
+                }
+                Step::Restart => {
+                    self.server.restart(Arc::clone(&self.settings));
+                    self.server.greet(&mut self.output);
                 }
                 Step::Close => {
                     self.is_over = true;
