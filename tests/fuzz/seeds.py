@@ -19,6 +19,12 @@ RECORDS = {
     "proxy": ["PROXY TCP4 192.0.2.1 192.0.2.2 40000 25\r\n", "PROXY UNKNOWN\r\n"],
     "reply": ["\x00\x07220 mx\r\n250-mx\r\n250-PIPELINING\r\n250-SIZE 10\r\n250 CHUNKING\r\n250 ok\r\n250 ok\r\n550 5.1.1 no\r\n354 go\r\n250 ok\r\n"],
     "results": ["Authentication-Results: mx.example; spf=pass\r\nAuthentication-Results: (a) \"mx\".example 1; none\r\nFrom: a@b.example\r\n\r\n"],
+    "report": [
+        "<feedback><report_metadata><org_name>a &amp; b</org_name><report_id>1</report_id><date_range><begin>1</begin></date_range></report_metadata>"
+        "<policy_published><domain>a.example</domain><p>none</p></policy_published><record><row><source_ip>192.0.2.1</source_ip><count>1</count>"
+        "</row><auth_results><dkim><domain>a.example</domain><result>pass</result></dkim></auth_results></record></feedback>",
+        '{"date-range":{"start-datetime":"2026-11-26T00:00:00Z","end-datetime":""},"report-id":"t","policies":[{"policy":{"policy-domain":"a.example"}}]}',
+    ],
 }
 BINARY_PROXY = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes([192, 0, 2, 1, 192, 0, 2, 2, 156, 64, 0, 25])
 SIGNED = (

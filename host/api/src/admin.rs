@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::listener::Bounded;
 use crate::public::{self, PublicDeps};
 use crate::wire::{PluginRow, PluginsView, ReloadReport};
-use crate::{FieldError, Problem, domains, messages, queue};
+use crate::{FieldError, Problem, domains, messages, queue, reports};
 
 /// Octets of a request body at most.
 const BODY_OCTETS_MAX: usize = 64 * 1024;
@@ -111,6 +111,7 @@ fn router(deps: AdminDeps) -> Router {
         .route("/v1/messages/{id}", get(messages::story))
         .route("/v1/domains", get(domains::list))
         .route("/v1/domains/{domain}", get(domains::inspect))
+        .route("/v1/reports/{kind}", get(reports::list))
         .route("/v1/reload", post(reload))
         .route("/v1/plugins", get(plugins))
         .layer(DefaultBodyLimit::max(BODY_OCTETS_MAX))

@@ -13,6 +13,7 @@ mod messages;
 pub mod problem;
 pub mod public;
 mod queue;
+mod reports;
 pub mod wire;
 
 pub use admin::{AdminDeps, ReloadRequest, bind_admin, serve_admin};

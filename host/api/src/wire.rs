@@ -1,5 +1,6 @@
 //! The answers of the admin interface, as the relay writes them and its own commands read them.
 
+use baton_identity::reports::Report;
 use baton_mail::event::Event;
 use baton_mail::{Mailbox, MessageId, ReversePath, Status, UnixMs};
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,15 @@ pub struct JobRow {
     pub last: Option<Status>,
     /// Why it is held.
     pub hold: Option<String>,
+}
+
+/// A page of reports.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReportsPage {
+    /// The reports, by domain and time.
+    pub reports: Vec<Report>,
+    /// Where the next page begins; none after the last one.
+    pub next: Option<String>,
 }
 
 /// A page of the queue.

@@ -3,6 +3,7 @@
 pub(crate) mod domain;
 pub(crate) mod plugin;
 pub(crate) mod policy;
+pub(crate) mod reports;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use domain::DomainOptions;
 use plugin::PluginOptions;
 use policy::PolicyOptions;
+use reports::ReportsOptions;
 
 /// Baton, a programmable SMTP relay.
 #[derive(Debug, Parser)]
@@ -35,6 +37,8 @@ pub(crate) enum Command {
     Explain(ExplainOptions),
     /// Make keys for domains to send from, and check what the DNS says about them
     Domain(DomainOptions),
+    /// Show what others reported about mail in the names of your domains
+    Reports(ReportsOptions),
     /// List the plugins of the running relay and the order in which each hook asks them
     Plugins(Target),
     /// Write, check, test and measure plugins

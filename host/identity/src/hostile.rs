@@ -61,6 +61,15 @@ pub fn chain(octets: &[u8]) {
     }
 }
 
+/// What a report unfolds to.
+pub fn report(octets: &[u8]) {
+    if let Ok(report) = crate::reports::read_octets(octets) {
+        assert!(report.key().len() <= 512, "{}", report.key());
+        let text = report.to_json(64 << 10).expect("a report can be written");
+        assert!(text.len() <= 64 << 10, "{} octets", text.len());
+    }
+}
+
 /// Results in our name that others wrote: taken out once, none is left.
 pub fn results(octets: &[u8]) {
     let own: Domain = "mx.example".parse().expect("a domain");

@@ -24,6 +24,7 @@ mod dkim;
 mod dmarc;
 pub mod domains;
 pub mod hostile;
+pub mod reports;
 mod results;
 mod settings;
 mod signer;

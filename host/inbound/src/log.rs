@@ -122,6 +122,16 @@ pub(crate) fn signed(session: SessionId, message: MessageId, domain: &Domain, si
     debug!(target: "session", %session, %message, %domain, signatures, "message signed");
 }
 
+/// A message to a mailbox for reports was read.
+pub(crate) fn report_read(session: SessionId, message: MessageId, what: &str) {
+    info!(target: "session", %session, %message, what, "report");
+}
+
+/// A report could not be kept: the store takes nothing now.
+pub(crate) fn report_not_kept(session: SessionId, message: MessageId, error: &dyn std::fmt::Display) {
+    error!(target: "session", %session, %message, %error, "the report could not be kept");
+}
+
 /// A message was not sealed: the domain has no key in use, or the chain takes no more.
 pub(crate) fn not_sealed(session: SessionId, message: MessageId, domain: &Domain) {
     info!(target: "session", %session, %message, %domain, "message not sealed");

@@ -49,6 +49,13 @@ pub struct CheckLabel {
     pub result: &'static str,
 }
 
+/// What a message to a mailbox for reports carried.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReportLabel {
+    /// `dmarc`, `tls` or `none`.
+    pub kind: &'static str,
+}
+
 /// How a TLS handshake ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct HandshakeLabel {
@@ -103,6 +110,8 @@ pub struct Metrics {
     pub names: Family<ReasonLabel, Counter>,
     /// Results of the checks of strangers' mail.
     pub checks: Family<CheckLabel, Counter>,
+    /// Messages to mailboxes for reports, by what they carried.
+    pub reports: Family<ReportLabel, Counter>,
     /// Sessions ended because a deadline passed.
     pub deadlines_passed: Counter,
     /// TLS handshakes by how they ended.
@@ -132,6 +141,7 @@ impl Default for Metrics {
             pressed: Family::default(),
             names: Family::default(),
             checks: Family::default(),
+            reports: Family::default(),
             deadlines_passed: Counter::default(),
             handshakes: Family::default(),
             protected: Family::default(),
@@ -179,6 +189,7 @@ impl Metrics {
         );
         registry.register("baton_session_names", "Searches for clients' names", self.names.clone());
         registry.register("baton_session_checks", "Checks by method and result", self.checks.clone());
+        registry.register("baton_session_reports", "Reports received by kind", self.reports.clone());
         registry.register(
             "baton_session_deadlines_passed",
             "Sessions that were too slow",
@@ -195,6 +206,11 @@ impl Metrics {
             "From end of data to the reply",
             self.data_seconds.clone(),
         );
+    }
+
+    /// Counts a message to a mailbox for reports.
+    pub(crate) fn count_report(&self, kind: &'static str) {
+        self.reports.get_or_create(&ReportLabel { kind }).inc();
     }
 
     /// Counts the result of a check.

@@ -42,6 +42,8 @@ pub struct Policy {
     pub too_complex: TooComplexPolicy,
     /// How mail of strangers is checked; none when it is not.
     pub checks: Option<Checks>,
+    /// Where reports about mail in our domains' names come in.
+    pub reports: ReportSettings,
     /// Mail of users and relay networks is signed, where the domain in `From` has keys.
     pub sign: bool,
     /// The domain in whose name checked mail of strangers is sealed (RFC 8617); none when it is not.
@@ -72,6 +74,21 @@ impl Checks {
             Some(names) => names.iter().any(|own| own == name),
             None => matches!(kind, ListenerKind::Mx | ListenerKind::Relay),
         }
+    }
+}
+
+/// Where reports of others come in, and how long they are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportSettings {
+    /// The mailboxes whose mail is read. The case of their local parts does not count.
+    pub mailboxes: Vec<Mailbox>,
+    /// How long a report is kept, in seconds. Default 400 days: the same month of last year can be looked at.
+    pub keep_s: u64,
+}
+
+impl Default for ReportSettings {
+    fn default() -> ReportSettings {
+        ReportSettings { mailboxes: Vec::new(), keep_s: 400 * 86_400 }
     }
 }
 
@@ -108,6 +125,16 @@ pub struct Deadlines {
     pub generation_s: u64,
 }
 
+impl Policy {
+    /// True when mail for this mailbox is read for reports.
+    pub(crate) fn is_report_mailbox(&self, address: &Mailbox) -> bool {
+        let is_same = |own: &Mailbox| {
+            own.domain() == address.domain() && own.local().eq_ignore_ascii_case(address.local())
+        };
+        self.reports.mailboxes.iter().any(is_same)
+    }
+}
+
 impl Default for Policy {
     fn default() -> Policy {
         Policy {
@@ -124,6 +151,7 @@ impl Default for Policy {
             mime: MimeLimits::default(),
             too_complex: TooComplexPolicy::Accept,
             checks: None,
+            reports: ReportSettings::default(),
             sign: true,
             seal: None,
             verified_senders: false,

@@ -13,6 +13,7 @@ mod draft;
 mod mail;
 mod name;
 mod rcpt;
+mod report;
 mod sign;
 mod tls;
 mod wire;

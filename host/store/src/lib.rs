@@ -31,7 +31,7 @@ pub use accept::{Accepted, NewJob, NewMessage};
 pub use claim::Claim;
 pub use error::{AcceptError, KvError, OpenError, Refusal, StoreError};
 pub use format::JobKey;
-pub use kv::Kv;
+pub use kv::{Kv, VALUE_OCTETS_MAX};
 pub use look::{Filter, JobState, JobView, QueueCount, Summary};
 pub use metrics::Metrics;
 pub use schedule::LaneRoom;

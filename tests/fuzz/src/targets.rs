@@ -30,6 +30,7 @@ pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("dmarc", hostile::dmarc),
     ("chain", hostile::chain),
     ("results", hostile::results),
+    ("report", hostile::report),
 ];
 
 /// A whole session: the first octet chooses the settings, the second how the rest is cut into reads.

@@ -18,6 +18,7 @@ mod privileges;
 mod queue;
 mod registry;
 mod replay;
+mod reports;
 mod router;
 mod session;
 mod signing;

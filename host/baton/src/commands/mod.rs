@@ -8,6 +8,7 @@ pub(crate) mod plugins;
 pub(crate) mod policy;
 pub(crate) mod queue;
 pub(crate) mod reload;
+pub(crate) mod reports;
 
 use std::io::Write;
 

@@ -2,5 +2,6 @@
 
 pub(crate) mod domain;
 pub(crate) mod queue;
+pub(crate) mod reports;
 pub(crate) mod story;
 pub(crate) mod words;

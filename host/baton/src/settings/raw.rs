@@ -1,6 +1,7 @@
 //! The settings file as it stands: every key with its text, unit and default. `check.rs` makes sense of it.
 
 mod clients;
+mod reports;
 mod running;
 mod store;
 mod tls;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use super::field::{Anything, Named, section};
 
 pub(crate) use clients::{RawClients, RawNetwork, RawPressure};
+pub(crate) use reports::RawReports;
 pub(crate) use running::{
     RawBreaker, RawEvents, RawNext, RawPool, RawRecord, RawRegistry, RawSessionInstances, RawThresholds,
     RawWhen,
@@ -50,6 +52,8 @@ section! {
         checks: RawChecks = RawChecks::default(),
         /// DKIM signatures on what leaves, with the keys of `baton domain`.
         signing: RawSigning = RawSigning::default(),
+        /// Reports of others about mail in the names of your domains.
+        reports: RawReports = RawReports::default(),
         /// The WebAssembly plugins, by name: lower-case letters, digits and hyphens.
         plugins: Named<RawPlugin> = Named(Vec::new()),
         /// A folder of scripts, each of which is a plugin.

@@ -165,6 +165,9 @@ impl Session {
         // The envelope was made at MAIL; the message is received now.
         draft.call.envelope.received_at = now;
         draft.call.envelope.expires_at = now.plus(lifetime);
+        if let Err(refusal) = self.keep_report(&mut draft, &content).await {
+            return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await);
+        }
         let chain = draft.chain.take();
         let body = match self.add_trace(&mut draft.call.envelope, content, seen, chain.as_ref()).await {
             Ok(body) => body,

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use baton_inbound::{
-    Deadlines, InboundSettings, ListenAddress, ListenerKind, ListenerSettings, Policy, TooComplexPolicy,
+    Deadlines, InboundSettings, ListenAddress, ListenerKind, ListenerSettings, Policy, ReportSettings,
+    TooComplexPolicy,
 };
 use baton_mail::Domain;
 use baton_smtp::server::BareLineEnding;
@@ -149,6 +150,10 @@ impl Checker<'_> {
                 60_000,
             ),
             reverse_dns: session.reverse_dns,
+            reports: ReportSettings {
+                mailboxes: self.parse_all("reports.mailboxes", &raw.reports.mailboxes, MAILBOX_REMEDY),
+                keep_s: self.bound("reports.keep_days", raw.reports.keep_days, 1, 36_500) * 86_400,
+            },
             sign: raw.signing.enabled,
             seal: self.seal(raw),
             verified_senders: raw.signing.verified_senders,
