@@ -117,6 +117,49 @@ def baton_to_postfix(verdict, sink):
         postfix.close()
 
 
+def reported(sink, envelope_id, reporter):
+    """True when a report about this envelope came, written by this system, and no other did."""
+    def reports():
+        return [content for _, _, content in sink.messages if b"Original-Envelope-Id: " + envelope_id in content]
+
+    with sink.changed:
+        sink.changed.wait_for(reports, 60)
+    found = reports()
+    return len(found) == 1 and b"Reporting-MTA: dns; " + reporter in found[0] and b"Action: relayed" in found[0] and b"Original-Recipient: rfc822;" in found[0]
+
+
+def with_requests(address, envelope_id):
+    """Sends a message that asks for a report of its success."""
+    with smtplib.SMTP(*address) as client:
+        client.sendmail(
+            "ada@sender.example", ["bo@dest.example"], b"Subject: dsn\r\n\r\nbody\r\n",
+            mail_options=[f"ENVID={envelope_id.decode()}", "RET=HDRS"], rcpt_options=["NOTIFY=SUCCESS", "ORCPT=rfc822;bo@dest.example"],
+        )
+
+
+def dsn_both_ways(verdict, relay, sink):
+    """What is asked of one goes on to the other, and only the last one, whose next hop has no DSN, reports."""
+    postfix = peer.Postfix(relay.address[1])
+    try:
+        postfix.start()
+        with_requests(postfix.address, b"by-postfix")
+        verdict.hold("Postfix hands DSN requests to Baton, which reports", "sent", reported(sink, b"by-postfix", b"relay.example"), "one report, by Baton")
+    finally:
+        postfix.close()
+    postfix = peer.Postfix(sink.port)
+    try:
+        postfix.start()
+        first = Relay(quick(postfix.port))
+        try:
+            first.start()
+            with_requests(first.address, b"by-baton")
+            verdict.hold("Baton hands DSN requests to Postfix, which reports", "sent", reported(sink, b"by-baton", b"postfix.bench.example"), "one report, by Postfix")
+        finally:
+            first.close()
+    finally:
+        postfix.close()
+
+
 def certificate(work):
     """A self-signed certificate for localhost; tells the files of certificate and key."""
     chain, key = work / "peer.crt", work / "peer.key"
@@ -205,6 +248,7 @@ def main():
             by_nodemailer(verdict, relay, sink, work)
             postfix_to_baton(verdict, relay, sink)
             baton_to_postfix(verdict, sink)
+            dsn_both_ways(verdict, relay, sink)
             postfix_to_baton_by_tls(verdict, sink, work)
             baton_to_postfix_by_tls(verdict, sink, work)
         except peer.Unavailable as reason:

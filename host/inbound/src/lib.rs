@@ -45,6 +45,6 @@ pub use clients::ClientLimits;
 pub use listener::{Inbound, InboundDeps};
 pub use listener_tls::{ListenerTls, NextTls};
 pub use networks::{LimitChanges, NetworkSettings};
-pub use policy::{Checks, Deadlines, Policy, ReportSettings, TooComplexPolicy};
+pub use policy::{Checks, Deadlines, Policy, PriorityFrom, ReportSettings, TooComplexPolicy};
 pub use pressure::{PressureLimits, process_octets_allowed};
 pub use settings::{InboundSettings, ListenAddress, ListenerKind, ListenerSettings, TlsMode};

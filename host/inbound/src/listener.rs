@@ -78,6 +78,8 @@ pub(crate) struct Listener {
     pub(crate) checker: Checker,
     pub(crate) shared: Arc<Shared>,
     pub(crate) drain_s: u64,
+    /// Seconds that a message may be held at most.
+    pub(crate) hold_s_max: u32,
     proxy_networks: Vec<IpNet>,
     xclient_networks: Vec<IpNet>,
     mode: TlsMode,
@@ -171,6 +173,7 @@ impl Listener {
             checker: Checker::new(deps.resolver.clone(), deps.clock.clone()),
             shared: shared.clone(),
             drain_s: settings.drain_s,
+            hold_s_max: listener.hold_s_max,
             proxy_networks: listener.proxy_networks.clone(),
             xclient_networks: listener.xclient_networks.clone(),
             mode: listener.tls,

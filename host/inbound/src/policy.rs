@@ -48,6 +48,8 @@ pub struct Policy {
     pub sign: bool,
     /// The domain in whose name checked mail of strangers is sealed (RFC 8617); none when it is not.
     pub seal: Option<Domain>,
+    /// Whose mail may go before that of others when it asks for it.
+    pub priority_from: PriorityFrom,
     /// Users send only in the name of domains whose records were seen in the DNS.
     pub verified_senders: bool,
     /// How much strangers may ask for.
@@ -90,6 +92,18 @@ impl Default for ReportSettings {
     fn default() -> ReportSettings {
         ReportSettings { mailboxes: Vec::new(), keep_s: 400 * 86_400 }
     }
+}
+
+/// Whose mail may go before that of others (MT-PRIORITY above 0, RFC 6710).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PriorityFrom {
+    /// Nobody's.
+    Nobody,
+    /// That of accounts and of the relay networks.
+    #[default]
+    Trusted,
+    /// Everybody's.
+    All,
 }
 
 /// What happens to a message whose structure exceeds the bounds.
@@ -153,6 +167,7 @@ impl Default for Policy {
             checks: None,
             reports: ReportSettings::default(),
             sign: true,
+            priority_from: PriorityFrom::Trusted,
             seal: None,
             verified_senders: false,
             clients: ClientLimits::default(),

@@ -54,6 +54,8 @@ pub(crate) enum Refusal {
     DomainNotVerified(Domain),
     /// A user's message does not say in whose name it is.
     AuthorUnclear,
+    /// The message is to be held for longer than the settings allow (RFC 4865 5).
+    HeldTooLong,
     /// A step failed that never should; the client tries again.
     Internal,
 }
@@ -99,10 +101,18 @@ impl Refusal {
             Refusal::AuthorUnclear => {
                 (550, EnhancedCode(5, 7, 1), "From must name one mailbox of a domain that is verified here")
             }
+            Refusal::HeldTooLong => {
+                (501, EnhancedCode(5, 5, 4), "Mail is not held for so long here; EHLO tells how long")
+            }
             Refusal::Internal => (451, EnhancedCode(4, 3, 0), "Local error, try again later"),
         };
         Reply::new(code, enhanced, text)
     }
+}
+
+/// The transaction begins, but with another priority than was asked for (RFC 6710 4.1).
+pub(crate) fn priority_changed() -> Reply {
+    Reply::new(250, EnhancedCode(2, 3, 6), "sender ok, with another priority than asked for")
 }
 
 /// A message that is thrown away on purpose: the client has done its part.

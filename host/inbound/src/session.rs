@@ -39,7 +39,7 @@ use crate::trace::Manner;
 use crate::{ListenerKind, log};
 use conduct::Conduct;
 use draft::Draft;
-use mail::MailCommand;
+use mail::{MailCommand, Times};
 use name::NameSearch;
 use rcpt::Candidate;
 use wire::{Arrival, Wire, WriteFailure};
@@ -151,6 +151,7 @@ impl Session {
         let id = SessionId::random();
         let client = peer.ip().to_canonical();
         let mut server = Server::new(listener.server_settings(client, &generation, false));
+        server.tell_time(listener.deps.clock.now());
         server.offer_xclient(listener.may_speak_for_others(client));
         let facts = SessionFacts::new(id, listener.name.clone(), client, peer.port());
         Session {
@@ -326,9 +327,11 @@ impl Session {
             Question::Auth { mechanism, user, password } => Err(Slow::Auth { mechanism, user, password }),
             Question::StartTls => Ok(self.answer_starttls()),
             Question::XClient(told) => Ok(self.answer_xclient(*told)),
-            Question::Mail { sender, size, eight_bit, smtputf8, requests, parameters } => {
+            Question::Mail { sender, size, eight_bit, smtputf8, requests, hold, by, parameters } => {
                 let size = size.unwrap_or(0);
-                self.mail_at_once(MailCommand { sender, size, eight_bit, smtputf8, requests, parameters })
+                let times = Times { hold, by };
+                let command = MailCommand { sender, size, eight_bit, smtputf8, requests, times, parameters };
+                self.mail_at_once(command)
             }
             Question::Rcpt { recipient, requests, parameters } => {
                 self.rcpt_at_once(recipient, requests, parameters)

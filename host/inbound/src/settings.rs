@@ -157,6 +157,10 @@ pub struct ListenerSettings {
     pub bare_line_ending: BareLineEnding,
     /// What holds for clients of some networks instead.
     pub networks: Vec<NetworkSettings>,
+    /// Seconds that users may have a message held (FUTURERELEASE, RFC 4865); 0 offers it to nobody.
+    pub hold_s_max: u32,
+    /// VRFY is answered with 252 instead of 502 (RFC 5321 3.5.3).
+    pub vrfy: bool,
 }
 
 impl ListenerSettings {
@@ -185,6 +189,8 @@ impl ListenerSettings {
             chunks_max: CHUNKS_MAX,
             bare_line_ending: BareLineEnding::Refuse,
             networks: Vec::new(),
+            hold_s_max: HOLD_S_MAX,
+            vrfy: true,
         }
     }
 
@@ -217,6 +223,10 @@ impl ListenerSettings {
             chunks_max: self.chunks_max,
             line_octets_max: self.line_octets_max,
             bare_line_ending: self.bare_line_ending,
+            // It promises that the way was protected so far (RFC 8689 3).
+            require_tls: is_protected,
+            hold_s_max: if self.kind == ListenerKind::Submission { self.hold_s_max } else { 0 },
+            vrfy: self.vrfy,
             lmtp: self.kind == ListenerKind::Lmtp,
             auth,
             starttls,
@@ -243,3 +253,5 @@ const ERRORS_MAX: u32 = 20;
 const JUNK_COMMANDS_MAX: u32 = 100;
 const TRANSACTIONS_MAX: u32 = 1_000;
 const CHUNKS_MAX: u32 = 10_000;
+/// A week.
+const HOLD_S_MAX: u32 = 7 * 86_400;

@@ -1,11 +1,17 @@
-//! What a sender asks for, by parameters of MAIL and RCPT: reports about the delivery (DSN, RFC 3461).
+//! What a sender asks for, by parameters of MAIL and RCPT: reports about the delivery (DSN, RFC 3461), a time, protection,
+//! precedence.
+
+pub mod timing;
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::UnixMs;
+use crate::envelope::PRIORITY_MAX;
 use crate::text::is_unsafe;
+use timing::{DeliverBy, moment_text};
 
 /// Octets of an envelope id in its encoded form (RFC 3461 4.4).
 pub const ENVELOPE_ID_OCTETS_MAX: usize = 100;
@@ -19,6 +25,14 @@ pub struct MessageRequests {
     pub ret: Option<Ret>,
     /// The sender's own name for the message, to find it in a report.
     pub envelope_id: Option<EnvelopeId>,
+    /// Only to next hops that are known to be who they are, by TLS, and that promise the same (REQUIRETLS, RFC 8689).
+    pub require_tls: bool,
+    /// The precedence that it asked for (MT-PRIORITY, RFC 6710); what it has is in the envelope.
+    pub priority: Option<i8>,
+    /// Not before this moment (FUTURERELEASE, RFC 4865).
+    pub hold_until: Option<UnixMs>,
+    /// By this moment (DELIVERBY, RFC 2852).
+    pub deliver_by: Option<DeliverBy>,
 }
 
 /// What is asked of the copy for one recipient.
@@ -40,7 +54,14 @@ impl MessageRequests {
     pub fn words(&self) -> Vec<String> {
         let ret = self.ret.map(|ret| format!("RET={ret}"));
         let id = self.envelope_id.as_ref().map(|id| format!("ENVID={id}"));
-        ret.into_iter().chain(id).collect()
+        let tls = self.require_tls.then(|| "REQUIRETLS".to_owned());
+        let priority = self.priority.map(|priority| format!("MT-PRIORITY={priority}"));
+        let hold = self.hold_until.map(|at| format!("HOLDUNTIL={}", moment_text(at)));
+        let by = self.deliver_by.map(|by| {
+            let mode = if by.mode == timing::ByMode::Return { "returned" } else { "told" };
+            format!("delivery by {}, else to be {mode}", moment_text(by.at))
+        });
+        [ret, id, tls, priority, hold, by].into_iter().flatten().collect()
     }
 }
 
@@ -56,6 +77,16 @@ impl RecipientRequests {
         let original = self.original.as_ref().map(|original| format!("ORCPT={original}"));
         notify.into_iter().chain(original).collect()
     }
+}
+
+/// Reads the value of MT-PRIORITY (RFC 6710 6): -9 to 9, without a plus sign or leading zeros.
+///
+/// # Errors
+/// When it is none.
+pub fn parse_priority(text: &str) -> Result<i8, InvalidRequest> {
+    let priority: i8 = text.parse().map_err(|_| InvalidRequest)?;
+    let is_plain = priority.to_string() == text && (-PRIORITY_MAX..=PRIORITY_MAX).contains(&priority);
+    if is_plain { Ok(priority) } else { Err(InvalidRequest) }
 }
 
 /// How much of the message comes back (RFC 3461 4.3).
@@ -273,6 +304,14 @@ mod tests {
         }
         for bad in ["", "NEVER,SUCCESS", "SUCCESS,", "SUCCESS DELAY", "ALWAYS", "SUCCESS,NEVER"] {
             assert_eq!(bad.parse::<Notify>(), Err(InvalidRequest), "{bad}");
+        }
+    }
+
+    #[test]
+    fn priorities_are_nineteen() {
+        assert_eq!((-9..=9).filter_map(|value: i8| parse_priority(&value.to_string()).ok()).count(), 19);
+        for bad in ["", "10", "-10", "+1", "01", "-0", "1.0", "x"] {
+            assert_eq!(parse_priority(bad), Err(InvalidRequest), "{bad}");
         }
     }
 

@@ -49,6 +49,8 @@ pub(crate) async fn judge(
     // One chance for the whole job: its recipients come back together.
     let chance = rand::random::<f64>();
     let by_schedule = retry::next_attempt(&settings.retry, now, job.attempt(), job.expires_at, chance);
+    // At the moment that its sender named, there is something to tell.
+    let by_schedule = job.told_at().filter(|at| *at > now).map_or(by_schedule, |at| at.min(by_schedule));
     let mut judged = Vec::with_capacity(outcomes.len());
     for (index, mut outcome) in outcomes {
         if matches!(outcome, Outcome::Delivered(_)) {

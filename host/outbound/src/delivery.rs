@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use baton_mail::requests::{OriginalRecipient, RecipientRequests};
 use baton_mail::status::Remote;
-use baton_mail::{Body, EnhancedCode, FailureClass, Outcome, Phase, Recipient, Status};
-use baton_smtp::client::{Requests, Transaction};
+use baton_mail::{Body, Domain, EnhancedCode, Envelope, FailureClass, Outcome, Phase, Recipient, Status};
+use baton_smtp::client::{Capabilities, Requests, Transaction};
 use baton_store::StoreError;
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -21,7 +21,7 @@ use crate::metrics::Kind;
 use crate::settings::OutboundSettings;
 use crate::settle::expired;
 use crate::shared::Shared;
-use crate::site::{Site, Target};
+use crate::site::{Site, Target, no_required_tls};
 use crate::worker::{Attempted, Batch};
 
 /// Delivers a batch of jobs of one message. Each recipient has an outcome at the end; what got none is deferred.
@@ -135,9 +135,16 @@ impl Delivery<'_> {
     /// In transactions of bounded size, one after the other over the same connection.
     async fn over_link(&self, link: &mut Option<Link>, recipients: &Recipients) -> Tried {
         let mut tried = Tried::default();
-        for chunk in recipients.0.chunks(self.settings.limits.recipients_per_delivery_max.max(1)) {
+        let recipients_max = self.settings.limits.recipients_per_delivery_max.max(1);
+        let mut rest = recipients.0.as_slice();
+        while !rest.is_empty() {
+            let chunk = rest.get(..recipients_max).unwrap_or(rest);
             let one = self.one_transaction(link, chunk).await;
-            // What has no outcome must not shift the others.
+            // The peer may take fewer at once; who is left goes in the next transaction.
+            match rest.get(one.outcomes.len()..) {
+                Some(left) if left.len() < rest.len() => rest = left,
+                _ => break,
+            }
             tried.passed_on.resize(tried.outcomes.len(), false);
             tried.outcomes.extend(one.outcomes);
             tried.passed_on.extend(one.passed_on);
@@ -156,11 +163,13 @@ impl Delivery<'_> {
                         self.shared.metrics.connections.inc();
                         open
                     }
-                    Err(outcome) => return Tried::new(vec![outcome; chunk.len()]),
+                    Err(outcome) => return Tried::new(vec![self.judged(outcome); chunk.len()]),
                 },
             };
+            let chunk = chunk.get(..self.taken_at_once(chunk, open.offers())).unwrap_or(chunk);
             let Some(transaction) = self.transaction(chunk, open.is_lmtp()) else { return Tried::default() };
-            let reports_itself = open.offers_dsn();
+            let reports_itself =
+                open.offers().dsn && (transaction.requests.by.is_none() || open.offers().deliver_by);
             match open.send(transaction, self.settings).await {
                 Sent::Nothing(_) if was_kept && !is_last_try => {}
                 Sent::Nothing(status) => return Tried::new(vec![Outcome::Deferred(status); chunk.len()]),
@@ -171,6 +180,36 @@ impl Delivery<'_> {
             }
         }
         Tried::default()
+    }
+
+    /// How many of these recipients the peer takes in one transaction (RFC 9422 4.2, 4.3); one at least.
+    fn taken_at_once(&self, chunk: &[(usize, u16)], offered: &Capabilities) -> usize {
+        let recipients_max = offered.recipients_max.unwrap_or(usize::MAX);
+        let Some(domains_max) = offered.recipient_domains_max else { return recipients_max.min(chunk.len()) };
+        let mut domains: Vec<&Domain> = Vec::new();
+        let fits = |one: &&(usize, u16)| {
+            let Some(domain) = self.recipient(**one).map(|recipient| recipient.address.domain()) else {
+                return true;
+            };
+            if !domains.contains(&domain) {
+                domains.push(domain);
+            }
+            domains.len() <= domains_max
+        };
+        chunk.iter().take(recipients_max).take_while(fits).count().max(1)
+    }
+
+    /// Mail that needs TLS by its sender's word does not wait for a next hop that has none (RFC 8689 4.2.1).
+    fn judged(&self, outcome: Outcome) -> Outcome {
+        let needs_tls = self.batch.first().is_some_and(|job| job.envelope().requests.require_tls);
+        match outcome {
+            Outcome::Deferred(status) if needs_tls && status.phase == Phase::Tls => {
+                let mut failed = no_required_tls(&status.text);
+                failed.remote = status.remote;
+                Outcome::Failed(failed)
+            }
+            other => other,
+        }
     }
 
     fn transaction(&self, chunk: &[(usize, u16)], lmtp: bool) -> Option<Transaction> {
@@ -187,12 +226,24 @@ impl Delivery<'_> {
         Some(Transaction {
             sender: envelope.sender.clone(),
             recipients: recipients.iter().map(|recipient| recipient.address.clone()).collect(),
-            requests: Requests { message: envelope.requests.clone(), recipients: requests_of(&recipients) },
+            requests: self.requests(envelope, &recipients, lmtp),
             size: body.len(),
             body,
             eight_bit: envelope.eight_bit,
             smtputf8: envelope.needs_smtputf8(),
         })
+    }
+
+    /// What the next hop is told of the sender's wishes.
+    fn requests(&self, envelope: &Envelope, recipients: &[&Recipient], lmtp: bool) -> Requests {
+        let mut message = envelope.requests.clone();
+        // What the message has counts, whoever gave it; nothing said is nothing asked.
+        message.priority =
+            message.priority.and(Some(envelope.priority)).or(Some(envelope.priority).filter(|is| *is != 0));
+        // The way into a mail store was judged when it was chosen; a deadline ends there.
+        message.require_tls &= !lmtp;
+        let by = message.deliver_by.filter(|_| !lmtp).map(|by| by.left(self.shared.clock.now()));
+        Requests { message, recipients: requests_of(recipients), by }
     }
 
     /// Into a Maildir folder: one file for all recipients of the batch, all or nothing.

@@ -115,7 +115,8 @@ impl Shared {
     }
 
     /// Into the ready queue of the route's site.
-    fn forward(self: &Arc<Self>, job: Job, route: Route) {
+    fn forward(self: &Arc<Self>, job: Job, mut route: Route) {
+        route.require_tls = job.envelope().requests.require_tls;
         match &*route.next_hop {
             NextHop::Hold(reason) => {
                 let (shared, reason) = (Arc::clone(self), reason.clone());

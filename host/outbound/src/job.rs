@@ -1,6 +1,7 @@
 //! A job in hand: a claim on some recipients of one message, from the queue to its settlement.
 
 use baton_mail::event::{Event, What};
+use baton_mail::requests::timing::ByMode;
 use baton_mail::{Envelope, Lane, MessageId, Recipient, UnixMs};
 use baton_store::Claim;
 
@@ -21,7 +22,11 @@ pub(crate) struct Job {
 impl Job {
     /// The job of a claim.
     pub(crate) fn new(claim: Claim, permit: Permit) -> Job {
-        let expires_at = claim.envelope.expires_at;
+        let expires_at = match claim.envelope.requests.deliver_by {
+            // What is to be returned when it is late is not tried any longer (RFC 2852 4.1.2).
+            Some(by) if by.mode == ByMode::Return => claim.envelope.expires_at.min(by.at),
+            _ => claim.envelope.expires_at,
+        };
         Job { claim, expires_at, events: Vec::new(), permit }
     }
 
@@ -53,6 +58,11 @@ impl Job {
     /// Which attempt is running, from 1.
     pub(crate) fn attempt(&self) -> u16 {
         self.claim.attempt.saturating_add(1)
+    }
+
+    /// When its sender wants to know that it is late (RFC 2852 4.1.2).
+    pub(crate) fn told_at(&self) -> Option<UnixMs> {
+        self.envelope().requests.deliver_by.filter(|by| by.mode == ByMode::Notify).map(|by| by.at)
     }
 
     /// True when the message is too old.

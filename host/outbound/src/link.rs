@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use baton_mail::status::Remote;
 use baton_mail::{EnhancedCode, FailureClass, Outcome, Phase, Reply, Status};
-use baton_smtp::client::{Client, ClientPhase, ClientStep, RecipientResult, Transaction, TransactionResult};
+use baton_smtp::client::{
+    Capabilities, Client, ClientPhase, ClientStep, RecipientResult, Transaction, TransactionResult,
+};
 use bytes::BytesMut;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -119,9 +121,9 @@ impl Link {
         self.lmtp
     }
 
-    /// True when the peer heeds what senders ask about reports (RFC 3461).
-    pub(crate) fn offers_dsn(&self) -> bool {
-        self.client.capabilities().dsn
+    /// What the peer offered.
+    pub(crate) fn offers(&self) -> &Capabilities {
+        self.client.capabilities()
     }
 
     /// Carries out one transaction. Only a positive final reply is a delivery.
@@ -255,7 +257,9 @@ impl Link {
         if !self.usable {
             return None;
         }
-        if self.deliveries >= settings.limits.deliveries_per_connection_max.max(1) {
+        // The peer may take fewer than we would send (RFC 9422 4.1).
+        let theirs = self.offers().transactions_max.unwrap_or(u32::MAX);
+        if self.deliveries >= settings.limits.deliveries_per_connection_max.min(theirs).max(1) {
             Link::leave(Some(self)).await;
             return None;
         }

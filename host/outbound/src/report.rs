@@ -114,6 +114,7 @@ pub(crate) fn write_report(
     report.recipients.push(Recipient { requests: Some(Box::new(requests)), ..sender.clone().into() });
     report.eight_bit = utf8 || original.is_eight_bit();
     report.smtputf8 = utf8;
+    report.requests.require_tls = envelope.requests.require_tls;
     report.size = body.len();
     Some(Report { envelope: report, body })
 }
@@ -139,7 +140,10 @@ enum Original {
 impl Original {
     /// All of it only in a report about a failure, when the sender asked for that (RFC 3461 4.3), and not when it is large.
     fn of(settings: &DsnSettings, envelope: &Envelope, action: Action, body: &Body) -> Original {
-        let is_wanted = envelope.requests.ret == Some(Ret::Full) && action == Action::Failed;
+        // Who asks for protection gets no content back over a way that may lack it (RFC 8689 5).
+        let is_wanted = envelope.requests.ret == Some(Ret::Full)
+            && action == Action::Failed
+            && !envelope.requests.require_tls;
         if is_wanted && !body.is_empty() && body.len() <= settings.message_octets_max {
             return Original::Whole(body.clone());
         }

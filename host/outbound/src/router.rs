@@ -139,9 +139,13 @@ impl Edited {
 
     fn route(self, routes: &RouteTable, domain: &Domain) -> Route {
         match self.next_hop {
-            Some(next_hop) => {
-                Route { next_hop, fallbacks: self.fallbacks, queue: self.queue, trusted: self.trusted }
-            }
+            Some(next_hop) => Route {
+                next_hop,
+                fallbacks: self.fallbacks,
+                queue: self.queue,
+                trusted: self.trusted,
+                require_tls: false,
+            },
             None => {
                 let base = Route::of_settings(routes.find(domain));
                 // The plugin's own hosts must not borrow the trust of the settings' next hop.

@@ -73,6 +73,17 @@ impl TlsPolicy {
         TlsPolicy { mode, ..TlsPolicy::default() }
     }
 
+    /// The same, but TLS is needed and the other end must prove who it is.
+    pub(crate) fn verified(self) -> TlsPolicy {
+        let mode = if self.mode == TlsUse::Implicit { TlsUse::Implicit } else { TlsUse::Required };
+        TlsPolicy { mode, authorities: Some(self.authorities.unwrap_or(Authorities::System)), ..self }
+    }
+
+    /// TLS is needed and the other end must prove who it is.
+    pub(crate) fn is_verified(&self) -> bool {
+        matches!(self.trust(), Trust::Verified(_))
+    }
+
     /// Which certificates are good enough. Where mail would go in plain text as well, every one is.
     pub(crate) fn trust(&self) -> Trust {
         match (self.mode, &self.authorities) {

@@ -33,13 +33,15 @@ pub(crate) struct Route {
     pub(crate) queue: Option<String>,
     /// The settings name it, so it may be on this machine.
     pub(crate) trusted: bool,
+    /// Only over connections whose other end is known to be who it is (RFC 8689).
+    pub(crate) require_tls: bool,
 }
 
 impl Route {
     /// A route as the settings say.
     pub(crate) fn of_settings(next_hop: Arc<NextHop>) -> Route {
         let trusted = !matches!(*next_hop, NextHop::Mx(_));
-        Route { next_hop, fallbacks: Vec::new(), queue: None, trusted }
+        Route { next_hop, fallbacks: Vec::new(), queue: None, trusted, require_tls: false }
     }
 }
 
@@ -162,6 +164,7 @@ pub(crate) async fn find_target(
     settings: &OutboundSettings,
 ) -> Result<Target, Outcome> {
     let tls = settings.tls.policy(&route.next_hop);
+    let tls = if route.require_tls { required_tls(route, tls)? } else { tls };
     let mut candidates = match &*route.next_hop {
         NextHop::Lmtp(target) => return Ok(Target::Lmtp(target.clone())),
         NextHop::File(path) => return Ok(Target::File(path.clone())),
@@ -185,6 +188,28 @@ pub(crate) async fn find_target(
         )));
     }
     Ok(Target::Smtp(candidates))
+}
+
+/// The policy for mail that asks for REQUIRETLS (RFC 8689 4.2.1): the way to the next hop must be known, and so must be
+/// who is there. Names of mail hosts out of the DNS are believed to be neither as long as DNSSEC or MTA-STS do not vouch
+/// for them.
+fn required_tls(route: &Route, tls: TlsPolicy) -> Result<TlsPolicy, Outcome> {
+    let why = match &*route.next_hop {
+        NextHop::Mx(_) => "the mail hosts of the domain are not known for sure",
+        _ if !route.trusted => "a plugin chose the next hop",
+        NextHop::Lmtp(LmtpTarget::Tcp(_)) if !tls.is_verified() => {
+            "the way to the mail store is not protected"
+        }
+        NextHop::Lmtp(_) => return Ok(tls),
+        _ => return Ok(tls.verified()),
+    };
+    Err(Outcome::Failed(no_required_tls(why)))
+}
+
+/// RFC 8689 5: X.7.30, REQUIRETLS support required.
+pub(crate) fn no_required_tls(why: &str) -> Status {
+    let text = format!("the sender asks for REQUIRETLS, and {why}");
+    Status::ours(Phase::Tls, FailureClass::Tls, EnhancedCode(5, 7, 30), text)
 }
 
 /// Hosts of a list: each has a rank of its own.

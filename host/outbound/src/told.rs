@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use baton_mail::event::What;
-use baton_mail::{Mailbox, Outcome, UnixMs};
+use baton_mail::requests::Notify;
+use baton_mail::requests::timing::{ByMode, DeliverBy};
+use baton_mail::{Mailbox, Outcome, Recipient, UnixMs};
 use baton_store::Settlement;
 
 use crate::bounce_hook::Judged;
@@ -24,7 +26,8 @@ pub(crate) fn of_success<'a>(attempted: &'a Attempted) -> Vec<Told<'a>> {
     let action = if attempted.is_final { Action::Delivered } else { Action::Relayed };
     let told = |(index, outcome): &'a (u16, Outcome)| {
         let recipient = attempted.job.recipient(*index)?;
-        let is_wanted = recipient.notify().success && !attempted.passed_on.contains(index);
+        let is_wanted = wants_success(recipient, attempted.job.envelope().requests.deliver_by)
+            && !attempted.passed_on.contains(index);
         (matches!(outcome, Outcome::Delivered(_)) && is_wanted).then(|| Told {
             recipient,
             status: outcome.status(),
@@ -32,6 +35,14 @@ pub(crate) fn of_success<'a>(attempted: &'a Attempted) -> Vec<Told<'a>> {
         })
     };
     attempted.outcomes.iter().filter_map(told).collect()
+}
+
+/// A sender that named a deadline wants to know when nobody watches it any more, but not when it wants to know nothing
+/// (RFC 2852 4.1.4).
+fn wants_success(recipient: &Recipient, by: Option<DeliverBy>) -> bool {
+    let asked = recipient.requests.as_ref().and_then(|requests| requests.notify);
+    let wants_trace = by.is_some_and(|by| by.trace || by.mode == ByMode::Notify);
+    recipient.notify().success || (wants_trace && asked != Some(Notify::default()))
 }
 
 /// The copies that failed for good.
@@ -53,6 +64,7 @@ fn of_delay<'a>(settings: &DsnSettings, job: &'a Job, judged: &'a [Judged]) -> V
         let recipient = job.recipient(one.index)?;
         let asked = recipient.requests.as_ref().and_then(|requests| requests.notify);
         let is_wanted = match settings.delay {
+            _ if job.told_at().is_some() => asked.is_none_or(|notify| notify.delay),
             DelayReports::Never => false,
             DelayReports::Asked => asked.is_some_and(|notify| notify.delay),
             DelayReports::All => asked.is_none_or(|notify| notify.delay),
@@ -88,7 +100,9 @@ impl Shared {
             log::bounced(job.message(), report, &detail);
             settlement.events.push(job.event(now, What::Bounced { report, detail }));
         }
-        let is_late = job.envelope().received_at.plus(Duration::from_secs(settings.dsn.delay_after_s)) <= now;
+        let begun = job.envelope().requests.hold_until.unwrap_or(job.envelope().received_at);
+        let late_at = begun.plus(Duration::from_secs(settings.dsn.delay_after_s));
+        let is_late = job.told_at().unwrap_or(late_at) <= now;
         if settlement.next_due.is_some() && is_late && !job.claim.delay_told {
             settlement.delay_told = true;
             let told = of_delay(&settings.dsn, job, judged);

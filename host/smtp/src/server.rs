@@ -24,7 +24,7 @@ mod xclient;
 
 use std::sync::Arc;
 
-use baton_mail::Reply;
+use baton_mail::{Reply, UnixMs};
 use bytes::{Buf, BytesMut};
 
 use line::LineRead;
@@ -88,6 +88,11 @@ impl Server {
     /// The session begins anew with these settings, after [`Step::Restart`]; it is to be greeted.
     pub fn restart(&mut self, settings: Arc<ServerSettings>) {
         self.session.replace_settings(settings);
+    }
+
+    /// Tells the time, which EHLO names where mail may be held (RFC 4865 4).
+    pub fn tell_time(&mut self, now: UnixMs) {
+        self.session.now = now;
     }
 
     /// Greets the client: 220.

@@ -7,7 +7,7 @@ mod support;
 
 use std::sync::Arc;
 
-use baton_smtp::server::{AuthOffer, Server, ServerSettings};
+use baton_smtp::server::{AuthOffer, Server, ServerSettings, StartTls};
 use support::Random;
 use support::driver::Driver;
 
@@ -33,6 +33,7 @@ enum Stage {
 struct Model {
     greeted: bool,
     extended: bool,
+    protected: bool,
     authenticated: bool,
     stage: Stage,
     recipients: usize,
@@ -52,7 +53,11 @@ enum Act {
     Mail,
     MailTooLarge,
     BadMail,
+    MailWith(&'static str),
+    MailWithBad(&'static str),
     Rcpt,
+    RcptWith(&'static str),
+    RcptWithBad(&'static str),
     RcptUnknown,
     BadRcpt,
     Data(&'static str, Content),
@@ -68,6 +73,8 @@ enum Act {
     Vrfy,
     Unknown,
     NotHere,
+    StartTls,
+    StartTlsAndMore,
     BareFeed,
     Quit,
     Foreign,
@@ -80,6 +87,22 @@ enum Content {
     Bare,
 }
 
+/// Parameters of MAIL that mean something.
+const MAIL_GOOD: [&str; 6] = [
+    "RET=FULL ENVID=x+2B",
+    "MT-PRIORITY=-9",
+    "BY=5;RT",
+    "HOLDFOR=5",
+    "HOLDUNTIL=2030-01-01T00:00:00Z",
+    "SMTPUTF8",
+];
+/// And such as mean nothing.
+const MAIL_BAD: [&str; 6] =
+    ["RET=NONE", "ENVID=a+0A", "MT-PRIORITY=10", "BY=0;R", "HOLDFOR=0", "RET=FULL RET=FULL"];
+const RCPT_GOOD: [&str; 3] = ["NOTIFY=NEVER", "NOTIFY=DELAY,SUCCESS", "ORCPT=rfc822;c@d.example"];
+const RCPT_BAD: [&str; 4] =
+    ["NOTIFY=NEVER,DELAY", "ORCPT=c", "ORCPT=rfc822;a+0D", "NOTIFY=DELAY NOTIFY=DELAY"];
+
 const DATA: [Act; 3] = [
     Act::Data("x\r\n..\r\n.\r\n", Content::Good),
     Act::Data("0123456789012345678901234567890123456789\r\n.\r\n", Content::TooLarge),
@@ -87,7 +110,7 @@ const DATA: [Act; 3] = [
 ];
 
 fn random_act(random: &mut Random) -> Act {
-    match random.below(60) {
+    match random.below(70) {
         0..=2 => Act::Ehlo,
         3 => Act::Helo,
         4 => Act::BadEhlo,
@@ -113,6 +136,12 @@ fn random_act(random: &mut Random) -> Act {
         56 => Act::Unknown,
         57 => Act::NotHere,
         58 => Act::BareFeed,
+        59..=61 => Act::MailWith(*random.pick(&MAIL_GOOD)),
+        62 => Act::MailWithBad(*random.pick(&MAIL_BAD)),
+        63..=65 => Act::RcptWith(*random.pick(&RCPT_GOOD)),
+        66 => Act::RcptWithBad(*random.pick(&RCPT_BAD)),
+        67 => Act::StartTls,
+        68 if random.below(8) == 0 => Act::StartTlsAndMore,
         _ if random.below(4) == 0 => Act::Quit,
         _ if random.below(4) == 0 => Act::Foreign,
         _ => Act::Noop,
@@ -129,6 +158,12 @@ impl Act {
             Act::Mail => line("MAIL FROM:<a@b.example>"),
             Act::MailTooLarge => line("MAIL FROM:<a@b.example> SIZE=41"),
             Act::BadMail => line("MAIL FROM:a@b.example"),
+            Act::MailWith(parameters) | Act::MailWithBad(parameters) => {
+                line(&format!("MAIL FROM:<a@b.example> {parameters}"))
+            }
+            Act::RcptWith(parameters) | Act::RcptWithBad(parameters) => {
+                line(&format!("RCPT TO:<c@d.example> {parameters}"))
+            }
             Act::Rcpt => line("RCPT TO:<c@d.example>"),
             Act::RcptUnknown => line("RCPT TO:<unknown@d.example>"),
             Act::BadRcpt => line("RCPT TO:<c>"),
@@ -150,7 +185,9 @@ impl Act {
             Act::Help => line("HELP me"),
             Act::Vrfy => line("VRFY c"),
             Act::Unknown => line("WHAT is this"),
-            Act::NotHere => line("STARTTLS"),
+            Act::NotHere => line("ETRN @d.example"),
+            Act::StartTls => line("STARTTLS"),
+            Act::StartTlsAndMore => vec![b"STARTTLS\r\nNOOP\r\n".to_vec()],
             Act::BareFeed => vec![b"NOOP\n".to_vec()],
             Act::Quit => line("QUIT"),
             Act::Foreign => line("Subject: x"),
@@ -172,6 +209,7 @@ impl Model {
         Model {
             greeted: false,
             extended: false,
+            protected: false,
             authenticated: false,
             stage: Stage::Nothing,
             recipients: 0,
@@ -202,8 +240,13 @@ impl Model {
                 self.junk(250)
             }
             Act::BadEhlo => self.error(501),
-            Act::Mail | Act::MailTooLarge | Act::BadMail => self.mail(act),
-            Act::Rcpt | Act::RcptUnknown | Act::BadRcpt => self.rcpt(act),
+            Act::Mail | Act::MailTooLarge | Act::BadMail | Act::MailWith(_) | Act::MailWithBad(_) => {
+                self.mail(act)
+            }
+            Act::Rcpt | Act::RcptUnknown | Act::BadRcpt | Act::RcptWith(_) | Act::RcptWithBad(_) => {
+                self.rcpt(act)
+            }
+            Act::StartTls | Act::StartTlsAndMore => self.starttls(matches!(act, Act::StartTlsAndMore)),
             Act::Data(_, content) => self.data(*content),
             Act::Chunk { octets, last, clean } => self.chunk(*octets, *last, *clean),
             Act::BdatWithoutSize => {
@@ -242,6 +285,10 @@ impl Model {
         match act {
             Act::BadMail => self.error(501),
             Act::MailTooLarge => self.error(if self.extended { 552 } else { 555 }),
+            // What comes twice is seen before what it means.
+            Act::MailWithBad(twice) if *twice == "RET=FULL RET=FULL" => self.error(501),
+            Act::MailWith(_) | Act::MailWithBad(_) if !self.extended => self.error(555),
+            Act::MailWithBad(_) => self.error(501),
             _ => {
                 self.stage = Stage::Mail;
                 self.transactions += 1;
@@ -254,6 +301,9 @@ impl Model {
         match (self.stage, act) {
             (Stage::Nothing | Stage::Chunks { .. }, _) => self.error(503),
             (_, Act::BadRcpt) => self.error(501),
+            (_, Act::RcptWithBad(twice)) if *twice == "NOTIFY=DELAY NOTIFY=DELAY" => self.error(501),
+            (_, Act::RcptWith(_) | Act::RcptWithBad(_)) if !self.extended => self.error(555),
+            (_, Act::RcptWithBad(_)) => self.error(501),
             _ if self.recipients == RECIPIENTS_MAX => vec![452],
             (_, Act::RcptUnknown) => vec![550],
             _ => {
@@ -329,6 +379,28 @@ impl Model {
         }
     }
 
+    /// After 220 all that was said is forgotten (RFC 3207 4.2), but not how often the client erred.
+    fn starttls(&mut self, more: bool) -> Vec<u16> {
+        if self.protected || !self.greeted || self.stage != Stage::Nothing {
+            return if more { self.error_and_noop() } else { self.error(503) };
+        }
+        if more {
+            self.closed = true;
+            return vec![503];
+        }
+        (self.protected, self.greeted, self.extended, self.authenticated) = (true, false, false, false);
+        vec![220]
+    }
+
+    /// A refused command, and the NOOP that came with it.
+    fn error_and_noop(&mut self) -> Vec<u16> {
+        let mut codes = self.error(503);
+        if self.errors < ERRORS_MAX && self.junk <= JUNK_MAX {
+            codes.extend(self.junk(250));
+        }
+        codes
+    }
+
     fn error(&mut self, code: u16) -> Vec<u16> {
         self.errors += 1;
         vec![code]
@@ -359,7 +431,11 @@ fn new_session() -> Driver {
     settings.chunks_max = CHUNKS_MAX;
     settings.size_octets_max = SIZE_MAX as u64;
     settings.auth = AuthOffer::PlainLogin;
+    settings.hold_s_max = 3_600;
+    let protected = Arc::new(settings.clone());
+    settings.starttls = StartTls::Offered;
     let mut driver = Driver::new(Server::new(Arc::new(settings)));
+    driver.protected = Some(protected);
     driver.server.greet(&mut driver.output);
     driver.output.clear();
     driver
@@ -389,7 +465,11 @@ fn walk(seed: u64) {
         let act = random_act(&mut random);
         trace.push(act.clone());
         for octets in act.octets() {
-            feed_in_pieces(&mut driver, &octets, &mut random);
+            // What comes behind STARTTLS in one read was sent before TLS; later it is another matter.
+            match act {
+                Act::StartTlsAndMore => driver.feed(&octets),
+                _ => feed_in_pieces(&mut driver, &octets, &mut random),
+            }
         }
         let mut codes = codes_of(&mut driver);
         if let Some(more) = codes.last().and_then(|code| act.follow_up(*code)) {

@@ -9,6 +9,7 @@ mod clients;
 mod custody;
 mod delivery;
 mod dsn;
+mod extensions;
 mod hooks;
 mod listener;
 mod listener_tls;

@@ -160,6 +160,12 @@ section! {
         chunks_max: u32 = 10_000,
         /// A CR or LF that stands alone in content: `refuse`, or `repair` to CRLF. Leaving it would let mail be smuggled.
         bare_line_endings: String = "refuse".to_owned(),
+        /// Whose mail may go before that of others by MT-PRIORITY (RFC 6710): `nobody`, `trusted` (users and the relay networks) or `all`. To be late may be asked by everybody.
+        priority_from: String = "trusted".to_owned(),
+        /// Seconds that users may have a message held before it leaves (FUTURERELEASE, RFC 4865); 0 offers it to nobody.
+        hold_s_max: u32 = 604_800,
+        /// Whether VRFY is answered with 252, which tells nothing (RFC 5321 3.5.3), or refused with 502.
+        vrfy: bool = true,
         /// `Received` fields of a message at most; more is a loop (RFC 5321 6.3).
         received_max: usize = 50,
         /// Octets of content that all sessions together may hold while they receive; beyond it 452.

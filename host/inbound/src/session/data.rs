@@ -164,7 +164,9 @@ impl Session {
         let told = draft.recipients_told;
         // The envelope was made at MAIL; the message is received now.
         draft.call.envelope.received_at = now;
-        draft.call.envelope.expires_at = now.plus(lifetime);
+        // What is held begins to wait when it may leave.
+        let due = draft.call.envelope.requests.hold_until.map_or(now, |at| at.max(now));
+        draft.call.envelope.expires_at = due.plus(lifetime);
         if let Err(refusal) = self.keep_report(&mut draft, &content).await {
             return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await);
         }
@@ -178,7 +180,7 @@ impl Session {
         let Draft { call, reservation, .. } = *draft;
         let envelope = call.envelope;
         let summary = AcceptedSummary::of(&envelope);
-        let jobs = jobs(&envelope, now);
+        let jobs = jobs(&envelope, due);
         let accepted = deps.store.accept(NewMessage { envelope, body, jobs, events }).await;
         drop(reservation);
         match accepted {

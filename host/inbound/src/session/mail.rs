@@ -5,6 +5,7 @@ use std::time::Duration;
 use baton_hooks::Parameter;
 use baton_mail::event::{Event, What};
 use baton_mail::requests::MessageRequests;
+use baton_mail::requests::timing::{By, Hold};
 use baton_mail::{Envelope, MessageId, Reply, ReversePath};
 use baton_smtp::server::Answer;
 use tokio::time::Instant;
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 use super::draft::Draft;
 use super::{RULES, Session, Slow};
 use crate::limits::{RESERVE_STEP_OCTETS, Reservation};
+use crate::policy::{Policy, PriorityFrom};
 use crate::pressure::Strain;
 use crate::replies::{self, Refusal};
 use crate::{ListenerKind, log};
@@ -28,8 +30,16 @@ pub(super) struct MailCommand {
     pub(super) smtputf8: bool,
     /// What the sender asks of the delivery.
     pub(super) requests: MessageRequests,
+    /// What the sender asks about time.
+    pub(super) times: Times,
     /// All parameters as they were given, for plugins.
     pub(super) parameters: Vec<Parameter>,
+}
+
+/// When a message may leave, and by when it is to be there, from the moment of the command on.
+pub(super) struct Times {
+    pub(super) hold: Option<Hold>,
+    pub(super) by: Option<By>,
 }
 
 /// Why no transaction may begin.
@@ -50,10 +60,7 @@ impl Session {
             return Err(Slow::Mail(command));
         }
         match self.check_mail(&command) {
-            Ok(()) => {
-                self.proceed_mail(command);
-                Ok(Answer::Proceed)
-            }
+            Ok(()) => Ok(self.proceed_mail(command)),
             Err(refused) => Err(Slow::MailRefused(command, refused)),
         }
     }
@@ -64,10 +71,7 @@ impl Session {
             self.find_name().await;
         }
         match self.check_mail(&command) {
-            Ok(()) => {
-                self.proceed_mail(command);
-                Answer::Proceed
-            }
+            Ok(()) => self.proceed_mail(command),
             Err(refused) => self.refuse_mail(command, refused).await,
         }
     }
@@ -81,6 +85,13 @@ impl Session {
         let policy = deps.policy.load();
         self.check_sender_domain(&policy, &command.sender)
             .map_err(|refusal| Refused::ByRules(refusal.reply()))?;
+        if let Some(hold) = command.times.hold {
+            let latest = Duration::from_secs(self.listener.hold_s_max.into());
+            let now = deps.clock.now();
+            if hold.moment(now) > now.plus(latest) {
+                return Err(Refused::ByRules(Refusal::HeldTooLong.reply()));
+            }
+        }
         let shared = &self.listener.shared;
         if let Some(strain) = shared.pressure.find(policy.pressure, &deps.store, deps.clock.now()) {
             deps.metrics.count_pressed(strain.as_str());
@@ -126,7 +137,7 @@ impl Session {
         })
     }
 
-    fn proceed_mail(&mut self, command: MailCommand) {
+    fn proceed_mail(&mut self, command: MailCommand) -> Answer {
         let deps = &self.listener.deps;
         let policy = deps.policy.load();
         let keep = Duration::from_secs(policy.deadlines.generation_s);
@@ -143,12 +154,28 @@ impl Session {
         envelope.eight_bit = command.eight_bit;
         envelope.smtputf8 = command.smtputf8;
         envelope.requests = command.requests;
+        envelope.requests.hold_until = command.times.hold.map(|hold| hold.moment(now)).filter(|at| *at > now);
+        envelope.requests.deliver_by = command.times.by.map(|by| by.moment(now));
+        let asked = envelope.requests.priority.unwrap_or(0);
+        envelope.priority = self.granted_priority(&policy, asked);
+        let is_changed = envelope.priority != asked;
         let mut call = self.call();
         call.envelope = envelope;
         call.sender_parameters = command.parameters;
         let mut draft = Draft::new(call, self.decisions.clone(), command.size);
         draft.checks = checks;
         self.draft = Some(Box::new(draft));
+        if is_changed { Answer::ProceedSaying(replies::priority_changed()) } else { Answer::Proceed }
+    }
+
+    /// To be late is everybody's right; who may go before others, the settings say (RFC 6710 4.1).
+    fn granted_priority(&self, policy: &Policy, asked: i8) -> i8 {
+        let is_trusted = self.facts.account.is_some() || policy.is_relay_network(self.client);
+        match policy.priority_from {
+            PriorityFrom::All => asked,
+            PriorityFrom::Trusted if is_trusted => asked,
+            PriorityFrom::Trusted | PriorityFrom::Nobody => asked.min(0),
+        }
     }
 
     /// DATA or the first BDAT: reserves memory for the content. A refusal ends the transaction.

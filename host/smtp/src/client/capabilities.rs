@@ -23,6 +23,18 @@ pub struct Capabilities {
     pub starttls: bool,
     /// RFC 3461.
     pub dsn: bool,
+    /// RFC 8689.
+    pub require_tls: bool,
+    /// RFC 6710.
+    pub priority: bool,
+    /// RFC 2852.
+    pub deliver_by: bool,
+    /// Recipients of one transaction at most (RFC 9422); none when it does not say.
+    pub recipients_max: Option<usize>,
+    /// Domains of the recipients of one transaction at most (RFC 9422); none when it does not say.
+    pub recipient_domains_max: Option<usize>,
+    /// Transactions over one connection at most (RFC 9422); none when it does not say.
+    pub transactions_max: Option<u32>,
     /// The mechanisms of AUTH in upper case (RFC 4954); bounded by the reply's size.
     pub auth: Vec<String>,
 }
@@ -52,7 +64,24 @@ impl Capabilities {
             "ENHANCEDSTATUSCODES" => self.enhanced_status_codes = true,
             "STARTTLS" => self.starttls = true,
             "DSN" => self.dsn = true,
+            "REQUIRETLS" => self.require_tls = true,
+            "MT-PRIORITY" => self.priority = true,
+            "DELIVERBY" => self.deliver_by = true,
+            "LIMITS" => arguments.split_ascii_whitespace().for_each(|limit| self.add_limit(limit)),
             "AUTH" => self.auth.extend(arguments.split_ascii_whitespace().map(str::to_ascii_uppercase)),
+            _ => {}
+        }
+    }
+
+    /// `NAME=number`. A limit of nothing is none that could be kept (RFC 9422 3: at least 1).
+    fn add_limit(&mut self, limit: &str) {
+        let Some((name, value)) = limit.split_once('=') else { return };
+        let Some(value) = value.parse::<u32>().ok().filter(|value| *value > 0) else { return };
+        let count = usize::try_from(value).ok();
+        match name.to_ascii_uppercase().as_str() {
+            "RCPTMAX" => self.recipients_max = count,
+            "RCPTDOMAINMAX" => self.recipient_domains_max = count,
+            "MAILMAX" => self.transactions_max = Some(value),
             _ => {}
         }
     }
@@ -77,5 +106,15 @@ mod tests {
         );
         assert_eq!(offered.auth, ["PLAIN", "LOGIN"]);
         assert_eq!(Capabilities::parse("x\nSIZE 0").size_octets_max, None);
+    }
+
+    #[test]
+    fn limits_are_heeded_where_they_make_sense() {
+        let limits = |line: &str| {
+            let offered = Capabilities::parse(&format!("x\n{line}"));
+            (offered.transactions_max, offered.recipients_max, offered.recipient_domains_max)
+        };
+        assert_eq!(limits("LIMITS MAILMAX=2 rcptmax=10 RCPTDOMAINMAX=1"), (Some(2), Some(10), Some(1)));
+        assert_eq!(limits("LIMITS RCPTMAX=0 MAILMAX=-1 RCPTDOMAINMAX NEW=5"), (None, None, None));
     }
 }

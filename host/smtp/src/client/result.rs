@@ -1,5 +1,6 @@
 //! What the client is given and what it tells.
 
+use baton_mail::requests::timing::{By, ByMode};
 use baton_mail::requests::{MessageRequests, RecipientRequests};
 use baton_mail::{Body, EnhancedCode, Mailbox, Phase, Reply, ReversePath};
 use bytes::Bytes;
@@ -32,6 +33,8 @@ pub struct Requests {
     pub message: MessageRequests,
     /// Of each recipient, in the order of the transaction; none when nothing is asked of any.
     pub recipients: Vec<RecipientRequests>,
+    /// What is left of the time to deliver it (RFC 2852), for a peer that relays it.
+    pub by: Option<By>,
 }
 
 /// Where [`super::Client::handle`] stopped.
@@ -98,7 +101,7 @@ pub enum RecipientResult {
     Incapable {
         /// Always `Mail`.
         phase: Phase,
-        /// 5.6.3, 5.6.7 or 5.3.4.
+        /// 5.6.3, 5.6.7, 5.3.3, 5.3.4 or 5.7.30.
         enhanced: EnhancedCode,
         /// Why, in words.
         text: &'static str,
@@ -113,7 +116,14 @@ pub struct NotReady;
 impl Transaction {
     /// The result, when the peer can not take this message at all.
     pub(super) fn check_capabilities(&self, capabilities: &Capabilities) -> Option<TransactionResult> {
-        let (enhanced, text) = if self.smtputf8 && !capabilities.smtputf8 {
+        let must_be_in_time = self.requests.by.is_some_and(|by| by.mode == ByMode::Return);
+        let (enhanced, text) = if self.requests.message.require_tls && !capabilities.require_tls {
+            // RFC 8689 5.
+            (EnhancedCode(5, 7, 30), "the next hop does not offer REQUIRETLS, which the sender asks for")
+        } else if must_be_in_time && !capabilities.deliver_by {
+            // RFC 2852 4.1.4: who can not promise the time does not get it.
+            (EnhancedCode(5, 3, 3), "the next hop does not offer DELIVERBY, which the sender asks for")
+        } else if self.smtputf8 && !capabilities.smtputf8 {
             (EnhancedCode(5, 6, 7), "the next hop does not offer SMTPUTF8, which the message needs")
         } else if self.eight_bit && !capabilities.eight_bit_mime {
             (EnhancedCode(5, 6, 3), "the next hop does not offer 8BITMIME, which the message needs")

@@ -340,8 +340,17 @@ fn write_mail(transaction: &Transaction, capabilities: &Capabilities, commands: 
     if transaction.smtputf8 {
         commands.extend_from_slice(b" SMTPUTF8");
     }
+    let requests = &transaction.requests.message;
+    if requests.require_tls && capabilities.require_tls {
+        commands.extend_from_slice(b" REQUIRETLS");
+    }
+    if let (Some(priority), true) = (requests.priority, capabilities.priority) {
+        write_to(commands, format_args!(" MT-PRIORITY={priority}"));
+    }
+    if let (Some(by), true) = (transaction.requests.by, capabilities.deliver_by) {
+        write_to(commands, format_args!(" BY={by}"));
+    }
     if capabilities.dsn {
-        let requests = &transaction.requests.message;
         if let Some(ret) = requests.ret {
             write_to(commands, format_args!(" RET={ret}"));
         }

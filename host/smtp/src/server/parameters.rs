@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use baton_mail::requests::{MessageRequests, RecipientRequests};
+use baton_mail::requests::timing::{By, Hold};
+use baton_mail::requests::{MessageRequests, RecipientRequests, parse_priority};
 
 use super::path::{Parameters, is_harmless_xtext};
 use super::reply::Say;
@@ -20,6 +21,10 @@ pub(super) struct MailParameters {
     pub(super) smtputf8: bool,
     /// What the sender asks of the delivery.
     pub(super) requests: MessageRequests,
+    /// `HOLDFOR` or `HOLDUNTIL` (RFC 4865).
+    pub(super) hold: Option<Hold>,
+    /// `BY` (RFC 2852).
+    pub(super) by: Option<By>,
 }
 
 impl MailParameters {
@@ -57,6 +62,32 @@ impl MailParameters {
             ("RET", value) if settings.dsn => self.requests.ret = Some(parse(value, Say::BadRet)?),
             ("ENVID", value) if settings.dsn => {
                 self.requests.envelope_id = Some(parse(value, Say::BadEnvelopeId)?);
+            }
+            _ => return self.add_wish(keyword, value, turn),
+        }
+        Ok(())
+    }
+
+    /// What is asked about protection, precedence and time.
+    fn add_wish(&mut self, keyword: &str, value: Option<&str>, turn: &Turn<'_>) -> Result<(), Say> {
+        let settings = turn.settings();
+        match (keyword, value) {
+            ("REQUIRETLS", value) if settings.require_tls => {
+                self.requests.require_tls = value.is_none();
+                return if self.requests.require_tls { Ok(()) } else { Err(Say::BadArguments) };
+            }
+            ("MT-PRIORITY", value) if settings.priority => {
+                let priority = value.and_then(|value| parse_priority(value).ok());
+                self.requests.priority = Some(priority.ok_or(Say::BadPriority)?);
+            }
+            ("BY", value) if settings.deliver_by => self.by = Some(parse(value, Say::BadDeliverBy)?),
+            ("HOLDFOR" | "HOLDUNTIL", value) if settings.hold_s_max > 0 => {
+                let read = if keyword == "HOLDFOR" { Hold::for_seconds } else { Hold::until };
+                let hold = value.and_then(|value| read(value).ok()).ok_or(Say::BadHold)?;
+                // One of them is enough (RFC 4865 4).
+                if self.hold.replace(hold).is_some() {
+                    return Err(Say::BadHold);
+                }
             }
             _ => return Err(Say::UnknownParameter),
         }

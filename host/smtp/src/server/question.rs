@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use baton_mail::requests::timing::{By, Hold};
 use baton_mail::requests::{MessageRequests, RecipientRequests};
 use baton_mail::{Mailbox, Reply, ReversePath};
 use bytes::Bytes;
@@ -59,6 +60,10 @@ pub enum Question {
         smtputf8: bool,
         /// What the sender asks of the delivery.
         requests: MessageRequests,
+        /// When it may leave (RFC 4865).
+        hold: Option<Hold>,
+        /// By when it is to be there (RFC 2852).
+        by: Option<By>,
         /// All parameters as given: keyword in upper case, value.
         parameters: Parameters,
     },
@@ -99,6 +104,8 @@ pub enum RcptPath {
 pub enum Answer {
     /// Yes.
     Proceed,
+    /// Yes, in these words: an answer to [`Question::Mail`] or [`Question::Rcpt`] with a 2xx reply.
+    ProceedSaying(Reply),
     /// No, with a 4xx or 5xx reply. After 421 the session is closed.
     Refuse(Reply),
     /// The client is this account.

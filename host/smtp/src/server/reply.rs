@@ -1,8 +1,10 @@
 //! Everything the machine says on its own, in one place.
 
 use std::io::Write;
+use std::time::Duration;
 
-use baton_mail::Reply;
+use baton_mail::requests::timing::moment_text;
+use baton_mail::{Reply, UnixMs};
 
 use super::session::{Hello, HelloKind, Session};
 use super::settings::{AuthOffer, ServerSettings, StartTls};
@@ -46,6 +48,9 @@ pub(super) enum Say {
     BadOriginalRecipient,
     BadRet,
     BadEnvelopeId,
+    BadPriority,
+    BadDeliverBy,
+    BadHold,
     AuthCancelled,
     NotImplemented,
     NeedHello,
@@ -119,6 +124,9 @@ impl Say {
             Say::BadOriginalRecipient => "501 5.5.4 ORCPT is type;xtext, of 500 octets at most",
             Say::BadRet => "501 5.5.4 RET is FULL or HDRS",
             Say::BadEnvelopeId => "501 5.5.4 ENVID is xtext of printable ASCII, of 100 octets at most",
+            Say::BadPriority => "501 5.5.4 MT-PRIORITY is a number from -9 to 9",
+            Say::BadDeliverBy => "501 5.5.4 BY is seconds;R or seconds;N, with T or without",
+            Say::BadHold => "501 5.5.4 HOLDFOR is seconds, HOLDUNTIL a date and time, and one is enough",
             Say::AuthCancelled => "501 5.7.0 authentication cancelled",
             Say::NotImplemented => "502 5.5.1 command not implemented",
             Say::NeedHello => "503 5.5.1 introduce yourself first",
@@ -204,6 +212,9 @@ pub(super) fn encode_hello(session: &Session, hello: &Hello, output: &mut Vec<u8
         (settings.chunking, "250-CHUNKING\r\n"),
         (settings.smtputf8, "250-SMTPUTF8\r\n"),
         (settings.dsn, "250-DSN\r\n"),
+        (settings.require_tls, "250-REQUIRETLS\r\n"),
+        (settings.priority, "250-MT-PRIORITY\r\n"),
+        (settings.deliver_by, "250-DELIVERBY\r\n"),
         (settings.starttls != StartTls::None, "250-STARTTLS\r\n"),
         (settings.auth == AuthOffer::PlainLogin, "250-AUTH PLAIN LOGIN\r\n"),
         (session.offers_xclient, "250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT\r\n"),
@@ -211,6 +222,15 @@ pub(super) fn encode_hello(session: &Session, hello: &Hello, output: &mut Vec<u8
     ];
     for (_, line) in offers.iter().filter(|(is_offered, _)| *is_offered) {
         output.extend_from_slice(line.as_bytes());
+    }
+    if settings.hold_s_max > 0 {
+        // RFC 4865 4: how long, and until when.
+        let until = moment_text(session.now.plus(Duration::from_secs(settings.hold_s_max.into())));
+        write_to(output, format_args!("250-FUTURERELEASE {} {until}\r\n", settings.hold_s_max));
+    }
+    if settings.limits {
+        let (messages, recipients) = (settings.transactions_max, settings.recipients_max);
+        write_to(output, format_args!("250-LIMITS MAILMAX={messages} RCPTMAX={recipients}\r\n"));
     }
     write_to(output, format_args!("250 SIZE {}\r\n", settings.size_octets_max));
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use baton_mail::UnixMs;
+
 use super::command::Command;
 use super::line::LineReader;
 use super::reply::Say;
@@ -14,6 +16,8 @@ pub(super) struct Session {
     settings: Arc<ServerSettings>,
     /// TLS protects the connection.
     pub(super) is_protected: bool,
+    /// When the driver last told the time.
+    pub(super) now: UnixMs,
     pub(super) line_reader: LineReader,
     /// A client that does not wait where it must is cut off.
     pub(super) refuses_early_commands: bool,
@@ -50,6 +54,7 @@ impl Session {
         Session {
             settings,
             is_protected: false,
+            now: UnixMs::default(),
             line_reader: LineReader::default(),
             refuses_early_commands: false,
             offers_xclient: false,

@@ -35,6 +35,16 @@ pub struct ServerSettings {
     pub chunking: bool,
     /// Offer DSN (RFC 3461).
     pub dsn: bool,
+    /// Offer REQUIRETLS (RFC 8689): only under TLS.
+    pub require_tls: bool,
+    /// Offer MT-PRIORITY (RFC 6710).
+    pub priority: bool,
+    /// Offer DELIVERBY (RFC 2852).
+    pub deliver_by: bool,
+    /// Seconds that a message may be held at most; above 0 FUTURERELEASE is offered (RFC 4865), which is for submission.
+    pub hold_s_max: u32,
+    /// Tell the limits on recipients and transactions (LIMITS, RFC 9422).
+    pub limits: bool,
     /// Which AUTH mechanisms to offer (RFC 4954).
     pub auth: AuthOffer,
     /// Offer STARTTLS (RFC 3207).
@@ -64,6 +74,11 @@ impl ServerSettings {
             smtputf8: true,
             chunking: true,
             dsn: true,
+            require_tls: false,
+            priority: true,
+            deliver_by: true,
+            hold_s_max: 0,
+            limits: true,
             auth: AuthOffer::None,
             starttls: StartTls::None,
             vrfy: true,

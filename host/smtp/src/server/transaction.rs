@@ -90,10 +90,10 @@ fn check_mail(arguments: &str, turn: &Turn<'_>) -> Result<(ReversePath, MailPara
 }
 
 fn ask_mail(sender: ReversePath, read: MailParameters, parameters: Parameters) -> State {
-    let MailParameters { size, eight_bit, smtputf8, requests } = read;
+    let MailParameters { size, eight_bit, smtputf8, requests, hold, by } = read;
     let transaction = Transaction { announced_octets: size };
     State::ToAsk(
-        Question::Mail { sender, size, eight_bit, smtputf8, requests, parameters },
+        Question::Mail { sender, size, eight_bit, smtputf8, requests, hold, by, parameters },
         Pending::Mail { transaction, smtputf8 },
     )
 }

@@ -78,13 +78,24 @@ impl Pending {
             }
             (pending @ Pending::Message { .. }, Answer::Done(_)) => Err((pending, Misuse::WrongCount)),
             (pending @ (Pending::Message { .. } | Pending::Auth), _) => Err((pending, Misuse::WrongKind)),
-            (pending, Answer::Proceed) => Ok(pending.proceed_agreed(turn)),
-            (pending, Answer::Authenticated(_) | Answer::Done(_)) => Err((pending, Misuse::WrongKind)),
+            (pending, Answer::Proceed) => Ok(pending.proceed_agreed(None, turn)),
+            (pending @ (Pending::Mail { .. } | Pending::Rcpt(_)), Answer::ProceedSaying(reply))
+                if reply.is_positive() =>
+            {
+                Ok(pending.proceed_agreed(Some(reply), turn))
+            }
+            (pending, Answer::Authenticated(_) | Answer::Done(_) | Answer::ProceedSaying(_)) => {
+                Err((pending, Misuse::WrongKind))
+            }
         }
     }
 
-    /// The driver said yes.
-    fn proceed_agreed(self, turn: &mut Turn<'_>) -> State {
+    /// The driver said yes, maybe in words of its own.
+    fn proceed_agreed(self, words: Option<Reply>, turn: &mut Turn<'_>) -> State {
+        let say = |say: Say, turn: &mut Turn<'_>| match &words {
+            Some(reply) => reply.encode(turn.output),
+            None => turn.say(say),
+        };
         match self {
             Pending::Helo(hello) => {
                 encode_hello(turn.session, &hello, turn.output);
@@ -103,12 +114,12 @@ impl Pending {
                 turn.session.transactions += 1;
                 turn.session.smtputf8 = smtputf8;
                 turn.session.recipients = 0;
-                turn.say(Say::SenderOk);
+                say(Say::SenderOk, turn);
                 State::ExpectRcptOrData(transaction)
             }
             Pending::Rcpt(transaction) => {
                 turn.session.recipients += 1;
-                turn.say(Say::RecipientOk);
+                say(Say::RecipientOk, turn);
                 State::ExpectRcptOrData(transaction)
             }
             Pending::Data(transaction) => {

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use baton_inbound::{
-    Deadlines, InboundSettings, ListenAddress, ListenerKind, ListenerSettings, Policy, ReportSettings,
-    TooComplexPolicy,
+    Deadlines, InboundSettings, ListenAddress, ListenerKind, ListenerSettings, Policy, PriorityFrom,
+    ReportSettings, TooComplexPolicy,
 };
 use baton_mail::Domain;
 use baton_smtp::server::BareLineEnding;
@@ -86,6 +86,8 @@ impl Checker<'_> {
         listener.recipients_max = raw.recipients_max.unwrap_or(session.recipients_max);
         listener.command_octets_max = session.command_octets_max;
         listener.line_octets_max = session.line_octets_max;
+        listener.hold_s_max = self.bound("session.hold_s_max", session.hold_s_max, 0, HOLD_S_MAX);
+        listener.vrfy = session.vrfy;
         listener.errors_max = session.errors_max;
         listener.junk_commands_max = session.junk_commands_max;
         listener.transactions_max = session.transactions_max;
@@ -155,6 +157,9 @@ impl Checker<'_> {
                 keep_s: self.bound("reports.keep_days", raw.reports.keep_days, 1, 36_500) * 86_400,
             },
             sign: raw.signing.enabled,
+            priority_from: self
+                .choose("session.priority_from", &session.priority_from, &PRIORITY_FROM)
+                .unwrap_or_default(),
             seal: self.seal(raw),
             verified_senders: raw.signing.verified_senders,
             too_complex: too_complex.unwrap_or(TooComplexPolicy::Accept),
@@ -188,6 +193,11 @@ fn is_any_port(address: &ListenAddress) -> bool {
     matches!(address, ListenAddress::Tcp(address) if address.port() == 0)
 }
 
+/// Whose mail may go before that of others.
+const PRIORITY_FROM: [(&str, PriorityFrom); 3] =
+    [("nobody", PriorityFrom::Nobody), ("trusted", PriorityFrom::Trusted), ("all", PriorityFrom::All)];
+/// What RFC 4865 4 can say: nine digits.
+const HOLD_S_MAX: u32 = 999_999_999;
 /// Stands for the address until it is set.
 const NOWHERE: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 /// What is right where a listener's address is meant.
