@@ -19,11 +19,18 @@ const EDGES: &[(&str, &[&str])] = &[
     ("identity", &["dns", "mail"]),
     ("tls", &["mail"]),
     ("store", &["mail"]),
+    ("accounts", &["store", "mail"]),
     ("hooks", &["mail"]),
-    ("inbound", &["smtp", "hooks", "store", "dns", "identity", "tls", "mail"]),
+    ("inbound", &["smtp", "hooks", "store", "accounts", "dns", "identity", "tls", "mail"]),
     ("outbound", &["smtp", "hooks", "store", "dns", "identity", "tls", "mail"]),
-    ("api", &["store", "mail", "hooks", "identity"]),
-    ("baton", &["mail", "smtp", "dns", "store", "hooks", "identity", "tls", "inbound", "outbound", "api"]),
+    ("api", &["store", "accounts", "mail", "hooks", "identity"]),
+    (
+        "baton",
+        &[
+            "mail", "smtp", "dns", "store", "accounts", "hooks", "identity", "tls", "inbound", "outbound",
+            "api",
+        ],
+    ),
 ];
 
 /// Heavy dependencies and the one crate of the host where each lives.

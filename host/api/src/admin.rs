@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use baton_accounts::Authenticator;
 use baton_hooks::{Generation, Instances, NextInfo, PluginInfo};
 use baton_identity::domains::Inspector;
 use baton_mail::Clock;
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::listener::Bounded;
 use crate::public::{self, PublicDeps};
 use crate::wire::{PluginRow, PluginsView, ReloadReport};
-use crate::{FieldError, Problem, domains, messages, queue, reports};
+use crate::{FieldError, Problem, accounts, domains, messages, queue, reports};
 
 /// Octets of a request body at most.
 const BODY_OCTETS_MAX: usize = 64 * 1024;
@@ -40,6 +41,8 @@ pub struct AdminDeps {
     pub store: Store,
     /// Looks at the domains to send from.
     pub inspector: Inspector,
+    /// Keeps the accounts.
+    pub authenticator: Authenticator,
     /// The plugins that serve.
     pub hooks: Arc<ArcSwap<Generation>>,
     /// The relay's time.
@@ -112,6 +115,11 @@ fn router(deps: AdminDeps) -> Router {
         .route("/v1/domains", get(domains::list))
         .route("/v1/domains/{domain}", get(domains::inspect))
         .route("/v1/reports/{kind}", get(reports::list))
+        .route("/v1/accounts", get(accounts::list))
+        .route(
+            "/v1/accounts/{name}",
+            get(accounts::show).put(accounts::add).post(accounts::set).delete(accounts::remove),
+        )
         .route("/v1/reload", post(reload))
         .route("/v1/plugins", get(plugins))
         .layer(DefaultBodyLimit::max(BODY_OCTETS_MAX))

@@ -5,6 +5,7 @@
 //! Invariant: every answer is bounded: lists come in pages, request bodies and connections have limits.
 //! Invariant: an error is `application/problem+json` (RFC 9457) and names the field at fault.
 
+pub mod accounts;
 pub mod admin;
 mod domains;
 mod filter;

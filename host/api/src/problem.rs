@@ -45,6 +45,16 @@ impl Problem {
         Problem { title: "Not found".to_owned(), status: 404, detail: detail.into(), errors: Vec::new() }
     }
 
+    /// It is there already: 409.
+    pub fn conflict(detail: impl Into<String>) -> Problem {
+        Problem {
+            title: "It is there already".to_owned(),
+            status: 409,
+            detail: detail.into(),
+            errors: Vec::new(),
+        }
+    }
+
     /// The settings were refused, with all the reasons: 422.
     pub fn settings(errors: Vec<FieldError>) -> Problem {
         Problem {

@@ -56,6 +56,20 @@ impl Admin {
         self.ask(Method::POST, path, body.to_string().into()).await
     }
 
+    /// Asks for something new.
+    pub(crate) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> anyhow::Result<T> {
+        self.ask(Method::PUT, path, body.to_string().into()).await
+    }
+
+    /// Asks for something to be removed.
+    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.ask(Method::DELETE, path, Bytes::new()).await
+    }
+
     /// Asks for a page of text, such as the metrics.
     pub(crate) async fn text(&self, path: &str) -> anyhow::Result<String> {
         let asked = tokio::time::timeout(ANSWER_MAX, self.exchange(Method::GET, path, Bytes::new())).await;

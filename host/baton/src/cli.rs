@@ -4,6 +4,7 @@ pub(crate) mod domain;
 pub(crate) mod plugin;
 pub(crate) mod policy;
 pub(crate) mod reports;
+pub(crate) mod user;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use domain::DomainOptions;
 use plugin::PluginOptions;
 use policy::PolicyOptions;
 use reports::ReportsOptions;
+use user::UserOptions;
 
 /// Baton, a programmable SMTP relay.
 #[derive(Debug, Parser)]
@@ -39,6 +41,8 @@ pub(crate) enum Command {
     Domain(DomainOptions),
     /// Show what others reported about mail in the names of your domains
     Reports(ReportsOptions),
+    /// Make, change and list the accounts of the running relay
+    User(UserOptions),
     /// List the plugins of the running relay and the order in which each hook asks them
     Plugins(Target),
     /// Write, check, test and measure plugins

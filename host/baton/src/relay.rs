@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
+use baton_accounts::{Authenticator, Fetch};
 use baton_api::{AdminDeps, PublicDeps, ReloadRequest, bind_admin, serve_admin, serve_public};
 use baton_dns::Resolver;
 use baton_hooks::cache::Cache;
@@ -26,7 +27,9 @@ use crate::events;
 use crate::logs::Log;
 use crate::registry::{Fetched, fetch_all};
 use crate::settings::check::Checked;
-use crate::wiring::{Acme, CertificateKeeper, PluginDns, PluginHttp, PluginKv, PluginVerify, tell_observers};
+use crate::wiring::{
+    Acme, CertificateKeeper, PluginDns, PluginHttp, PluginKv, PluginVerify, fetch_by, tell_observers,
+};
 
 /// Wishes to reload that may wait.
 const RELOADS_MAX: usize = 4;
@@ -42,6 +45,8 @@ pub(crate) struct Swappable {
     /// Signs what leaves, with the keys of these domains.
     pub(crate) signer: Signer,
     pub(crate) domains: Domains,
+    /// Judges credentials.
+    pub(crate) authenticator: Authenticator,
 }
 
 /// Sockets that were opened before the relay runs.
@@ -109,12 +114,14 @@ impl Relay {
         let hooks = Arc::new(ArcSwap::from_pointee(generation));
         let policy = Arc::new(ArcSwap::from_pointee(checked.policy.clone()));
         let (signer, domains) = load_signer(checked)?;
+        let authenticator = authenticator(checked, &store, &clock, fetch_by(&http), &mut registry)?;
         let certificates = start_certificates(checked, &clock)?;
         let acme = open_acme(checked, sockets.acme, &clock, &mut registry)?;
         let deps = InboundDeps {
             store: store.clone(),
             hooks: hooks.clone(),
             resolver: resolver.clone(),
+            authenticator: authenticator.clone(),
             signer: signer.clone(),
             clock: clock.clone(),
             policy: policy.clone(),
@@ -136,7 +143,7 @@ impl Relay {
         };
         let outbound = Outbound::new(settings.clone(), deps);
         let metrics = bind_metrics(checked).await?;
-        let swappable = Swappable { hooks, policy, outbound: settings, feed, signer, domains };
+        let swappable = Swappable { hooks, policy, outbound: settings, feed, signer, domains, authenticator };
         Ok(Relay {
             swappable,
             engine,
@@ -177,6 +184,7 @@ impl Relay {
         let deps = AdminDeps {
             store: self.store.clone(),
             inspector: self.inspector,
+            authenticator: self.swappable.authenticator.clone(),
             hooks: self.swappable.hooks.clone(),
             clock: self.clock,
             reload,
@@ -287,6 +295,20 @@ fn open_store(checked: &Checked, clock: &Arc<dyn Clock>, registry: &mut Registry
     let metrics = Arc::new(baton_store::metrics::Metrics::default());
     metrics.register(registry);
     Ok(Store::open(checked.store.clone(), clock.clone(), metrics)?)
+}
+
+fn authenticator(
+    checked: &Checked,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+    fetch: Fetch,
+    registry: &mut Registry,
+) -> anyhow::Result<Authenticator> {
+    let metrics = Arc::new(baton_accounts::Metrics::default());
+    metrics.register(registry);
+    let settings = checked.accounts.clone();
+    Authenticator::new(store.accounts(), store.kv(), clock.clone(), metrics, settings, fetch)
+        .context("passwords can not be hashed; see [accounts]")
 }
 
 fn outbound_metrics(registry: &mut Registry) -> Arc<baton_outbound::metrics::Metrics> {

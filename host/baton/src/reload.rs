@@ -23,7 +23,7 @@ use crate::settings::check::Checked;
 use crate::settings::field::Field;
 use crate::settings::raw::Raw;
 use crate::watch::Watch;
-use crate::wiring::{CertificateKeeper, PluginHttp};
+use crate::wiring::{CertificateKeeper, PluginHttp, fetch_by};
 
 /// Keys, with all below them, whose new values wait for a restart: sockets, the store and what is built once.
 const RESTART_KEYS: &[&str] = &[
@@ -52,6 +52,7 @@ const RESTART_KEYS: &[&str] = &[
     "session.chunks_max",
     "session.bare_line_endings",
     "delivery.routing_max",
+    "accounts.hashes_at_once_max",
 ];
 
 /// What a reload changes all the same, below `listeners.NAME`.
@@ -138,9 +139,9 @@ impl Reloader {
             keeper.replace(settings, set);
         }
         listener_tls.serve();
+        (self.http, self.capabilities) = (http, capabilities);
         self.swap(checked, generation, log);
         self.generation = number;
-        (self.http, self.capabilities) = (http, capabilities);
         let report = ReloadReport { generation: number, plugins, applied, restart_needed, advice };
         Ok((report, watched))
     }
@@ -188,6 +189,7 @@ impl Reloader {
         outbound.loops.own_addresses = serving.loops.own_addresses.clone();
         outbound.limits.drain_ms = serving.limits.drain_ms;
         outbound.limits.lane_weights = serving.limits.lane_weights;
+        self.swappable.authenticator.replace_settings(checked.accounts, fetch_by(&self.http));
         self.swappable.policy.store(Arc::new(checked.policy));
         self.swappable.outbound.store(Arc::new(outbound));
         self.swappable.feed.serve(&generation);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use baton_accounts::Authenticator;
 use baton_dns::Resolver;
 use baton_hooks::{Generation, Hook};
 use baton_identity::{Checker, Signer};
@@ -27,6 +28,7 @@ use crate::metrics::{ListenerLabel, Metrics};
 use crate::networks::Profiles;
 use crate::pressure::Pressure;
 use crate::rates::Rates;
+use crate::settings::Judges;
 use crate::standing::Standing;
 use crate::stream::Socket;
 use crate::{InboundSettings, ListenerKind, ListenerSettings, Policy, TlsMode, log, session};
@@ -40,6 +42,8 @@ pub struct InboundDeps {
     pub hooks: Arc<ArcSwap<Generation>>,
     /// For the names of clients.
     pub resolver: Resolver,
+    /// Judges credentials.
+    pub authenticator: Authenticator,
     /// Signs what leaves.
     pub signer: Signer,
     /// Wall time for ids, trace fields and the history.
@@ -191,14 +195,28 @@ impl Listener {
         }
     }
 
-    /// The protocol settings of a session: AUTH is offered where it is allowed and a plugin can judge it.
+    /// The protocol settings of a session: AUTH is offered where it is allowed and somebody can judge it. Under TLS,
+    /// `has_binding` tells whether an exchange can be bound to it.
     pub(crate) fn server_settings(
         &self,
         client: IpAddr,
         generation: &Generation,
         is_protected: bool,
+        has_binding: bool,
     ) -> Arc<ServerSettings> {
-        self.profiles.find(client).server(is_protected, generation.has(Hook::Auth))
+        let plugins = generation.has(Hook::Auth);
+        let judges = Judges {
+            plugins,
+            accounts: self.deps.authenticator.accounts().are_there(),
+            tokens: self.deps.authenticator.takes_tokens(plugins),
+            binding: has_binding,
+        };
+        self.profiles.find(client).server(is_protected, judges)
+    }
+
+    /// True when credentials can be judged without plugins.
+    pub(crate) fn has_own_judges(&self) -> bool {
+        self.deps.authenticator.accounts().are_there()
     }
 
     /// From now on this does the handshakes, where TLS is spoken.

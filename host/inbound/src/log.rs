@@ -91,6 +91,16 @@ pub(crate) fn authentication_failed(session: SessionId, mechanism: &str, reply: 
     info!(target: "session", %session, mechanism, %reply, failures, "authentication refused");
 }
 
+/// A token is not taken. What stands in it is not logged.
+pub(crate) fn token_refused(session: SessionId, mechanism: &str, reason: &str) {
+    info!(target: "session", %session, mechanism, reason, "token refused");
+}
+
+/// Nobody can judge credentials now.
+pub(crate) fn authentication_unavailable(session: SessionId, mechanism: &str, cause: &str) {
+    warn!(target: "session", %session, mechanism, cause, "authentication not available");
+}
+
 /// A transaction could not begin.
 pub(crate) fn mail_refused(session: SessionId, reply: &Reply) {
     info!(target: "session", %session, %reply, "sender refused");

@@ -4,9 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use baton_mail::Domain;
-use baton_smtp::server::ServerSettings;
+use baton_smtp::server::{Mechanisms, ServerSettings};
 use ipnet::IpNet;
+use parking_lot::Mutex;
 
+use crate::settings::Judges;
 use crate::{ClientLimits, ListenerSettings, TlsMode};
 
 /// What holds for clients of some networks. What is not given is as elsewhere.
@@ -109,8 +111,10 @@ pub(crate) struct Profile {
     pub(crate) connections_per_address_max: usize,
     /// Other bounds.
     pub(crate) limits: LimitChanges,
-    /// The protocol settings: in plain text without and with judges of credentials, then under TLS likewise.
-    servers: [Arc<ServerSettings>; 4],
+    listener: ListenerSettings,
+    hostname: Domain,
+    /// The protocol settings that were needed so far: under TLS or not, with these mechanisms.
+    servers: Mutex<Vec<(bool, Mechanisms, Arc<ServerSettings>)>>,
 }
 
 impl Profile {
@@ -119,22 +123,23 @@ impl Profile {
             exempt: network.exempt,
             connections_per_address_max: listener.connections_per_address_max,
             limits: network.limits,
-            servers: [(false, false), (false, true), (true, false), (true, true)].map(
-                |(is_protected, has_judges)| Arc::new(listener.to_server(hostname, is_protected, has_judges)),
-            ),
+            listener: listener.clone(),
+            hostname: hostname.clone(),
+            servers: Mutex::default(),
         }
     }
 
     /// The protocol settings of a session: AUTH is offered where it is allowed and somebody can judge it.
-    pub(crate) fn server(&self, is_protected: bool, has_judges: bool) -> Arc<ServerSettings> {
-        let [plain, plain_judged, protected, protected_judged] = &self.servers;
-        let settings = match (is_protected, has_judges) {
-            (false, false) => plain,
-            (false, true) => plain_judged,
-            (true, false) => protected,
-            (true, true) => protected_judged,
-        };
-        Arc::clone(settings)
+    pub(crate) fn server(&self, is_protected: bool, judges: Judges) -> Arc<ServerSettings> {
+        let mechanisms = self.listener.mechanisms(judges);
+        let mut servers = self.servers.lock();
+        let is_it = |(other, with, _): &&(bool, Mechanisms, _)| *other == is_protected && *with == mechanisms;
+        if let Some((.., known)) = servers.iter().find(is_it) {
+            return Arc::clone(known);
+        }
+        let made = Arc::new(self.listener.to_server(&self.hostname, is_protected, mechanisms));
+        servers.push((is_protected, mechanisms, Arc::clone(&made)));
+        made
     }
 }
 
@@ -209,8 +214,9 @@ mod tests {
             listener.networks = networks.to_vec();
             listener.networks.rotate_left(turn);
             let profiles = Profiles::new(&listener, &"mx.example".parse().unwrap());
-            let size =
-                |address: &str| profiles.find(address.parse().unwrap()).server(false, false).size_octets_max;
+            let size = |address: &str| {
+                profiles.find(address.parse().unwrap()).server(false, Judges::default()).size_octets_max
+            };
             let found = ["192.0.2.7", "::ffff:192.0.2.7", "192.0.2.8", "192.0.3.1", "2001:db8::1", "fe80::1"]
                 .map(size);
             assert_eq!(found, [3, 3, 1, 2, 2, 4]);

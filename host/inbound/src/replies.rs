@@ -1,7 +1,7 @@
 //! Every reply in the relay's own words, in one place.
 
 use baton_mail::header::TooComplex;
-use baton_mail::{Domain, EnhancedCode, MessageId, Reply};
+use baton_mail::{Domain, EnhancedCode, Mailbox, MessageId, Reply};
 
 /// Why the relay itself refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,20 @@ pub(crate) enum Refusal {
     AuthenticationUnavailable,
     /// One failed AUTH too many.
     TooManyFailures,
+    /// A message of a mechanism does not follow its grammar.
+    AuthMalformed,
+    /// Somebody was wrong about this account too often.
+    AccountBlocked,
+    /// The account was changed since the client authenticated, such that it has to do so again.
+    AccountChanged,
+    /// A user's return path is not one of its own.
+    SenderNotAllowed(Mailbox),
+    /// `From` names somebody whose name this user may not send in.
+    AuthorNotAllowed(Mailbox),
+    /// The account sent all that it may; in words.
+    QuotaUsed(String),
+    /// One recipient more than the account may have now; in words.
+    TooManyForQuota(String),
     /// All sessions together hold too much content.
     Memory,
     /// The recipient's domain is foreign and nothing allows it.
@@ -84,6 +98,25 @@ impl Refusal {
                 (454, EnhancedCode(4, 7, 0), "Authentication not available now")
             }
             Refusal::TooManyFailures => (421, EnhancedCode(4, 7, 0), "Too many failed authentications"),
+            Refusal::AuthMalformed => {
+                (501, EnhancedCode(5, 5, 2), "The message of the mechanism is not understood")
+            }
+            Refusal::AccountBlocked => {
+                (454, EnhancedCode(4, 7, 0), "Too many failed authentications, try again later")
+            }
+            Refusal::AccountChanged => {
+                (421, EnhancedCode(4, 7, 0), "The account was changed, authenticate again")
+            }
+            Refusal::SenderNotAllowed(sender) => {
+                let text = format!("This account may not send as <{sender}>");
+                return Reply::new(553, EnhancedCode(5, 7, 1), text);
+            }
+            Refusal::AuthorNotAllowed(author) => {
+                let text = format!("This account may not write <{author}> into From");
+                return Reply::new(550, EnhancedCode(5, 7, 1), text);
+            }
+            Refusal::QuotaUsed(text) => return Reply::new(451, EnhancedCode(4, 7, 1), text.clone()),
+            Refusal::TooManyForQuota(text) => return Reply::new(452, EnhancedCode(4, 5, 3), text.clone()),
             Refusal::Memory => (452, EnhancedCode(4, 3, 1), "Too much mail at once, try again later"),
             Refusal::RelayDenied => (550, EnhancedCode(5, 7, 1), "Relaying denied"),
             Refusal::RouteDenied => {
@@ -99,7 +132,7 @@ impl Refusal {
                 return Reply::new(550, EnhancedCode(5, 7, 1), text);
             }
             Refusal::AuthorUnclear => {
-                (550, EnhancedCode(5, 7, 1), "From must name one mailbox of a domain that is verified here")
+                (550, EnhancedCode(5, 7, 1), "From must be there once and name whom this account may send as")
             }
             Refusal::HeldTooLong => {
                 (501, EnhancedCode(5, 5, 4), "Mail is not held for so long here; EHLO tells how long")

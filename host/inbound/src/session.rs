@@ -14,8 +14,10 @@ mod mail;
 mod name;
 mod rcpt;
 mod report;
+mod sasl;
 mod sign;
 mod tls;
+mod user;
 mod wire;
 mod xclient;
 
@@ -25,7 +27,7 @@ use std::sync::Arc;
 use baton_hooks::{Call, Generation, SessionFacts, SessionNotes};
 use baton_mail::event::Decision;
 use baton_mail::{Origin, Protocol, Reply, SessionId};
-use baton_smtp::server::{Answer, Question, Server, ServerPhase, Step};
+use baton_smtp::server::{Answer, Mechanism, Question, Server, ServerPhase, Step};
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -37,11 +39,13 @@ use crate::replies::Refusal;
 use crate::stream::Socket;
 use crate::trace::Manner;
 use crate::{ListenerKind, log};
+use auth::User;
 use conduct::Conduct;
 use draft::Draft;
 use mail::{MailCommand, Times};
 use name::NameSearch;
 use rcpt::Candidate;
+use sasl::Exchange;
 use wire::{Arrival, Wire, WriteFailure};
 
 /// Runs a session to its end. `place` is its part of the connection limits.
@@ -132,6 +136,12 @@ struct Session {
     decisions: Vec<Decision>,
     name: NameSearch,
     conduct: Conduct,
+    /// The account in the store that the client is.
+    user: Option<User>,
+    /// An AUTH of several messages that is under way.
+    exchange: Option<Box<Exchange>>,
+    /// What such an exchange can be bound to.
+    channel_binding: Option<[u8; 32]>,
     auth_failures: u32,
     rejections_recorded: u32,
     accepted: u32,
@@ -150,7 +160,7 @@ impl Session {
         let generation = listener.deps.hooks.load_full();
         let id = SessionId::random();
         let client = peer.ip().to_canonical();
-        let mut server = Server::new(listener.server_settings(client, &generation, false));
+        let mut server = Server::new(listener.server_settings(client, &generation, false, false));
         server.tell_time(listener.deps.clock.now());
         server.offer_xclient(listener.may_speak_for_others(client));
         let facts = SessionFacts::new(id, listener.name.clone(), client, peer.port());
@@ -172,6 +182,9 @@ impl Session {
             decisions: Vec::new(),
             name: NameSearch::NotAsked,
             conduct: Conduct::default(),
+            user: None,
+            exchange: None,
+            channel_binding: None,
             auth_failures: 0,
             rejections_recorded: 0,
             accepted: 0,
@@ -325,6 +338,9 @@ impl Session {
                 Ok(Answer::Proceed)
             }
             Question::Auth { mechanism, user, password } => Err(Slow::Auth { mechanism, user, password }),
+            Question::AuthMessage { mechanism, is_first, message } => {
+                Err(Slow::AuthMessage { mechanism, is_first, message })
+            }
             Question::StartTls => Ok(self.answer_starttls()),
             Question::XClient(told) => Ok(self.answer_xclient(*told)),
             Question::Mail { sender, size, eight_bit, smtputf8, requests, hold, by, parameters } => {
@@ -351,6 +367,9 @@ impl Session {
     async fn answer_slowly(&mut self, slow: Slow) -> Answer {
         match slow {
             Slow::Auth { mechanism, user, password } => self.answer_auth(mechanism, &user, password).await,
+            Slow::AuthMessage { mechanism, is_first, message } => {
+                self.answer_auth_message(mechanism, is_first, &message).await
+            }
             Slow::Mail(command) => self.answer_mail(command).await,
             Slow::MailRefused(command, refused) => self.refuse_mail(command, refused).await,
             Slow::Rcpt(candidate) => self.answer_rcpt(candidate).await,
@@ -393,9 +412,14 @@ impl Session {
 /// What can not be answered at once, because somebody must be waited for.
 enum Slow {
     Auth {
-        mechanism: &'static str,
+        mechanism: Mechanism,
         user: String,
         password: String,
+    },
+    AuthMessage {
+        mechanism: Mechanism,
+        is_first: bool,
+        message: Vec<u8>,
     },
     Mail(MailCommand),
     MailRefused(MailCommand, mail::Refused),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use baton_mail::Domain;
-use baton_smtp::server::{AuthOffer, BareLineEnding, ServerSettings, StartTls};
+use baton_smtp::server::{AuthOffer, BareLineEnding, Mechanism, Mechanisms, ServerSettings, StartTls};
 use baton_tls::TlsServerSettings;
 use ipnet::IpNet;
 
@@ -137,6 +137,9 @@ pub struct ListenerSettings {
     pub auth: bool,
     /// AUTH is offered although the connection has no TLS. Only for networks that nobody else can read.
     pub auth_without_tls: bool,
+    /// The mechanisms of AUTH that may be offered, where somebody can judge them. Unset: all of them for users; elsewhere
+    /// PLAIN and LOGIN, and those only where plugins judge.
+    pub mechanisms: Option<Mechanisms>,
     /// Octets of one message; announced by SIZE (RFC 1870). 0 is no limit.
     pub size_octets_max: u64,
     /// Recipients of one message (RFC 5321 4.5.3.1.8 asks for 100 at least).
@@ -179,6 +182,7 @@ impl ListenerSettings {
             backlog: BACKLOG,
             auth: true,
             auth_without_tls: false,
+            mechanisms: None,
             size_octets_max: SIZE_OCTETS_MAX,
             recipients_max: RECIPIENTS_MAX,
             command_octets_max: COMMAND_OCTETS_MAX,
@@ -194,13 +198,31 @@ impl ListenerSettings {
         }
     }
 
-    /// The settings of the protocol machine, for a connection that is protected or not, and where somebody can judge
-    /// credentials or not.
+    /// The mechanisms to offer, of those which somebody here can judge.
+    pub(crate) fn mechanisms(&self, judges: Judges) -> Mechanisms {
+        let is_for_users = self.kind == ListenerKind::Submission;
+        let is_open = judges.plugins || is_for_users || self.mechanisms.is_some();
+        let allowed = match self.mechanisms {
+            Some(mechanisms) => mechanisms,
+            None if is_for_users => Mechanisms::ALL,
+            None => Mechanisms::NONE.with(Mechanism::Plain).with(Mechanism::Login),
+        };
+        let can = |mechanism: &Mechanism| match mechanism {
+            Mechanism::Plain | Mechanism::Login => judges.plugins || judges.accounts,
+            Mechanism::ScramSha256 => judges.accounts,
+            Mechanism::ScramSha256Plus => judges.accounts && judges.binding,
+            Mechanism::OauthBearer | Mechanism::Xoauth2 => judges.tokens,
+        };
+        if self.auth && is_open { allowed.iter().filter(can).collect() } else { Mechanisms::NONE }
+    }
+
+    /// The settings of the protocol machine, for a connection that is protected or not, with mechanisms that somebody can
+    /// judge.
     pub(crate) fn to_server(
         &self,
         hostname: &Domain,
         is_protected: bool,
-        has_judges: bool,
+        mechanisms: Mechanisms,
     ) -> ServerSettings {
         let starttls = match self.tls {
             TlsMode::Offered if !is_protected => StartTls::Offered,
@@ -208,8 +230,8 @@ impl ListenerSettings {
             _ => StartTls::None,
         };
         let auth = match starttls {
-            _ if !has_judges || !self.auth => AuthOffer::None,
-            _ if is_protected || self.auth_without_tls => AuthOffer::PlainLogin,
+            _ if mechanisms.is_empty() => AuthOffer::None,
+            _ if is_protected || self.auth_without_tls => AuthOffer::Offered(mechanisms),
             StartTls::None => AuthOffer::None,
             StartTls::Offered | StartTls::Required => AuthOffer::AfterTls,
         };
@@ -233,6 +255,19 @@ impl ListenerSettings {
             ..ServerSettings::new(hostname.clone())
         }
     }
+}
+
+/// Who can judge credentials.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Judges {
+    /// Plugins, by the `auth` hook.
+    pub(crate) plugins: bool,
+    /// The store has accounts.
+    pub(crate) accounts: bool,
+    /// Somebody knows what tokens are worth.
+    pub(crate) tokens: bool,
+    /// The connection has something to be bound to.
+    pub(crate) binding: bool,
 }
 
 /// Bounds the memory of sessions: 12 KiB each when idle.

@@ -167,6 +167,14 @@ impl Stream {
         Pin::new(self.writer()?).poll_shutdown(context)
     }
 
+    /// What an exchange can be bound to; none in plain text and below TLS 1.3.
+    pub(crate) fn channel_binding(&self) -> Option<[u8; 32]> {
+        match self {
+            Stream::Protected(stream) => baton_tls::channel_binding(stream),
+            Stream::Plain(_) | Stream::Gone => None,
+        }
+    }
+
     /// True under TLS.
     pub(crate) fn is_protected(&self) -> bool {
         matches!(self, Stream::Protected(_))

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use baton_accounts::{AccountSettings, Authenticator, Fetch};
 use baton_dns::{DnsSettings, Resolver};
 use baton_hooks::Generation;
 use baton_mail::event::What;
@@ -40,6 +41,14 @@ struct Relay {
     addresses: Vec<(String, SocketAddr)>,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
+}
+
+/// Knows nobody.
+fn authenticator(store: &Store) -> Authenticator {
+    let clock = Arc::new(SystemClock);
+    let settings = AccountSettings { hash_memory_kib: 64, hash_passes: 1, ..AccountSettings::default() };
+    let fetch = Fetch(Arc::new(|_| Box::pin(async { Err("there is no network".to_owned()) })));
+    Authenticator::new(store.accounts(), store.kv(), clock, Arc::default(), settings, fetch).unwrap()
 }
 
 impl Relay {
@@ -69,6 +78,7 @@ impl Relay {
             store: store.clone(),
             hooks: hooks.clone(),
             resolver: Resolver::new(&DnsSettings::default()).unwrap(),
+            authenticator: authenticator(&store),
             signer: baton_identity::Signer::default(),
             clock: Arc::new(SystemClock),
             policy: policy.clone(),

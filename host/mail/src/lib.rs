@@ -8,6 +8,7 @@
 //!
 //! Invariant: nothing in this crate reads a clock, a socket or a file, except [`clock::SystemClock`].
 
+pub mod account;
 pub mod address;
 pub mod body;
 pub mod bucket;
@@ -26,6 +27,7 @@ pub mod status;
 pub mod text;
 pub mod tls;
 
+pub use account::{Account, AccountName};
 pub use address::{Domain, Mailbox, ReversePath};
 pub use body::Body;
 pub use clock::{Clock, SystemClock, UnixMs};

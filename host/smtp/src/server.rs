@@ -10,6 +10,7 @@ mod content;
 mod data;
 mod hello;
 mod line;
+mod mechanism;
 mod parameters;
 mod path;
 mod question;
@@ -32,6 +33,7 @@ use reply::Say;
 use session::{Session, Turn};
 use state::{Next, State};
 
+pub use mechanism::{Mechanism, Mechanisms};
 pub use path::Parameters;
 pub use question::{Answer, Misuse, Question, RcptPath, Step};
 pub use settings::{AuthOffer, BareLineEnding, ServerSettings, StartTls};
@@ -269,6 +271,11 @@ impl Server {
     /// The session speaks LMTP: a message is answered for each recipient.
     pub fn is_lmtp(&self) -> bool {
         self.session.settings().lmtp
+    }
+
+    /// True when AUTH offers this mechanism now.
+    pub fn offers(&self, mechanism: Mechanism) -> bool {
+        self.session.settings().auth.mechanisms().contains(mechanism)
     }
 
     /// The account, after AUTH.

@@ -10,7 +10,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use baton_smtp::server::{AuthOffer, BareLineEnding, Server, ServerSettings, StartTls};
+use baton_smtp::server::{
+    AuthOffer, BareLineEnding, Mechanism, Mechanisms, Server, ServerSettings, StartTls,
+};
 use support::driver::{Driver, reply_of};
 use support::raw;
 
@@ -139,7 +141,8 @@ fn set(settings: &mut ServerSettings, name: &str, value: &str) {
         "chunks_max" => settings.chunks_max = number(),
         "line_octets_max" => settings.line_octets_max = number() as usize,
         "bare_line_ending" if value == "repair" => settings.bare_line_ending = BareLineEnding::Repair,
-        "auth" if value == "plain_login" => settings.auth = AuthOffer::PlainLogin,
+        "auth" if value == "plain_login" => settings.auth = plain_login(),
+        "auth" if value == "all" => settings.auth = AuthOffer::Offered(Mechanisms::ALL),
         "auth" if value == "after_tls" => settings.auth = AuthOffer::AfterTls,
         "starttls" if value == "offered" => settings.starttls = StartTls::Offered,
         "starttls" if value == "required" => settings.starttls = StartTls::Required,
@@ -156,6 +159,10 @@ fn set(settings: &mut ServerSettings, name: &str, value: &str) {
         "pipelining" => settings.pipelining = value == "true",
         other => panic!("unknown setting {other} {value}"),
     }
+}
+
+fn plain_login() -> AuthOffer {
+    AuthOffer::Offered([Mechanism::Plain, Mechanism::Login].into_iter().collect())
 }
 
 /// Plays a dialogue with reads of at most `size` octets.
@@ -184,7 +191,7 @@ fn play(dialog: &Dialog, size: usize) -> Result<(), String> {
 /// What holds after STARTTLS: it is not offered again, and AUTH is when it waited for it.
 fn protected(settings: &ServerSettings) -> Option<Arc<ServerSettings>> {
     let auth = match settings.auth {
-        AuthOffer::AfterTls => AuthOffer::PlainLogin,
+        AuthOffer::AfterTls => plain_login(),
         other => other,
     };
     let after = ServerSettings { starttls: StartTls::None, auth, ..settings.clone() };

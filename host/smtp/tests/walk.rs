@@ -7,7 +7,7 @@ mod support;
 
 use std::sync::Arc;
 
-use baton_smtp::server::{AuthOffer, Server, ServerSettings, StartTls};
+use baton_smtp::server::{AuthOffer, Mechanisms, Server, ServerSettings, StartTls};
 use support::Random;
 use support::driver::Driver;
 
@@ -430,7 +430,7 @@ fn new_session() -> Driver {
     settings.recipients_max = RECIPIENTS_MAX;
     settings.chunks_max = CHUNKS_MAX;
     settings.size_octets_max = SIZE_MAX as u64;
-    settings.auth = AuthOffer::PlainLogin;
+    settings.auth = AuthOffer::Offered(Mechanisms::ALL);
     settings.hold_s_max = 3_600;
     let protected = Arc::new(settings.clone());
     settings.starttls = StartTls::Offered;

@@ -8,6 +8,7 @@ use baton_mail::{Clock, MessageId};
 use tokio::sync::oneshot;
 
 use crate::StoreSettings;
+use crate::accounts::AccountState;
 use crate::commit::{Closed, CommitQueue, Op};
 use crate::database::{Database, Family, WriteError};
 use crate::error::{AcceptError, KvError, Refusal, StoreError};
@@ -34,6 +35,7 @@ pub(crate) struct Core {
     pub(crate) health: Health,
     pub(crate) kv: KvState,
     pub(crate) watchers: Watchers,
+    pub(crate) accounts: AccountState,
     numbers: AtomicU32,
 }
 
@@ -58,6 +60,7 @@ impl Core {
             health: Health::default(),
             kv: KvState::new(settings.kv_octets_per_bucket_max, settings.kv_pending_octets_max),
             watchers: Watchers::default(),
+            accounts: AccountState::default(),
             numbers: AtomicU32::new(0),
             settings,
             clock,
@@ -154,6 +157,16 @@ impl Core {
 impl From<Closed> for StoreError {
     fn from(_: Closed) -> StoreError {
         StoreError::Closed
+    }
+}
+
+impl From<WriteError> for StoreError {
+    fn from(error: WriteError) -> StoreError {
+        match error {
+            WriteError::Failed(cause) => StoreError::Poisoned(cause),
+            WriteError::DiskFull => StoreError::Unreadable("the disk is full".to_owned()),
+            WriteError::Stalled => StoreError::Unreadable("the disk is too slow".to_owned()),
+        }
     }
 }
 

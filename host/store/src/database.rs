@@ -23,11 +23,12 @@ pub(crate) enum Family {
     Due,
     History,
     Kv,
+    Account,
     Corrupt,
 }
 
 impl Family {
-    pub(crate) const ALL: [Family; 8] = [
+    pub(crate) const ALL: [Family; 9] = [
         Family::Meta,
         Family::Envelope,
         Family::Body,
@@ -35,6 +36,7 @@ impl Family {
         Family::Due,
         Family::History,
         Family::Kv,
+        Family::Account,
         Family::Corrupt,
     ];
 
@@ -47,6 +49,7 @@ impl Family {
             Family::Due => "due",
             Family::History => "history",
             Family::Kv => "kv",
+            Family::Account => "account",
             Family::Corrupt => "corrupt",
         }
     }

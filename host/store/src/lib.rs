@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod accept;
+mod accounts;
 mod claim;
 mod commit;
 mod core;
@@ -28,6 +29,7 @@ mod watch;
 mod tests;
 
 pub use accept::{Accepted, NewJob, NewMessage};
+pub use accounts::{Accounts, ChangeError};
 pub use claim::Claim;
 pub use error::{AcceptError, KvError, OpenError, Refusal, StoreError};
 pub use format::JobKey;

@@ -6,7 +6,6 @@ use tokio::sync::oneshot;
 
 use crate::commit::{Action, Op, OperateOp};
 use crate::core::Core;
-use crate::database::WriteError;
 use crate::error::StoreError;
 use crate::look::{Filter, find};
 
@@ -35,10 +34,6 @@ pub(crate) async fn operate(
             reached: 0,
             answer,
         }))?;
-        reached += answered.await.map_err(|_| core.lost())?.map_err(|error| match error {
-            WriteError::Failed(cause) => StoreError::Poisoned(cause),
-            WriteError::DiskFull => StoreError::Unreadable("the disk is full".to_owned()),
-            WriteError::Stalled => StoreError::Unreadable("the disk is too slow".to_owned()),
-        })?;
+        reached += answered.await.map_err(|_| core.lost())??;
     }
 }

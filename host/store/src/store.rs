@@ -8,6 +8,7 @@ use baton_mail::{Body, Clock, MessageId};
 use parking_lot::Mutex;
 
 use crate::accept::{Accepted, NewMessage, accept};
+use crate::accounts::Accounts;
 use crate::claim::{Claim, body, claim};
 use crate::commit::{Action, Op};
 use crate::core::Core;
@@ -194,6 +195,11 @@ impl Store {
     /// The key-value store in the same database.
     pub fn kv(&self) -> Kv {
         Kv::new(Arc::clone(&self.core))
+    }
+
+    /// The accounts in the same database.
+    pub fn accounts(&self) -> Accounts {
+        Accounts::new(Arc::clone(&self.core))
     }
 
     /// What the handles share, for tests that look at records.

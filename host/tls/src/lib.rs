@@ -30,5 +30,5 @@ pub use certificates::{CertificateFiles, CertificateSet, CertificateSettings, Ce
 pub use client::{Authorities, ClientStream, TlsClient, TlsClientSettings, Trust};
 pub use error::TlsError;
 pub use handshake::HandshakeFailure;
-pub use server::{ServerStream, TlsServer};
+pub use server::{ServerStream, TlsServer, channel_binding};
 pub use settings::{ClientCertificates, Suites, TlsServerSettings, TlsVersion};

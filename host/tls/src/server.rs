@@ -64,6 +64,16 @@ impl TlsServer {
     }
 }
 
+/// What binds an exchange to this very connection: the channel binding `tls-exporter` (RFC 9266). Only of TLS 1.3, where
+/// it is safe without conditions.
+pub fn channel_binding<S>(stream: &ServerStream<S>) -> Option<[u8; 32]> {
+    let (_, connection) = stream.get_ref();
+    if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+        return None;
+    }
+    connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok()
+}
+
 /// What both sides agreed on.
 pub(crate) fn facts(connection: &CommonState) -> TlsFacts {
     let version = match connection.protocol_version() {

@@ -12,7 +12,7 @@ use baton_mail::{Domain, EnhancedCode, Mailbox, Reply, ReversePath};
 use baton_smtp::client::{Client, ClientSettings, ClientStep, Requests, Transaction, UseStartTls};
 use baton_smtp::proxy::{self, ProxyRead};
 use baton_smtp::server::{
-    Answer, AuthOffer, BareLineEnding, Question, Server, ServerSettings, StartTls, Step,
+    Answer, AuthOffer, BareLineEnding, Mechanisms, Question, Server, ServerSettings, StartTls, Step,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -227,6 +227,8 @@ impl Session {
     fn answer(&mut self, question: Question) -> Answer {
         match question {
             Question::Auth { user, .. } => Answer::Authenticated(user),
+            Question::AuthMessage { is_first: true, message, .. } => Answer::Challenge(message),
+            Question::AuthMessage { .. } => Answer::Authenticated("ann".to_owned()),
             Question::Message { content, .. } => {
                 self.messages.push(content);
                 let count = if self.server.is_lmtp() { self.server.recipients() } else { 1 };
@@ -243,7 +245,8 @@ fn settings(flags: u8) -> ServerSettings {
     settings.lmtp = flags & LMTP != 0;
     settings.bare_line_ending =
         if flags & REPAIR != 0 { BareLineEnding::Repair } else { BareLineEnding::Refuse };
-    settings.auth = if flags & PROTECTED != 0 { AuthOffer::PlainLogin } else { AuthOffer::AfterTls };
+    settings.auth =
+        if flags & PROTECTED != 0 { AuthOffer::Offered(Mechanisms::ALL) } else { AuthOffer::AfterTls };
     settings.starttls = if flags & STARTTLS != 0 { StartTls::Offered } else { StartTls::None };
     settings.smtputf8 = flags & SMTPUTF8 != 0;
     settings.recipients_max = 10;

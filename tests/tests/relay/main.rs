@@ -1,6 +1,7 @@
 //! End to end: the real relay between a client and a next hop, a module for each stage.
 
 mod abuse;
+mod accounts;
 mod authors;
 mod bounce;
 mod checks;

@@ -4,4 +4,5 @@ pub(crate) mod domain;
 pub(crate) mod queue;
 pub(crate) mod reports;
 pub(crate) mod story;
+pub(crate) mod user;
 pub(crate) mod words;

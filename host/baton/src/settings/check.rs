@@ -1,5 +1,6 @@
 //! From what stands in the file to what the stages take: all that is wrong is found and told, not only the first.
 
+mod accounts;
 mod checks;
 mod clients;
 mod delivery;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use baton_accounts::AccountSettings;
 use baton_dns::{DnsSettings, Resolver};
 use baton_hooks::trust::TrustedKey;
 use baton_hooks::{EngineSettings, Hook, PluginSettings, Thresholds};
@@ -56,6 +58,7 @@ pub(crate) struct Checked {
     /// A certificate by ACME, where one is wanted.
     pub(crate) acme: Option<AcmeChecked>,
     pub(crate) policy: Policy,
+    pub(crate) accounts: AccountSettings,
     pub(crate) outbound: OutboundSettings,
     pub(crate) engine: EngineSettings,
     pub(crate) http: HttpSettings,
@@ -129,6 +132,7 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
         privileges: checker.privileges(raw),
         worker_threads: checker.worker_threads(raw.worker_threads),
         store,
+        accounts: checker.accounts(&raw.accounts),
         dns: checker.dns(&raw.dns),
         engine: checker.engine(&raw.engine),
         http: checker.http(&raw.http),

@@ -1,5 +1,6 @@
 //! The settings file as it stands: every key with its text, unit and default. `check.rs` makes sense of it.
 
+mod accounts;
 mod clients;
 mod reports;
 mod running;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use super::field::{Anything, Named, section};
 
+pub(crate) use accounts::{RawAccounts, RawIssuer};
 pub(crate) use clients::{RawClients, RawNetwork, RawPressure};
 pub(crate) use reports::RawReports;
 pub(crate) use running::{
@@ -48,6 +50,8 @@ section! {
         clients: RawClients = RawClients::default(),
         /// When mail is refused because the relay itself is short of something.
         pressure: RawPressure = RawPressure::default(),
+        /// The accounts of `baton user`: how their passwords are kept, and how often somebody may be wrong.
+        accounts: RawAccounts = RawAccounts::default(),
         /// SPF, DKIM and DMARC for mail of strangers.
         checks: RawChecks = RawChecks::default(),
         /// DKIM signatures on what leaves, with the keys of `baton domain`.
@@ -124,6 +128,8 @@ section! {
         backlog: u32 = 1_024,
         /// Offers AUTH on connections without TLS. Only for networks that nobody else can read.
         auth_without_tls: bool = false,
+        /// The mechanisms of AUTH that may be offered here, where somebody can judge them: `SCRAM-SHA-256-PLUS`, `SCRAM-SHA-256`, `PLAIN`, `LOGIN`, `OAUTHBEARER`, `XOAUTH2`. Unset: all of them for users (`submission`, `submissions`); elsewhere `PLAIN` and `LOGIN`, and those only when a plugin serves the hook `auth`.
+        mechanisms: Option<Vec<String>> = None,
         /// Octets of one message on this listener. Unset: as in [session].
         size_octets_max: Option<u64> = None,
         /// Recipients of one message on this listener. Unset: as in [session].

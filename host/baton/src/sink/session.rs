@@ -108,7 +108,7 @@ impl Session {
             Question::Rcpt { recipient, .. } => self.decide_recipient(recipient).await,
             Question::Data => self.by_rule(Phase::Data, "").await,
             Question::Message { content, .. } => self.decide_message(content).await,
-            Question::Auth { .. } => {
+            Question::Auth { .. } | Question::AuthMessage { .. } => {
                 Next::Answer(Answer::Refuse(Reply::new(502, EnhancedCode(5, 5, 1), "a sink knows nobody")))
             }
             Question::Reset | Question::StartTls | Question::XClient(_) => Next::Answer(Answer::Proceed),

@@ -6,6 +6,7 @@ mod certificates;
 mod dns;
 mod events;
 mod http;
+mod keys;
 mod kv;
 mod verify;
 
@@ -14,5 +15,6 @@ pub(crate) use certificates::CertificateKeeper;
 pub(crate) use dns::PluginDns;
 pub(crate) use events::tell_observers;
 pub(crate) use http::{HttpSettings, PluginHttp, read_certificates};
+pub(crate) use keys::fetch_by;
 pub(crate) use kv::PluginKv;
 pub(crate) use verify::PluginVerify;

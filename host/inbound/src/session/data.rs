@@ -68,6 +68,7 @@ impl Session {
         if seen.received > policy.received_max {
             return Err(Refusal::Loop);
         }
+        self.check_authors(&policy, &content.header)?;
         self.check_author_domain(&policy, &content.header)?;
         let shape = if content.len() <= INLINE_CHECK_OCTETS {
             check_shape(content, &policy.mime)
@@ -158,6 +159,9 @@ impl Session {
 
     /// Puts the message into the queue. The reply is the store's, and comes after the sync.
     async fn queue(&mut self, mut draft: Box<Draft>, content: Content, seen: Seen, by: String) -> Answer {
+        if let Err(refusal) = self.take_quota(&draft).await {
+            return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await);
+        }
         let deps = &self.listener.deps;
         let now = deps.clock.now();
         let lifetime = Duration::from_secs(deps.policy.load().lifetime_s);

@@ -56,7 +56,7 @@ impl Session {
         if self.drained_at.is_some() {
             return Ok(Answer::Disconnect(Refusal::Stopping.reply()));
         }
-        if self.needs_name() {
+        if self.needs_name() || self.must_look_at_user() {
             return Err(Slow::Mail(command));
         }
         match self.check_mail(&command) {
@@ -70,7 +70,8 @@ impl Session {
         if self.needs_name() {
             self.find_name().await;
         }
-        match self.check_mail(&command) {
+        let user = self.check_user().await.map_err(|refusal| Refused::ByRules(refusal.reply()));
+        match user.and_then(|()| self.check_mail(&command)) {
             Ok(()) => self.proceed_mail(command),
             Err(refused) => self.refuse_mail(command, refused).await,
         }
@@ -83,7 +84,8 @@ impl Session {
             return Err(Refused::ByRules(Refusal::AuthenticationRequired.reply()));
         }
         let policy = deps.policy.load();
-        self.check_sender_domain(&policy, &command.sender)
+        self.check_sender(&command.sender)
+            .and_then(|()| self.check_sender_domain(&policy, &command.sender))
             .map_err(|refusal| Refused::ByRules(refusal.reply()))?;
         if let Some(hold) = command.times.hold {
             let latest = Duration::from_secs(self.listener.hold_s_max.into());
@@ -159,6 +161,7 @@ impl Session {
         let asked = envelope.requests.priority.unwrap_or(0);
         envelope.priority = self.granted_priority(&policy, asked);
         let is_changed = envelope.priority != asked;
+        (envelope.tenant, envelope.stream) = self.tenant_and_stream();
         let mut call = self.call();
         call.envelope = envelope;
         call.sender_parameters = command.parameters;

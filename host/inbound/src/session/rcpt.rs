@@ -53,7 +53,9 @@ impl Session {
             return Ok(Answer::Refuse(reply));
         }
         let candidate = self.check_rcpt(path, requests, parameters);
-        let is_plain = candidate.admission.is_allowed() && !self.generation.has(Hook::Rcpt);
+        let is_plain = candidate.admission.is_allowed()
+            && !self.generation.has(Hook::Rcpt)
+            && !self.has_recipient_quota();
         match &mut self.draft {
             Some(draft) if is_plain => {
                 draft.add_recipient(candidate.as_recipient(), candidate.parameters);
@@ -114,6 +116,9 @@ impl Session {
         recipient: &Mailbox,
         admission: Admission,
     ) -> (Verdict, Vec<Decision>) {
+        if let Err(refusal) = self.check_recipient_quota(draft.recipients_told).await {
+            return (Verdict::Refuse(refusal.reply(), RULES.to_owned()), Vec::new());
+        }
         if !self.generation.has(Hook::Rcpt) {
             return (judge(admission, false, RcptAnswer::Next, None), Vec::new());
         }

@@ -58,7 +58,10 @@ impl Session {
         self.draft = None;
         let known = Arc::make_mut(&mut self.facts);
         (known.helo, known.account, known.tls) = (None, None, Some(Arc::new(facts)));
-        self.server.protect(listener.server_settings(self.client, &self.generation, true));
+        (self.user, self.exchange) = (None, None);
+        self.channel_binding = wire.channel_binding();
+        let is_bindable = self.channel_binding.is_some();
+        self.server.protect(listener.server_settings(self.client, &self.generation, true, is_bindable));
         self.request.is_new = true;
         Ok(())
     }

@@ -191,6 +191,11 @@ impl Wire {
         .await
     }
 
+    /// What an exchange can be bound to; see [`Stream::channel_binding`].
+    pub(super) fn channel_binding(&self) -> Option<[u8; 32]> {
+        self.stream.channel_binding()
+    }
+
     /// True under TLS.
     pub(super) fn is_protected(&self) -> bool {
         self.stream.is_protected()

@@ -34,6 +34,7 @@ impl Session {
         facts.tls = self.facts.tls.clone();
         self.facts = Arc::new(facts);
         self.notes = SessionNotes::default();
+        (self.user, self.exchange, self.channel_binding) = (None, None, None);
         self.draft = None;
         self.decisions.clear();
         self.conduct = Conduct::default();
@@ -44,7 +45,7 @@ impl Session {
     /// The session begins anew, by the parameters of the client that it is for.
     pub(super) fn restart(&mut self) {
         let is_protected = self.facts.tls.is_some();
-        let settings = self.listener.server_settings(self.client, &self.generation, is_protected);
+        let settings = self.listener.server_settings(self.client, &self.generation, is_protected, false);
         self.server.restart(settings);
         self.request.is_new = true;
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-use super::Relay;
+use super::{Relay, authenticator};
 use crate::{ListenerKind, ListenerSettings};
 
 /// R7: idle sessions are told, a running transaction ends, nobody new comes in.
@@ -49,6 +49,7 @@ async fn a_port_in_use_is_named_with_its_remedy() {
         store: relay.store.clone(),
         hooks: Arc::new(arc_swap::ArcSwap::from_pointee(baton_hooks::Generation::empty())),
         resolver: baton_dns::Resolver::new(&Default::default()).unwrap(),
+        authenticator: authenticator(&relay.store),
         signer: baton_identity::Signer::default(),
         clock: Arc::new(baton_mail::SystemClock),
         policy: relay.policy.clone(),

@@ -1,10 +1,11 @@
-//! AUTH with PLAIN and LOGIN (RFC 4954, RFC 4616).
+//! AUTH (RFC 4954): PLAIN (RFC 4616) and LOGIN are read here, the messages of other mechanisms are the driver's to read.
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use baton_mail::text::is_unsafe;
 
+use super::mechanism::Mechanism;
 use super::question::Question;
 use super::reply::Say;
 use super::session::Turn;
@@ -24,11 +25,18 @@ pub(super) enum Exchange {
         /// The user name, not checked yet.
         user: String,
     },
+    /// A message of another mechanism.
+    Message {
+        /// Which one.
+        mechanism: Mechanism,
+        /// It is the first one of the exchange.
+        is_first: bool,
+    },
 }
 
 /// What a client claims to be.
 struct Credentials {
-    mechanism: &'static str,
+    mechanism: Mechanism,
     user: String,
     password: String,
 }
@@ -54,7 +62,7 @@ fn check_auth(state: &State, arguments: &str, turn: &Turn<'_>) -> Result<Exchang
     match turn.settings().auth {
         AuthOffer::None => return Err(Say::NotImplemented),
         AuthOffer::AfterTls => return Err(Say::AuthNeedsTls),
-        AuthOffer::PlainLogin => {}
+        AuthOffer::Offered(_) => {}
     }
     if turn.session.account.is_some() {
         return Err(Say::AuthenticatedBefore);
@@ -64,14 +72,23 @@ fn check_auth(state: &State, arguments: &str, turn: &Turn<'_>) -> Result<Exchang
         State::ExpectRcptOrData(_) | State::ExpectChunk(_) => return Err(Say::InsideTransaction),
         _ => return Err(Say::NeedHello),
     }
-    let mechanism = arguments.split(' ').next().unwrap_or_default();
-    if mechanism.eq_ignore_ascii_case("PLAIN") {
-        Ok(Exchange::Plain)
-    } else if mechanism.eq_ignore_ascii_case("LOGIN") {
-        Ok(Exchange::LoginUser)
-    } else {
-        Err(if mechanism.is_empty() { Say::BadArguments } else { Say::UnknownMechanism })
+    let name = arguments.split(' ').next().unwrap_or_default();
+    let offered = turn.settings().auth.mechanisms();
+    match Mechanism::from_name(name).filter(|mechanism| offered.contains(*mechanism)) {
+        Some(Mechanism::Plain) => Ok(Exchange::Plain),
+        Some(Mechanism::Login) => Ok(Exchange::LoginUser),
+        Some(mechanism) => Ok(Exchange::Message { mechanism, is_first: true }),
+        None if name.is_empty() => Err(Say::BadArguments),
+        None => Err(Say::UnknownMechanism),
     }
+}
+
+/// Sends the mechanism's next message, and waits for the client's.
+pub(super) fn challenge(mechanism: Mechanism, message: &[u8], turn: &mut Turn<'_>) -> State {
+    turn.output.extend_from_slice(b"334 ");
+    turn.output.extend_from_slice(BASE64.encode(message).as_bytes());
+    turn.output.extend_from_slice(b"\r\n");
+    State::ExpectAuthResponse(Exchange::Message { mechanism, is_first: false })
 }
 
 impl Exchange {
@@ -88,7 +105,7 @@ impl Exchange {
     /// Waits for the next line.
     fn ask(self, turn: &mut Turn<'_>) -> State {
         turn.say(match self {
-            Exchange::Plain => Say::AskResponse,
+            Exchange::Plain | Exchange::Message { .. } => Say::AskResponse,
             Exchange::LoginUser => Say::AskUser,
             Exchange::LoginPassword { .. } => Say::AskPassword,
         });
@@ -98,13 +115,18 @@ impl Exchange {
     /// Takes a response in base64.
     fn take(self, response: &str, turn: &mut Turn<'_>) -> State {
         let Ok(octets) = BASE64.decode(response) else { return fail(Say::BadBase64, turn) };
+        if let Exchange::Message { mechanism, is_first } = self {
+            let question = Question::AuthMessage { mechanism, is_first, message: octets };
+            return State::ToAsk(question, Pending::AuthMessage(mechanism));
+        }
         let Ok(text) = String::from_utf8(octets) else { return fail(Say::AuthInvalid, turn) };
         let credentials = match self {
             Exchange::Plain => parse_plain(&text),
             Exchange::LoginUser => return Exchange::LoginPassword { user: text }.ask(turn),
             Exchange::LoginPassword { user } => {
-                Some(Credentials { mechanism: "LOGIN", user, password: text })
+                Some(Credentials { mechanism: Mechanism::Login, user, password: text })
             }
+            Exchange::Message { .. } => None,
         };
         match credentials.filter(Credentials::are_plausible) {
             Some(credentials) => ask_auth(credentials),
@@ -119,7 +141,7 @@ fn parse_plain(message: &str) -> Option<Credentials> {
     let (for_whom, user, password) = (parts.next()?, parts.next()?, parts.next()?);
     let is_complete = parts.next().is_none() && (for_whom.is_empty() || for_whom == user);
     is_complete.then(|| Credentials {
-        mechanism: "PLAIN",
+        mechanism: Mechanism::Plain,
         user: user.to_owned(),
         password: password.to_owned(),
     })

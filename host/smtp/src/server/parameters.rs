@@ -8,7 +8,6 @@ use baton_mail::requests::{MessageRequests, RecipientRequests, parse_priority};
 use super::path::{Parameters, is_harmless_xtext};
 use super::reply::Say;
 use super::session::Turn;
-use super::settings::AuthOffer;
 
 /// What MAIL asked for.
 #[derive(Debug, Default)]
@@ -56,7 +55,7 @@ impl MailParameters {
                 self.smtputf8 = value.is_none();
                 return if self.smtputf8 { Ok(()) } else { Err(Say::BadArguments) };
             }
-            ("AUTH", Some(value)) if settings.auth == AuthOffer::PlainLogin => {
+            ("AUTH", Some(value)) if !settings.auth.mechanisms().is_empty() => {
                 return if is_harmless_xtext(value) { Ok(()) } else { Err(Say::BadArguments) };
             }
             ("RET", value) if settings.dsn => self.requests.ret = Some(parse(value, Say::BadRet)?),

@@ -8,6 +8,7 @@ use baton_mail::{Mailbox, Reply, ReversePath};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::mechanism::Mechanism;
 use super::path::Parameters;
 use super::xclient::XClient;
 
@@ -34,14 +35,23 @@ pub enum Question {
         /// The name, as given.
         name: String,
     },
-    /// The client wants to authenticate. `Authenticated` or `Refuse`.
+    /// The client wants to authenticate by name and password. `Authenticated` or `Refuse`.
     Auth {
-        /// `PLAIN` or `LOGIN`.
-        mechanism: &'static str,
+        /// PLAIN or LOGIN.
+        mechanism: Mechanism,
         /// The user name; no control characters.
         user: String,
         /// The password; never logged.
         password: String,
+    },
+    /// A message of the client in the exchange of another mechanism. `Challenge`, `Authenticated` or `Refuse`.
+    AuthMessage {
+        /// Which mechanism.
+        mechanism: Mechanism,
+        /// It begins the exchange; whatever an earlier one left behind is over.
+        is_first: bool,
+        /// The message, without base64; never logged.
+        message: Vec<u8>,
     },
     /// The client speaks for another one: all that is known of the session is forgotten. `Proceed`, and then comes
     /// [`Step::Restart`]; or `Refuse`.
@@ -110,6 +120,8 @@ pub enum Answer {
     Refuse(Reply),
     /// The client is this account.
     Authenticated(String),
+    /// The mechanism's next message to the client.
+    Challenge(Vec<u8>),
     /// What became of the message.
     Done(SmallVec<[Reply; 1]>),
     /// No, with this reply, and the session is closed.
@@ -138,7 +150,10 @@ impl fmt::Debug for Question {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Question::Helo { name } => write!(formatter, "Helo({name:?})"),
-            Question::Auth { mechanism, user, .. } => write!(formatter, "Auth({mechanism}, {user:?})"),
+            Question::Auth { mechanism, user, .. } => write!(formatter, "Auth({mechanism:?}, {user:?})"),
+            Question::AuthMessage { mechanism, message, .. } => {
+                write!(formatter, "AuthMessage({mechanism:?}, {} octets)", message.len())
+            }
             Question::XClient(told) => write!(formatter, "XClient({:?})", told.address),
             Question::StartTls => formatter.write_str("StartTls"),
             Question::Mail { sender, .. } => write!(formatter, "Mail(<{sender}>)"),

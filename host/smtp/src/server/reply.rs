@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::time::Duration;
 
+use baton_mail::Reply;
 use baton_mail::requests::timing::moment_text;
-use baton_mail::{Reply, UnixMs};
 
 use super::session::{Hello, HelloKind, Session};
-use super::settings::{AuthOffer, ServerSettings, StartTls};
+use super::settings::{ServerSettings, StartTls};
 
 /// A reply of fixed words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,13 +216,15 @@ pub(super) fn encode_hello(session: &Session, hello: &Hello, output: &mut Vec<u8
         (settings.priority, "250-MT-PRIORITY\r\n"),
         (settings.deliver_by, "250-DELIVERBY\r\n"),
         (settings.starttls != StartTls::None, "250-STARTTLS\r\n"),
-        (settings.auth == AuthOffer::PlainLogin, "250-AUTH PLAIN LOGIN\r\n"),
-        (session.offers_xclient, "250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT\r\n"),
-        (true, "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n"),
     ];
     for (_, line) in offers.iter().filter(|(is_offered, _)| *is_offered) {
         output.extend_from_slice(line.as_bytes());
     }
+    encode_auth(settings, output);
+    if session.offers_xclient {
+        output.extend_from_slice(b"250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT\r\n");
+    }
+    output.extend_from_slice(b"250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n");
     if settings.hold_s_max > 0 {
         // RFC 4865 4: how long, and until when.
         let until = moment_text(session.now.plus(Duration::from_secs(settings.hold_s_max.into())));
@@ -233,6 +235,19 @@ pub(super) fn encode_hello(session: &Session, hello: &Hello, output: &mut Vec<u8
         write_to(output, format_args!("250-LIMITS MAILMAX={messages} RCPTMAX={recipients}\r\n"));
     }
     write_to(output, format_args!("250 SIZE {}\r\n", settings.size_octets_max));
+}
+
+/// The mechanisms, when there are any (RFC 4954 3).
+fn encode_auth(settings: &ServerSettings, output: &mut Vec<u8>) {
+    let mechanisms = settings.auth.mechanisms();
+    if mechanisms.is_empty() {
+        return;
+    }
+    output.extend_from_slice(b"250-AUTH");
+    for mechanism in mechanisms.iter() {
+        write_to(output, format_args!(" {}", mechanism.as_str()));
+    }
+    output.extend_from_slice(b"\r\n");
 }
 
 fn write_to(output: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {

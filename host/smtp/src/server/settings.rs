@@ -2,6 +2,8 @@
 
 use baton_mail::Domain;
 
+use super::mechanism::Mechanisms;
+
 /// The limits and offers of a session. Every limit names its unit; [`ServerSettings::new`] has the defaults.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
@@ -105,8 +107,18 @@ pub enum AuthOffer {
     None,
     /// AUTH is known, but not before the connection is protected (RFC 4954 4).
     AfterTls,
-    /// PLAIN (RFC 4616) and LOGIN.
-    PlainLogin,
+    /// These mechanisms, of which there is at least one.
+    Offered(Mechanisms),
+}
+
+impl AuthOffer {
+    /// The mechanisms that are offered now.
+    pub(super) fn mechanisms(self) -> Mechanisms {
+        match self {
+            AuthOffer::Offered(mechanisms) => mechanisms,
+            AuthOffer::None | AuthOffer::AfterTls => Mechanisms::NONE,
+        }
+    }
 }
 
 /// Whether clients may, or must, protect the connection (RFC 3207).

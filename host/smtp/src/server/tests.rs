@@ -412,6 +412,7 @@ fn every_own_reply_has_an_enhanced_code_of_its_class() {
 
 #[test]
 fn a_secret_is_not_in_the_debug_text() {
-    let question = Question::Auth { mechanism: "PLAIN", user: "tim".into(), password: "tanstaaf".into() };
+    let question =
+        Question::Auth { mechanism: Mechanism::Plain, user: "tim".into(), password: "tanstaaf".into() };
     assert!(!format!("{question:?}").contains("tanstaaf"));
 }

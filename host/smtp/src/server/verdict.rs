@@ -2,9 +2,11 @@
 
 use baton_mail::Reply;
 
+use super::auth;
 use super::chunk::Chunk;
 use super::content::Receiver;
 use super::data::ReceivingData;
+use super::mechanism::Mechanism;
 use super::question::{Answer, Misuse, Question};
 use super::reply::{Response, Say, encode_hello};
 use super::session::{Hello, Turn};
@@ -15,6 +17,7 @@ use super::state::{State, Transaction};
 pub(super) enum Pending {
     Helo(Hello),
     Auth,
+    AuthMessage(Mechanism),
     StartTls,
     XClient { account: Option<Box<str>> },
     Mail { transaction: Transaction, smtputf8: bool },
@@ -68,25 +71,31 @@ impl Pending {
                 Ok(pending.proceed_refused(reply, turn))
             }
             (pending, Answer::Refuse(_)) => Err((pending, Misuse::NotARefusal)),
-            (Pending::Auth, Answer::Authenticated(account)) => {
+            (Pending::Auth | Pending::AuthMessage(_), Answer::Authenticated(account)) => {
                 turn.session.account = Some(account.into());
                 turn.say(Say::Authenticated);
                 Ok(turn.session.idle_state())
+            }
+            (Pending::AuthMessage(mechanism), Answer::Challenge(message)) => {
+                Ok(auth::challenge(mechanism, &message, turn))
             }
             (Pending::Message { replies }, Answer::Done(given)) if given.len() == replies => {
                 Ok(proceed_message(&given, turn))
             }
             (pending @ Pending::Message { .. }, Answer::Done(_)) => Err((pending, Misuse::WrongCount)),
-            (pending @ (Pending::Message { .. } | Pending::Auth), _) => Err((pending, Misuse::WrongKind)),
+            (pending @ (Pending::Message { .. } | Pending::Auth | Pending::AuthMessage(_)), _) => {
+                Err((pending, Misuse::WrongKind))
+            }
             (pending, Answer::Proceed) => Ok(pending.proceed_agreed(None, turn)),
             (pending @ (Pending::Mail { .. } | Pending::Rcpt(_)), Answer::ProceedSaying(reply))
                 if reply.is_positive() =>
             {
                 Ok(pending.proceed_agreed(Some(reply), turn))
             }
-            (pending, Answer::Authenticated(_) | Answer::Done(_) | Answer::ProceedSaying(_)) => {
-                Err((pending, Misuse::WrongKind))
-            }
+            (
+                pending,
+                Answer::Authenticated(_) | Answer::Challenge(_) | Answer::Done(_) | Answer::ProceedSaying(_),
+            ) => Err((pending, Misuse::WrongKind)),
         }
     }
 
@@ -129,7 +138,9 @@ impl Pending {
             }
             Pending::FirstChunk { transaction, chunk } => chunk.proceed(&transaction, turn),
             // Their yes has another form; it was matched before.
-            Pending::Auth | Pending::Message { .. } | Pending::Reset(_) => turn.session.idle_state(),
+            Pending::Auth | Pending::AuthMessage(_) | Pending::Message { .. } | Pending::Reset(_) => {
+                turn.session.idle_state()
+            }
         }
     }
 
@@ -153,7 +164,7 @@ impl Pending {
         }
         match self {
             Pending::Rcpt(transaction) => State::ExpectRcptOrData(transaction),
-            Pending::Auth => {
+            Pending::Auth | Pending::AuthMessage(_) => {
                 turn.count_error();
                 turn.session.idle_state()
             }

@@ -90,7 +90,7 @@ impl Driver {
     fn answer(&mut self, question: Question) -> Answer {
         let kind = match &question {
             Question::Helo { .. } => "helo",
-            Question::Auth { .. } => "auth",
+            Question::Auth { .. } | Question::AuthMessage { .. } => "auth",
             Question::StartTls => "starttls",
             Question::XClient(_) => "xclient",
             Question::Mail { .. } => "mail",
@@ -113,7 +113,16 @@ impl Driver {
             Question::Auth { user, password, .. } if user == "tim" && password == "tanstaaf" => {
                 Answer::Authenticated(user)
             }
-            Question::Auth { .. } => Answer::Refuse(Reply::new(535, EnhancedCode(5, 7, 8), "wrong")),
+            // A mechanism that makes of the first message a challenge, and takes one word for the second.
+            Question::AuthMessage { is_first: true, message, .. } => {
+                Answer::Challenge([b"again ", &message[..]].concat())
+            }
+            Question::AuthMessage { message, .. } if message == b"tim" => {
+                Answer::Authenticated("tim".to_owned())
+            }
+            Question::Auth { .. } | Question::AuthMessage { .. } => {
+                Answer::Refuse(Reply::new(535, EnhancedCode(5, 7, 8), "wrong"))
+            }
             Question::Mail { sender, .. } => {
                 assert!(self.draft.is_none(), "the machine began a transaction inside another");
                 self.draft = Some((sender.to_string(), Vec::new()));

@@ -7,7 +7,7 @@ use baton_mail::event::{Event, What};
 use baton_mail::{MessageId, UnixMs};
 use rocksdb::WriteBatch;
 
-use super::operation::{AcceptOp, Action, ChunkOp, Message, Op, OperateOp, SettleOp, SplitOp};
+use super::operation::{AcceptOp, AccountOp, Action, ChunkOp, Message, Op, OperateOp, SettleOp, SplitOp};
 use crate::database::{Database, Family};
 use crate::format::{
     DueRecord, FORMAT, HistoryRecord, JobKey, JobRecord, PROBE_KEY, after_prefix, body_key, corrupt_key,
@@ -83,6 +83,7 @@ impl<'a> Builder<'a> {
             Op::Split(op) => self.split(op),
             Op::Record(history, _) => self.put_history(history),
             Op::Operate(op) => self.operate(op),
+            Op::Account(AccountOp { key, value, .. }) => self.put_account(key, value.as_deref()),
             Op::SetAside(damage, entry) => self.set_aside(damage, *entry),
             Op::Forget(before) => self.forget(*before),
             Op::Probe => self.put(Family::Meta, PROBE_KEY, &[FORMAT]),
@@ -95,6 +96,13 @@ impl<'a> Builder<'a> {
         match value {
             Some(value) => self.put(Family::Kv, key, value),
             None => self.batch.delete_cf(self.db.family(Family::Kv), key),
+        }
+    }
+
+    fn put_account(&mut self, key: &[u8], value: Option<&[u8]>) {
+        match value {
+            Some(value) => self.put(Family::Account, key, value),
+            None => self.batch.delete_cf(self.db.family(Family::Account), key),
         }
     }
 

@@ -262,6 +262,7 @@ fn answer_written(core: &Core, ops: Vec<Op>, effects: &[Effect]) {
                 answers.push(op.answer);
             }
             Op::Chunk(op) => answers.push(op.answer),
+            Op::Account(op) => answers.push(op.answer),
             Op::Settle(op) => {
                 let counter = if op.next.is_none() { &core.metrics.finished } else { &core.metrics.deferred };
                 counter.inc();
@@ -357,6 +358,7 @@ fn answer_failed(core: &Core, ops: Vec<Op>, error: &WriteError) {
                 drop(op.answer.send(Err(error.clone())));
             }
             Op::Chunk(op) => drop(op.answer.send(Err(error.clone()))),
+            Op::Account(op) => drop(op.answer.send(Err(error.clone()))),
             Op::Operate(op) => drop(op.answer.send(Err(error.clone()))),
             // What is in the database can be looked at all the same.
             Op::Barrier(answer) => drop(answer.send(())),

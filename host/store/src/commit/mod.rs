@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 pub(crate) use group::run;
 pub(crate) use operation::{
-    AcceptOp, Action, ChunkOp, Message, MessageJob, Op, OperateOp, SettleOp, SplitOp,
+    AcceptOp, AccountOp, Action, ChunkOp, Message, MessageJob, Op, OperateOp, SettleOp, SplitOp,
 };
 
 /// Lazy operations that are written at once when so many wait: their memory is bounded, too.

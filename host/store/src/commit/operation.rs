@@ -29,6 +29,8 @@ pub(crate) enum Op {
     Record(Vec<HistoryRecord>, Room),
     /// An operator's change to some jobs. Somebody waits for it.
     Operate(OperateOp),
+    /// An account is made, changed or removed. Somebody waits for it.
+    Account(AccountOp),
     /// A damaged record is moved away, with its job when the due index led to it.
     SetAside(Damage, Option<(JobKey, Entry)>),
     /// History before this message is deleted.
@@ -126,10 +128,17 @@ pub(crate) struct OperateOp {
     pub(crate) answer: Answer<usize>,
 }
 
+pub(crate) struct AccountOp {
+    pub(crate) key: Vec<u8>,
+    /// The value of the `account` family; none to remove it.
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) answer: Answer<()>,
+}
+
 impl Op {
     /// True when somebody waits for it.
     pub(crate) fn is_urgent(&self) -> bool {
-        matches!(self, Op::Accept(_) | Op::Chunk(_) | Op::Operate(_) | Op::Barrier(_))
+        matches!(self, Op::Accept(_) | Op::Chunk(_) | Op::Operate(_) | Op::Account(_) | Op::Barrier(_))
     }
 
     /// True when it must not be lost when a write fails for want of space: it is tried again.
@@ -174,6 +183,7 @@ impl Op {
                 Action::Retry => "retry",
                 Action::Remove => "remove",
             },
+            Op::Account(_) => "account",
             Op::SetAside(..) => "set-aside",
             Op::Forget(_) => "forget",
             Op::Probe => "probe",

@@ -1,5 +1,6 @@
 //! The store against a real RocksDB in a temporary folder.
 
+mod accounts;
 mod claims;
 pub(crate) mod crash;
 mod damage;

@@ -82,6 +82,7 @@ impl Checker<'_> {
         listener.connections_per_address_max = raw.connections_per_address_max;
         listener.backlog = self.bound(&format!("{key}.backlog"), raw.backlog, BACKLOG_MIN, 65_535);
         listener.auth_without_tls = raw.auth_without_tls;
+        listener.mechanisms = self.mechanisms(key, raw.mechanisms.as_deref());
         listener.size_octets_max = raw.size_octets_max.unwrap_or(session.size_octets_max);
         listener.recipients_max = raw.recipients_max.unwrap_or(session.recipients_max);
         listener.command_octets_max = session.command_octets_max;
