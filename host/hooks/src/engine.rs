@@ -16,6 +16,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use crate::EngineSettings;
 use crate::cache::{Authentic, Cache};
 use crate::contract::Version;
+use crate::functions::Functions;
 use crate::script::{self, Scripts};
 use crate::state::State;
 use crate::ticker::Ticker;
@@ -113,11 +114,12 @@ impl Engine {
         purpose: Purpose,
     ) -> Result<Engine, EngineError> {
         let unsupported = |error: wasmtime::Error| EngineError::Unsupported(format!("{error:#}"));
-        let (wasmtime, is_pooling) = match wasmtime::Engine::new(&config(purpose, Some(pool(settings)))) {
+        let make = |pool| config(purpose, settings, pool).and_then(|config| wasmtime::Engine::new(&config));
+        let (wasmtime, is_pooling) = match make(Some(pool(settings))) {
             Ok(engine) => (engine, true),
             Err(error) => {
                 tracing::warn!(target: "hooks", error = %format!("{error:#}"), "no instance pool: instances are made on demand");
-                (wasmtime::Engine::new(&config(purpose, None)).map_err(unsupported)?, false)
+                (make(None).map_err(unsupported)?, false)
             }
         };
         let mut linker = Linker::new(&wasmtime);
@@ -336,8 +338,15 @@ fn tested_key(file: &Digest) -> Digest {
     sha2::Sha256::digest([b"self-tests".as_slice(), file].concat()).into()
 }
 
-fn config(purpose: Purpose, pool: Option<PoolingAllocationConfig>) -> Config {
+fn config(
+    purpose: Purpose,
+    settings: &EngineSettings,
+    pool: Option<PoolingAllocationConfig>,
+) -> wasmtime::Result<Config> {
     let mut config = Config::new();
+    if settings.functions_octets_max > 0 {
+        config.enable_incremental_compilation(Arc::new(Functions::new(settings.functions_octets_max)))?;
+    }
     config.consume_fuel(purpose == Purpose::Cases);
     config.epoch_interruption(true);
     config.concurrency_support(false);
@@ -347,7 +356,7 @@ fn config(purpose: Purpose, pool: Option<PoolingAllocationConfig>) -> Config {
     if let Some(pool) = pool {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     }
-    config
+    Ok(config)
 }
 
 fn pool(settings: &EngineSettings) -> PoolingAllocationConfig {

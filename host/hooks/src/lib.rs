@@ -35,6 +35,7 @@ mod contract;
 mod edits;
 mod engine;
 mod events;
+mod functions;
 mod generation;
 mod guard;
 mod hook;

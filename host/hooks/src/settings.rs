@@ -30,6 +30,9 @@ pub struct EngineSettings {
     pub component_octets_max: u64,
     /// Time that the self-tests of one plugin may take at load, in milliseconds.
     pub self_test_ms: u32,
+    /// Octets of compiled functions that are kept in memory, so that what is compiled again costs only what is new. 0
+    /// keeps none.
+    pub functions_octets_max: u64,
 }
 
 impl Default for EngineSettings {
@@ -41,6 +44,7 @@ impl Default for EngineSettings {
             table_elements_max: 20_000,
             component_octets_max: 32 << 20,
             self_test_ms: 60_000,
+            functions_octets_max: 32 << 20,
         }
     }
 }

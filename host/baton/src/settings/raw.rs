@@ -420,6 +420,8 @@ section! {
         component_octets_max: u64 = 32 << 20,
         /// Time that the self-tests of one plugin may take at load, in milliseconds. The plugins that serve go on meanwhile.
         self_test_ms: u32 = 60_000,
+        /// Octets of compiled functions that are kept in memory, so that a reload compiles only what is new. 0 keeps none.
+        functions_octets_max: u64 = 32 << 20,
         /// Octets of compiled plugins that are kept in `plugins` below `store.path`, so that a start is quick; what was not used for the longest time goes first. 0 keeps none.
         cache_octets_max: u64 = 1 << 30,
     }

@@ -52,6 +52,12 @@ impl Checker<'_> {
                 1 << 30,
             ),
             self_test_ms: self.bound("engine.self_test_ms", raw.self_test_ms, 1, 3_600_000),
+            functions_octets_max: self.bound(
+                "engine.functions_octets_max",
+                raw.functions_octets_max,
+                0,
+                4 << 30,
+            ),
         }
     }
 

@@ -1,0 +1,45 @@
+//! Compiled functions, so that a component which is compiled once more, with another memory or with some functions
+//! changed, costs only what is new: the snapshots of one plugin differ in their memory, and its next version in a part of
+//! its code.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use wasmtime::CacheStore;
+
+/// Octets of a compiled function, as many as most have at the least.
+const FUNCTION_OCTETS: u64 = 1_024;
+
+/// Functions by what they were compiled from; those that were not asked for longest go first.
+#[derive(Debug)]
+pub(crate) struct Functions(Cache<Box<[u8]>, Arc<[u8]>, Octets>);
+
+impl Functions {
+    /// Keeps at most so many octets.
+    pub(crate) fn new(octets_max: u64) -> Functions {
+        let count = usize::try_from(octets_max / FUNCTION_OCTETS).unwrap_or(usize::MAX);
+        Functions(Cache::with_weighter(count, octets_max, Octets))
+    }
+}
+
+impl CacheStore for Functions {
+    fn get(&self, key: &[u8]) -> Option<Cow<'_, [u8]>> {
+        self.0.get(key).map(|function| Cow::Owned(function.to_vec()))
+    }
+
+    fn insert(&self, key: &[u8], value: Vec<u8>) -> bool {
+        self.0.insert(key.into(), value.into());
+        true
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Octets;
+
+impl Weighter<Box<[u8]>, Arc<[u8]>> for Octets {
+    fn weight(&self, key: &Box<[u8]>, function: &Arc<[u8]>) -> u64 {
+        (key.len() + function.len()) as u64
+    }
+}
