@@ -83,6 +83,7 @@ mod tests {
         raw.routes.clear();
         raw.plugin_trust.keys.clear();
         raw.tls.certificates.clear();
+        raw.accounts.issuers.0.clear();
         assert_eq!(raw, Raw::default());
     }
 

@@ -113,7 +113,7 @@ fn a_report_names_what_the_sender_named() {
             assert!(text.contains(expected), "{expected:?} is not in\n{text}");
         }
         assert_eq!(text.contains("Will-Retry-Until: "), matches!(action, Action::Delayed { .. }));
-        assert!(!text.contains("body"), "only the header comes back");
+        assert!(!text.contains("\r\nbody\r\n"), "only the header comes back");
     }
 }
 
