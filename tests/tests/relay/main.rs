@@ -11,6 +11,7 @@ mod custody;
 mod delivery;
 mod dsn;
 mod extensions;
+mod front_door;
 mod hooks;
 mod listener;
 mod listener_tls;
