@@ -40,7 +40,7 @@ pub(crate) struct Passwords {
 impl Passwords {
     pub(crate) fn new(settings: &AccountSettings) -> Result<Passwords, PasswordError> {
         let permits = settings.hashes_at_once_max.clamp(1, Semaphore::MAX_PERMITS);
-        let decoy = hash("a password that nobody has", settings)?;
+        let decoy = decoy(settings)?;
         Ok(Passwords { slots: Arc::new(Semaphore::new(permits)), decoy })
     }
 
@@ -99,6 +99,16 @@ pub(crate) fn prepare(password: &str) -> Option<String> {
     fits(&prepared).then(|| prepared.into_owned())
 }
 
+/// A hash of no password. To be wrong about it costs what it costs to be wrong about a real one, and to make it costs no
+/// memory at the start.
+fn decoy(settings: &AccountSettings) -> Result<String, PasswordError> {
+    let (memory, passes) = (settings.hash_memory_kib, settings.hash_passes);
+    Params::new(memory, passes, 1, None).map_err(|_| PasswordError::Failed)?;
+    let encoded = |octets: &[u8]| SaltString::encode_b64(octets).map_err(|_| PasswordError::Failed);
+    let (salt, output) = (encoded(&random::<16>()?)?, encoded(&random::<32>()?)?);
+    Ok(format!("$argon2id$v=19$m={memory},t={passes},p=1${salt}${output}"))
+}
+
 fn hash(password: &str, settings: &AccountSettings) -> Result<String, PasswordError> {
     let params = Params::new(settings.hash_memory_kib, settings.hash_passes, 1, None);
     let params = params.map_err(|_| PasswordError::Failed)?;
@@ -152,6 +162,8 @@ mod tests {
     async fn a_password_is_checked_against_its_hash_only() {
         let settings = cheap();
         let passwords = Passwords::new(&settings).unwrap();
+        let decoy = PasswordHash::new(&passwords.decoy).unwrap();
+        assert_eq!(Params::try_from(&decoy).unwrap().m_cost(), settings.hash_memory_kib);
         let secrets = passwords.make("pässword", &settings).await.unwrap();
         assert!(secrets.password.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{}", secrets.password);
         assert_eq!(secrets.scram.as_ref().unwrap().iterations, 65_536);
