@@ -56,7 +56,7 @@ class Haraka(Process):
         files = {
             "config/smtp.ini": f"listen=127.0.0.1:{self.port}\nnodes=2\nuser=root\ngroup=root\n",
             "config/plugins": ("noop\n" if noop else "") + PLUGINS,
-            "config/smtp_forward.ini": f"host=127.0.0.1\nport={next_hop}\n",
+            "config/smtp_forward.ini": f"host=127.0.0.1\nport={next_hop}\nenable_outbound=true\n",
             "config/log.ini": "[main]\nlevel=ERROR\n",
             "config/me": "haraka.bench.example\n",
             "plugins/everybody.js": EVERYBODY,
