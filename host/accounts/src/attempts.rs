@@ -143,9 +143,10 @@ fn count<K: std::hash::Hash + Eq + Clone>(
     window.failures = window.failures.saturating_add(1);
 }
 
-fn uncount<K: std::hash::Hash + Eq, Q: std::hash::Hash + Eq + ?Sized>(table: &mut HashMap<K, Window>, key: &Q)
+fn uncount<K, Q>(table: &mut HashMap<K, Window>, key: &Q)
 where
-    K: std::borrow::Borrow<Q>,
+    K: std::hash::Hash + Eq + std::borrow::Borrow<Q>,
+    Q: std::hash::Hash + Eq + ?Sized,
 {
     if let Some(window) = table.get_mut(key) {
         window.failures = window.failures.saturating_sub(1);

@@ -83,15 +83,15 @@ fn unescape(text: &str) -> Option<String> {
 
 /// Why a token is not taken, as OAUTHBEARER tells it (RFC 7628 3.2.2).
 pub(crate) fn oauthbearer_error(status: &str, scope: Option<&str>, issuer: Option<&str>) -> String {
-    let mut error = json!({ "status": status });
+    let mut error = serde_json::Map::from_iter([("status".to_owned(), status.into())]);
     if let Some(scope) = scope {
-        error["scope"] = scope.into();
+        error.insert("scope".to_owned(), scope.into());
     }
     if let Some(issuer) = issuer.filter(|issuer| issuer.starts_with("https://")) {
         let at = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        error["openid-configuration"] = at.into();
+        error.insert("openid-configuration".to_owned(), at.into());
     }
-    error.to_string()
+    serde_json::Value::Object(error).to_string()
 }
 
 /// Why a token is not taken, as XOAUTH2 tells it.

@@ -16,8 +16,11 @@ use baton_smtp::server::{
 };
 use bytes::{Bytes, BytesMut};
 
+/// What is done with an input.
+pub(crate) type Target = fn(&[u8]);
+
 /// All targets by their names.
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("command", command),
     ("data", data),
     ("reply", reply),

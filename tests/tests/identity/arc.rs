@@ -198,7 +198,8 @@ async fn work_for_a_chain_is_bounded() -> Result<()> {
 /// A message of the suite whose chain holds, and its keys.
 async fn passing() -> Result<(DnsServer, String)> {
     let scenario = scenarios("arc-validation.json")?.into_iter().next().context("a scenario")?;
-    let message = wire(scenario["tests"]["cv_pass_i1_1"]["message"].as_str().context("a message")?);
+    let message = scenario.pointer("/tests/cv_pass_i1_1/message").and_then(Value::as_str);
+    let message = wire(message.context("a message")?);
     let server = serve(&scenario).await?;
     let outcome = chain(&server, &message).await?;
     ensure!(outcome.verdict == Verdict::Pass, "{outcome:?}");

@@ -3,6 +3,8 @@
 use std::io::Write;
 
 use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use baton_tests::message;
 use baton_tests::relay::Relay;
 use baton_tests::settings::Settings;
@@ -31,22 +33,11 @@ fn gzip(octets: &[u8]) -> Result<Vec<u8>> {
 
 /// A message with one attachment, in base64.
 fn mail(content_type: &str, octets: &[u8]) -> Vec<u8> {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut encoded = String::new();
-    for (number, group) in octets.chunks(3).enumerate() {
-        let bits =
-            group.iter().fold(0_u32, |bits, octet| bits << 8 | u32::from(*octet)) << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * place)) as usize & 63];
-            encoded.push(if place > group.len() { '=' } else { letter.into() });
-        }
-        if number % 19 == 18 {
-            encoded.push_str("\r\n");
-        }
-    }
+    // 57 octets make a line of 76 (RFC 2045 6.8).
+    let encoded: String = octets.chunks(57).map(|line| STANDARD.encode(line) + "\r\n").collect();
     format!(
         "From: reports@inbox.example\r\nSubject: Report Domain: sender.example\r\nMIME-Version: 1.0\r\nContent-Type: {content_type}\r\n\
-         Content-Transfer-Encoding: base64\r\n\r\n{encoded}\r\n"
+         Content-Transfer-Encoding: base64\r\n\r\n{encoded}"
     )
     .into_bytes()
 }

@@ -55,9 +55,7 @@ pub(super) fn read(header: &HeaderIndex) -> Option<Result<Vec<Set>, Broken>> {
     let signatures = places(SIGNATURE, place);
     let seals = places(SEAL, place);
     let all = || results.iter().chain(&signatures).chain(&seals);
-    if all().next().is_none() {
-        return None;
-    }
+    all().next()?;
     let highest = all().filter_map(|(place, _)| *place).max().unwrap_or(0);
     let seal_at =
         |at: usize| Seal::read(fields.get(at).map(|(_, field)| value_of(field)).unwrap_or_default());

@@ -1,4 +1,5 @@
 //! OAUTHBEARER and XOAUTH2: tokens of an OpenID provider, checked by the keys that it publishes.
+#![allow(clippy::indexing_slicing, reason = "keys and claims of the tests' own making")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -191,6 +192,7 @@ fn tokens_of_each_algorithm_are_taken_by_both_mechanisms() -> Result<()> {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one line for each bad token")]
 fn tokens_that_are_not_good() -> Result<()> {
     let sink = Sink::start()?;
     let (key, rsa, foreign) = (Key::ec()?, Key::rsa()?, Key::ec()?);
