@@ -61,10 +61,11 @@ pub fn chain(octets: &[u8]) {
     }
 }
 
-/// What a report unfolds to.
+/// A report, packed or not.
 pub fn report(octets: &[u8]) {
-    if let Ok(report) = crate::reports::read_octets(octets) {
-        assert!(report.key().len() <= 512, "{}", report.key());
+    if let Ok(report) = crate::reports::read_packed(octets) {
+        assert!(report.key().len() <= 1_024, "{}", report.key());
+        assert!(!report.summary().is_empty());
         let text = report.to_json(64 << 10).expect("a report can be written");
         assert!(text.len() <= 64 << 10, "{} octets", text.len());
     }

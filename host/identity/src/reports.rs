@@ -2,7 +2,7 @@
 //! found in the wild) and of TLS (RFC 8460). They come by mail, packed by gzip or zip or plain.
 //!
 //! Invariant: whatever a report says, reading it takes bounded memory: what is packed may unfold to
-//! [`REPORT_OCTETS_MAX`], rows are added up and the smallest left out beyond [`ROWS_MAX`], texts are cut and have no
+//! [`REPORT_OCTETS_MAX`], of rows and failures the rarest are left out (of DMARC beyond [`ROWS_MAX`]), texts are cut and have no
 //! control characters. Entities of XML are never expanded but for the five of the standard.
 //!
 //! Invariant: nothing is believed: who sent a report says what he likes. It is shown, and nothing is done by it.
@@ -82,7 +82,10 @@ impl Report {
         let part = |text: &str| {
             text.chars().filter(|one| !one.is_whitespace() && *one != '/').take(100).collect::<String>()
         };
-        let (domain, organization) = (part(&self.domain().to_ascii_lowercase()), part(self.organization()));
+        // As it is asked for.
+        let domain = self.domain().parse().map(|domain: baton_mail::Domain| domain.to_string());
+        let domain = domain.unwrap_or_else(|_| part(&self.domain().to_ascii_lowercase()));
+        let organization = part(self.organization());
         format!("{}/{domain}/{begin_s:010}/{organization}/{mark}", self.kind())
     }
 
@@ -112,8 +115,11 @@ impl Report {
     pub fn summary(&self) -> String {
         match self {
             Report::Dmarc(report) => {
-                let messages: u64 = report.rows.iter().map(|row| row.count).sum();
-                let passed: u64 = report.rows.iter().filter(|row| row.passes()).map(|row| row.count).sum();
+                let sum = |passing: bool| {
+                    let rows = report.rows.iter().filter(|row| !passing || row.passes());
+                    rows.map(|row| row.count).fold(0, u64::saturating_add)
+                };
+                let (messages, passed) = (sum(false), sum(true));
                 format!(
                     "DMARC report of {} about {}: {messages} messages, {passed} of them passed",
                     report.organization, report.domain
@@ -142,7 +148,7 @@ pub fn read(content: &Content, limits: &MimeLimits) -> Result<Report, ReportErro
         if !may_be_report(part.content_type(), &name) {
             continue;
         }
-        match unpack::unpack(&part.decoded()).and_then(|octets| read_octets(&octets)) {
+        match read_packed(&part.decoded()) {
             Ok(report) => return Ok(report),
             Err(reason) => flaw = ReportError::Damaged(reason),
         }
@@ -150,8 +156,13 @@ pub fn read(content: &Content, limits: &MimeLimits) -> Result<Report, ReportErro
     Err(flaw)
 }
 
+/// Reads one, packed or not.
+pub(crate) fn read_packed(octets: &[u8]) -> Result<Report, String> {
+    unpack::unpack(octets).and_then(|octets| read_octets(&octets))
+}
+
 /// Reads what was unpacked: XML, or JSON.
-pub(crate) fn read_octets(octets: &[u8]) -> Result<Report, String> {
+fn read_octets(octets: &[u8]) -> Result<Report, String> {
     let text = String::from_utf8_lossy(octets);
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.starts_with('{') {

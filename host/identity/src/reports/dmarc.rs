@@ -137,7 +137,7 @@ impl State {
 
     fn text(&mut self, text: &str) {
         if self.text.len() < TEXT_OCTETS_MAX {
-            self.text.push_str(text.get(..text.len().min(TEXT_OCTETS_MAX)).unwrap_or_default());
+            self.text.push_str(text.get(..text.floor_char_boundary(TEXT_OCTETS_MAX)).unwrap_or(text));
         }
     }
 

@@ -135,7 +135,7 @@ pub(super) fn read(text: &str) -> Result<TlsReport, String> {
         domain: clean(raw.policy.policy_domain.to_ascii_lowercase()),
         sessions: raw.summary.total_successful_session_count,
         failed: raw.summary.total_failure_session_count,
-        failures: raw.failure_details.into_iter().take(FAILURES_MAX).map(failure).collect(),
+        failures: most_frequent(raw.failure_details).map(failure).collect(),
     };
     let report = TlsReport {
         organization: clean(raw.organization_name),
@@ -146,6 +146,11 @@ pub(super) fn read(text: &str) -> Result<TlsReport, String> {
         policies: raw.policies.into_iter().take(POLICIES_MAX).map(policy).collect(),
     };
     if report.policies.is_empty() { Err("the report has no policies".to_owned()) } else { Ok(report) }
+}
+
+fn most_frequent(mut failures: Vec<RawFailure>) -> impl Iterator<Item = RawFailure> {
+    failures.sort_by_key(|failure| std::cmp::Reverse(failure.failed_session_count));
+    failures.into_iter().take(FAILURES_MAX)
 }
 
 fn seconds(text: &str) -> u64 {
