@@ -100,11 +100,12 @@ impl Attempts {
 }
 
 impl Attempt {
-    /// It was no failure: the network is forgiven all, and known as one of this account.
+    /// It was no failure, and the network is known as one of this account. What failed for others before stays counted:
+    /// whoever has one account could guess at all others.
     pub fn succeed(self) {
         let mut tables = self.attempts.0.lock();
-        if let Some(network) = self.network {
-            tables.networks.remove(&network);
+        if let Some(network) = &self.network {
+            uncount(&mut tables.networks, network);
         }
         let Some(account) = self.account else { return };
         uncount(&mut tables.accounts, &account);

@@ -140,6 +140,8 @@ impl Authenticator {
         account: Option<&str>,
     ) -> Result<Attempt, Blocked> {
         let limits = self.0.settings.load().failures;
+        // What is no account's name, whatever its length, is counted by its network only.
+        let account = account.filter(|name| name.parse::<AccountName>().is_ok());
         self.0.attempts.begin(client, is_trusted, account, limits, self.0.clock.now())
     }
 

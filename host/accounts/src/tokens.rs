@@ -168,7 +168,7 @@ impl<'a> Token<'a> {
     fn account(&self, issuer: &IssuerSettings) -> Result<&str, Reason> {
         // Whoever can choose an address at the provider without owning it would be its owner here.
         let is_email = issuer.account_claim == "email";
-        if is_email && self.claims.get("email_verified").is_some_and(|claim| *claim != Value::Bool(true)) {
+        if is_email && self.claims.get("email_verified") != Some(&Value::Bool(true)) {
             return Err("its address is not verified");
         }
         let claim = self.claims.get(&issuer.account_claim).and_then(Value::as_str);

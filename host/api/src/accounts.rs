@@ -1,5 +1,7 @@
 //! `/v1/accounts`: who may send. A password comes in, and nothing of it goes out.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use baton_accounts::{Authenticator, PasswordError};
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Problem;
 use crate::admin::{AdminDeps, store_problem};
+use crate::filter::Fields;
 
 /// Accounts that one page has when nobody says otherwise.
 const PAGE_ACCOUNTS: usize = 100;
@@ -101,21 +104,16 @@ pub struct AccountChange {
     pub disabled: Option<bool>,
 }
 
-/// What a list may be asked for.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct PageQuery {
-    after: Option<AccountName>,
-    limit: Option<usize>,
-}
-
 /// `GET /v1/accounts`: a page of them.
 pub(crate) async fn list(
     State(deps): State<AdminDeps>,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Json<AccountPage>, Problem> {
-    let limit = query.limit.unwrap_or(PAGE_ACCOUNTS).clamp(1, 1_000);
-    let accounts = deps.authenticator.accounts().list(query.after, limit).await.map_err(store_problem)?;
+    let mut fields = Fields::new(query);
+    let after = fields.take::<AccountName>("after")?;
+    let limit = fields.take::<usize>("limit")?.unwrap_or(PAGE_ACCOUNTS).clamp(1, 1_000);
+    fields.finish(&["after", "limit"])?;
+    let accounts = deps.authenticator.accounts().list(after, limit).await.map_err(store_problem)?;
     let next = accounts.last().filter(|_| accounts.len() == limit).map(|last| last.name.clone());
     Ok(Json(AccountPage { accounts: accounts.into_iter().map(AccountRow::from).collect(), next }))
 }

@@ -19,7 +19,7 @@ const PAGE_ACCOUNTS_MAX: usize = 1_000;
 #[derive(Default)]
 pub(crate) struct AccountState {
     /// Changes are made one after another, each on what the one before it left.
-    changing: tokio::sync::Mutex<()>,
+    changing: Arc<tokio::sync::Mutex<()>>,
     /// Counts changes, so that who knows an account learns that it may be another one.
     revision: AtomicU64,
     /// Whether there are any: 0 is not known yet, 1 is none, 2 is some.
@@ -41,6 +41,14 @@ pub enum ChangeError<E> {
     /// The store could not.
     #[error(transparent)]
     Store(StoreError),
+}
+
+impl AccountState {
+    /// An account was written, or removed: who knows one must look again.
+    pub(crate) fn note(&self, is_there: bool) {
+        self.presence.store(if is_there { SOME } else { UNKNOWN }, Ordering::Release);
+        self.revision.fetch_add(1, Ordering::AcqRel);
+    }
 }
 
 impl Accounts {
@@ -93,17 +101,15 @@ impl Accounts {
         change: impl FnOnce(Option<Account>) -> Result<Option<Account>, E>,
     ) -> Result<Option<Account>, ChangeError<E>> {
         let state = &self.core.accounts;
-        let _alone = state.changing.lock().await;
+        let alone = Arc::clone(&state.changing).lock_owned().await;
         let before = self.get(name).await.map_err(ChangeError::Store)?;
         let after = change(before).map_err(ChangeError::Refused)?;
         let value = after.as_ref().map(encode);
         let (answer, answered) = oneshot::channel();
-        let op = Op::Account(AccountOp { key: key(name), value, answer });
+        let op = Op::Account(AccountOp { key: key(name), value, answer, _alone: alone });
         self.core.commit.push(op).map_err(|closed| ChangeError::Store(closed.into()))?;
         let written = answered.await.map_err(|_| ChangeError::Store(self.core.lost()))?;
         written.map_err(|error| ChangeError::Store(error.into()))?;
-        state.presence.store(if after.is_some() { SOME } else { UNKNOWN }, Ordering::Release);
-        state.revision.fetch_add(1, Ordering::AcqRel);
         Ok(after)
     }
 
@@ -117,12 +123,18 @@ impl Accounts {
         let presence = &self.core.accounts.presence;
         match presence.load(Ordering::Acquire) {
             UNKNOWN => {
-                let Ok(db) = self.core.db() else { return false };
+                // Where it can not be read, who asks for an account is told why.
+                let Ok(db) = self.core.db() else { return true };
                 let mut records = db.iterate(Family::Account, &[FORMAT], None);
                 records.seek_to_first();
-                let found = if records.valid() { SOME } else { NONE };
-                presence.store(found, Ordering::Release);
-                found == SOME
+                let is_there = records.valid();
+                if !is_there && records.status().is_err() {
+                    return true;
+                }
+                // Who made or removed one meanwhile knows better.
+                let found = if is_there { SOME } else { NONE };
+                let kept = presence.compare_exchange(UNKNOWN, found, Ordering::AcqRel, Ordering::Acquire);
+                kept.map_or_else(|known| known != NONE, |_| is_there)
             }
             known => known == SOME,
         }

@@ -6,6 +6,7 @@ use aws_lc_rs::pbkdf2;
 use proptest::prelude::*;
 
 use super::*;
+use crate::passwords::scram_keys;
 
 const FIRST: &str = "n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
 const SERVER_NONCE: &str = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
@@ -29,15 +30,7 @@ fn hash(octets: &[u8]) -> [u8; 32] {
 
 /// The keys of the example: password `pencil`.
 fn keys() -> ScramKeys {
-    let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
-    let salted = salted("pencil", &salt, 4_096);
-    let client_key = sign(&salted, b"Client Key");
-    ScramKeys {
-        salt,
-        iterations: 4_096,
-        stored_key: hash(&client_key),
-        server_key: sign(&salted, b"Server Key"),
-    }
+    scram_keys("pencil", &STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap(), 4_096).unwrap()
 }
 
 /// What a client with that password makes of both first messages.

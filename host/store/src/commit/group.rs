@@ -262,7 +262,10 @@ fn answer_written(core: &Core, ops: Vec<Op>, effects: &[Effect]) {
                 answers.push(op.answer);
             }
             Op::Chunk(op) => answers.push(op.answer),
-            Op::Account(op) => answers.push(op.answer),
+            Op::Account(op) => {
+                core.accounts.note(op.value.is_some());
+                answers.push(op.answer);
+            }
             Op::Settle(op) => {
                 let counter = if op.next.is_none() { &core.metrics.finished } else { &core.metrics.deferred };
                 counter.inc();

@@ -133,6 +133,8 @@ pub(crate) struct AccountOp {
     /// The value of the `account` family; none to remove it.
     pub(crate) value: Option<Vec<u8>>,
     pub(crate) answer: Answer<()>,
+    /// Falls when it is written, whether or not somebody still waits for that: the next change sees this one.
+    pub(crate) _alone: tokio::sync::OwnedMutexGuard<()>,
 }
 
 impl Op {

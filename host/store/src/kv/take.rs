@@ -37,7 +37,9 @@ pub(super) fn take(
     Ok(match bucket.draw(full_at, u128::from(now.0) * MS, cost) {
         Draw::Taken { full_at, remaining } => {
             let expires = UnixMs(milliseconds(full_at));
-            let change = Change::put(&full_at.to_be_bytes(), Some(expires))?;
+            // To look costs nothing, and leaves nothing.
+            let change =
+                if cost == 0 { Change::Keep } else { Change::put(&full_at.to_be_bytes(), Some(expires))? };
             (change, Taken { allowed: true, remaining, retry_after_ms: 0 })
         }
         Draw::Wait { wait_ns, remaining } => {

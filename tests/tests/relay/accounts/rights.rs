@@ -1,6 +1,7 @@
 //! In whose name an account sends, how much, and whose mail it is.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use baton_tests::program;
 use baton_tests::relay::Relay;
 use baton_tests::sink::Sink;
 
@@ -15,8 +16,7 @@ fn an_account_sends_in_its_own_name_only() -> Result<()> {
     add(&relay, "any", "tanstaaf", &["--sender", "*"])?;
     let own = message("Ann <ann@one.example>");
     let no_from = b"Subject: x\r\n\r\nbody\r\n".to_vec();
-    let twice = [&message("ann@one.example")[..], b""].concat();
-    let twice = [b"From: ann@one.example\r\n", &twice[..]].concat();
+    let twice = [b"From: ann@one.example\r\n", &message("ann@one.example")[..]].concat();
     for (account, sender, message, code, enhanced) in [
         ("ann@one.example", "ann@one.example", own.clone(), 250, "2"),
         ("ann@one.example", "ANN@ONE.EXAMPLE", own.clone(), 250, "2"),
@@ -119,16 +119,53 @@ fn what_is_taken_from_an_account_is_taken_from_open_sessions() -> Result<()> {
 #[test]
 fn mail_of_an_account_is_its_tenants() -> Result<()> {
     let sink = Sink::start()?;
-    let relay = Relay::start(settings(&sink))?;
+    let header_rules = program::plugin("baton-plugin-header-rules")?;
+    let settings = settings(&sink).plugin("acme", &header_rules).with(
+        "[plugins.acme]\nwhen = \"tenant == 'acme' && stream == 'codes'\"\ngrants.edit = ['headers']\n\
+         [[plugins.acme.config.rules]]\nname = 'mark'\nthen = { set = { X-Of = 'acme' } }",
+    );
+    let relay = Relay::start(settings)?;
     add(&relay, "ann", "tanstaaf", &["--sender", "*", "--tenant", "acme", "--stream", "codes"])?;
-    let answer = authenticated(&relay, "ann", "tanstaaf")?.send(
-        "a@one.example",
-        &["bo@dest.example"],
-        &message("a@one.example"),
-    )?;
-    let story = relay.admin("GET", &format!("/v1/messages/{}", answer.message_id()?), "")?.to_string();
-    assert!(story.contains("\"account\":\"ann\""), "{story}");
-    let explained = relay.said(&["explain", &answer.message_id()?])?;
-    assert!(explained.contains("ann"), "{explained}");
+    add(&relay, "bob", "tanstaaf", &["--sender", "*"])?;
+    for (number, (account, mark)) in [("ann", Some("acme")), ("bob", None)].into_iter().enumerate() {
+        let mut client = authenticated(&relay, account, "tanstaaf")?;
+        let answer = client.send("a@one.example", &["bo@dest.example"], &message("a@one.example"))?;
+        let story = relay.admin("GET", &format!("/v1/messages/{}", answer.message_id()?), "")?.to_string();
+        assert!(story.contains(&format!("\"account\":\"{account}\"")), "{story}");
+        let received = sink.wait_for(number + 1)?.pop().context("a message")?;
+        assert_eq!(received.header("X-Of").as_deref(), mark, "{account}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_list_of_accounts_names_what_is_wrong_with_the_question() -> Result<()> {
+    let relay = Relay::start(settings(&Sink::start()?))?;
+    for (question, field) in [("limit=x", "limit"), ("after=", "after"), ("colour=blue", "colour")] {
+        let (code, told) = relay.admin_raw("GET", &format!("/v1/accounts?{question}"), "")?;
+        assert!(code == 400 && told.contains(&format!("\"{field}\"")), "{question}: {code} {told}");
+    }
+    Ok(())
+}
+
+/// Whoever XCLIENT vouches for has the rights that the store gives.
+#[test]
+fn a_login_that_was_told_is_held_to_its_account() -> Result<()> {
+    let sink = Sink::start()?;
+    let settings = settings(&sink)
+        .set("session.relay_networks", Vec::<String>::new())
+        .set("listeners.smtp.xclient_networks", vec!["127.0.0.0/8"]);
+    let relay = Relay::start(settings)?;
+    add(&relay, "ann@one.example", "tanstaaf", &[])?;
+    add(&relay, "eve@one.example", "tanstaaf", &[])?;
+    relay.said(&["user", "disable", "eve@one.example"])?;
+    let mut proxy = Client::greeted(relay.smtp()?)?;
+    proxy.expect("XCLIENT ADDR=192.0.2.9 LOGIN=ann@one.example", 220)?;
+    proxy.expect("EHLO client.example", 250)?;
+    proxy.expect("MAIL FROM:<bob@one.example>", 553)?;
+    proxy.expect("MAIL FROM:<ann@one.example>", 250)?;
+    let mut proxy = Client::greeted(relay.smtp()?)?;
+    let answer = proxy.command("XCLIENT ADDR=192.0.2.9 LOGIN=eve@one.example")?;
+    assert!(answer.code == 421 && proxy.is_closed(), "{answer}");
     Ok(())
 }

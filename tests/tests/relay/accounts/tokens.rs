@@ -247,6 +247,7 @@ fn tokens_that_are_not_good() -> Result<()> {
         ("no issuer", key.token("e", &without("iss"))?),
         ("address not verified", key.token("e", &but("email_verified", json!(false)))?),
         ("verified in words", key.token("e", &but("email_verified", json!("true")))?),
+        ("nobody says that the address is verified", key.token("e", &without("email_verified"))?),
         ("no account", key.token("e", &without("email"))?),
         ("account is a number", key.token("e", &but("email", json!(1)))?),
     ] {
