@@ -41,7 +41,7 @@ impl ClientTable {
     fn take(&self, places: Places, limits: ConnectionLimits) -> Result<(), Crowded> {
         let mut counts = self.0.lock();
         let open = |counts: &HashMap<IpNet, usize>, key| counts.get(&key).copied().unwrap_or(0);
-        if open(&counts, places.address) >= limits.client_max {
+        if limits.client_max > 0 && open(&counts, places.address) >= limits.client_max {
             return Err(Crowded::Client);
         }
         if limits.network_max > 0 && open(&counts, places.network) >= limits.network_max {
@@ -55,19 +55,19 @@ impl ClientTable {
     }
 
     fn give_back(&self, places: Places) {
-        self.give_back_one(places.address);
+        let mut counts = self.0.lock();
+        give_back_one(&mut counts, places.address);
         if places.network != places.address {
-            self.give_back_one(places.network);
+            give_back_one(&mut counts, places.network);
         }
     }
+}
 
-    fn give_back_one(&self, key: IpNet) {
-        let mut counts = self.0.lock();
-        if let Some(count) = counts.get_mut(&key) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&key);
-            }
+fn give_back_one(counts: &mut HashMap<IpNet, usize>, key: IpNet) {
+    if let Some(count) = counts.get_mut(&key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&key);
         }
     }
 }

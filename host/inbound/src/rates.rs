@@ -64,6 +64,9 @@ impl Rates {
         per_address: Bucket,
         per_network: Bucket,
     ) -> Result<(), Whose> {
+        if per_address.burst == 0 && per_network.burst == 0 {
+            return Ok(());
+        }
         let now = self.since_begin(now);
         let mut table = self.table.lock();
         // Both are looked at before either is taken from: who is refused for the network's sake keeps its own.
@@ -88,7 +91,7 @@ impl Rates {
 
     /// True when a deed of this client would be one too many.
     pub(crate) fn is_spent(&self, now: Instant, deed: Deed, place: IpNet, bucket: Bucket) -> bool {
-        self.table.lock().look(deed, place, bucket, self.since_begin(now)).is_none()
+        bucket.burst > 0 && self.table.lock().look(deed, place, bucket, self.since_begin(now)).is_none()
     }
 
     fn since_begin(&self, now: Instant) -> u128 {

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use baton_hooks::{Call, Generation, SessionFacts, SessionNotes};
 use baton_mail::event::Decision;
 use baton_mail::{Origin, Protocol, Reply, SessionId};
-use baton_smtp::server::{Answer, Mechanism, Question, Server, ServerPhase, Step};
+use baton_smtp::server::{Answer, Mechanism, Question, Server, ServerPhase, Step, XClient};
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -342,7 +342,7 @@ impl Session {
                 Err(Slow::AuthMessage { mechanism, is_first, message })
             }
             Question::StartTls => Ok(self.answer_starttls()),
-            Question::XClient(told) => Ok(self.answer_xclient(*told)),
+            Question::XClient(told) => Err(Slow::XClient(told)),
             Question::Mail { sender, size, eight_bit, smtputf8, requests, hold, by, parameters } => {
                 let size = size.unwrap_or(0);
                 let times = Times { hold, by };
@@ -370,6 +370,7 @@ impl Session {
             Slow::AuthMessage { mechanism, is_first, message } => {
                 self.answer_auth_message(mechanism, is_first, &message).await
             }
+            Slow::XClient(told) => self.answer_xclient(*told).await,
             Slow::Mail(command) => self.answer_mail(command).await,
             Slow::MailRefused(command, refused) => self.refuse_mail(command, refused).await,
             Slow::Rcpt(candidate) => self.answer_rcpt(candidate).await,
@@ -421,6 +422,7 @@ enum Slow {
         is_first: bool,
         message: Vec<u8>,
     },
+    XClient(Box<XClient>),
     Mail(MailCommand),
     MailRefused(MailCommand, mail::Refused),
     Rcpt(Candidate),

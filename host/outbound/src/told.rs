@@ -104,8 +104,8 @@ impl Shared {
         let late_at = begun.plus(Duration::from_secs(settings.dsn.delay_after_s));
         let is_late = job.told_at().unwrap_or(late_at) <= now;
         if settlement.next_due.is_some() && is_late && !job.claim.delay_told {
-            settlement.delay_told = true;
             let told = of_delay(&settings.dsn, job, judged);
+            settlement.delay_told = !told.is_empty();
             self.tell_more(settings, job, &told, now, settlement).await;
         }
     }

@@ -122,7 +122,7 @@ section! {
         xclient_networks: Vec<String> = Vec::new(),
         /// Sessions open at once on this listener; more are told 421.
         connections_max: usize = 10_000,
-        /// Sessions open at once from one IPv4 address or IPv6 /64; clients of the relay networks do not count.
+        /// Sessions open at once from one IPv4 address or IPv6 /64; clients of the relay networks do not count. 0 is no limit.
         connections_per_address_max: usize = 50,
         /// Connections that the kernel holds until they are accepted.
         backlog: u32 = 1_024,

@@ -94,8 +94,11 @@ impl Session {
 
     /// Counts a transaction, or says that there are too many.
     pub(super) fn take_message(&self) -> Result<(), Refusal> {
+        if self.facts.account.is_some() {
+            return Ok(());
+        }
         let standing = self.standing();
-        if standing.is_exempt || self.facts.account.is_some() {
+        if standing.is_exempt {
             return Ok(());
         }
         standing.take_message(&self.listener.shared.rates).map_err(|whose| {
@@ -109,8 +112,11 @@ impl Session {
 
     /// Counts a recipient that the client names, or says that there are too many.
     pub(super) fn take_recipient(&self) -> Result<(), Refusal> {
+        if self.facts.account.is_some() {
+            return Ok(());
+        }
         let standing = self.standing();
-        if standing.is_exempt || self.facts.account.is_some() {
+        if standing.is_exempt {
             return Ok(());
         }
         let rates = &self.listener.shared.rates;

@@ -159,9 +159,6 @@ impl Session {
 
     /// Puts the message into the queue. The reply is the store's, and comes after the sync.
     async fn queue(&mut self, mut draft: Box<Draft>, content: Content, seen: Seen, by: String) -> Answer {
-        if let Err(refusal) = self.take_quota(&draft).await {
-            return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await);
-        }
         let deps = &self.listener.deps;
         let now = deps.clock.now();
         let lifetime = Duration::from_secs(deps.policy.load().lifetime_s);
@@ -179,6 +176,10 @@ impl Session {
             Ok(body) => body,
             Err(refusal) => return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await),
         };
+        // Last, so that only the store can still fail what was paid for.
+        if let Err(refusal) = self.take_quota(&draft).await {
+            return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await);
+        }
         let events = self.accepted_events(&mut draft, by);
         // The content memory is held until the message is in the queue.
         let Draft { call, reservation, .. } = *draft;

@@ -20,11 +20,9 @@ pub(super) struct Candidate {
     admission: Admission,
 }
 
-impl Candidate {
-    fn as_recipient(&self) -> Recipient {
-        let requests = (!self.requests.is_empty()).then(|| Box::new(self.requests.clone()));
-        Recipient { requests, ..self.recipient.clone().into() }
-    }
+fn recipient_of(mailbox: Mailbox, requests: RecipientRequests) -> Recipient {
+    let requests = (!requests.is_empty()).then(|| Box::new(requests));
+    Recipient { requests, ..mailbox.into() }
 }
 
 /// What becomes of a candidate.
@@ -58,7 +56,8 @@ impl Session {
             && !self.has_recipient_quota();
         match &mut self.draft {
             Some(draft) if is_plain => {
-                draft.add_recipient(candidate.as_recipient(), candidate.parameters);
+                let recipient = recipient_of(candidate.recipient, candidate.requests);
+                draft.add_recipient(recipient, candidate.parameters);
                 draft.recipients_told += 1;
                 Ok(Answer::Proceed)
             }
@@ -97,8 +96,8 @@ impl Session {
         // The draft is taken out while plugins work on it: an answer that is given up leaves no half-made one behind.
         let Some(mut draft) = self.draft.take() else { return Answer::Refuse(Refusal::Internal.reply()) };
         let known = draft.call.envelope.recipients.len();
-        draft.add_recipient(candidate.as_recipient(), candidate.parameters);
-        let (recipient, admission) = (candidate.recipient, candidate.admission);
+        let Candidate { recipient, requests, parameters, admission } = candidate;
+        draft.add_recipient(recipient_of(recipient.clone(), requests), parameters);
         let (verdict, decisions) = self.ask_rcpt(&mut draft, &recipient, admission).await;
         draft.add_decisions(&decisions);
         if !matches!(verdict, Verdict::Accept) {

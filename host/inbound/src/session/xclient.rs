@@ -3,19 +3,22 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use baton_accounts::Judgement;
 use baton_hooks::{NameCheck, SessionFacts, SessionNotes};
 use baton_mail::Domain;
 use baton_smtp::server::{Answer, Told, XClient};
 
 use super::Session;
+use super::auth::User;
 use super::conduct::Conduct;
 use super::name::NameSearch;
+use crate::replies::Refusal;
 use crate::{log, replies};
 
 impl Session {
     /// Takes another client's place: its address, its limits, its rights. Nothing that was known of the session before
     /// is kept but TLS, which protects the same connection.
-    pub(super) fn answer_xclient(&mut self, told: XClient) -> Answer {
+    pub(super) async fn answer_xclient(&mut self, told: XClient) -> Answer {
         let peer = new_peer(&told, self.peer);
         if let Err(crowded) = self.listener.count_client(&mut self.place, peer.ip()) {
             let bound = crowded.as_str();
@@ -39,7 +42,24 @@ impl Session {
         self.decisions.clear();
         self.conduct = Conduct::default();
         self.auth_failures = 0;
-        Answer::Proceed
+        self.take_login().await
+    }
+
+    /// Where the store knows the account that was told, what it says holds, as for every other that somebody vouches for.
+    async fn take_login(&mut self) -> Answer {
+        let Some(name) = self.facts.account.clone() else { return Answer::Proceed };
+        let authenticator = self.listener.deps.authenticator.clone();
+        let revision = authenticator.accounts().revision();
+        let refusal = match authenticator.vouched(&name).await {
+            Judgement::Unknown => return Answer::Proceed,
+            Judgement::Is(account) => {
+                self.user = Some(User { account, revision, is_kept: true });
+                return Answer::Proceed;
+            }
+            Judgement::Wrong => Refusal::BadCredentials,
+            Judgement::Unavailable(_) => Refusal::AuthenticationUnavailable,
+        };
+        Answer::Disconnect(replies::closing(&refusal.reply()))
     }
 
     /// The session begins anew, by the parameters of the client that it is for.

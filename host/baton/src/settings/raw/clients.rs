@@ -71,7 +71,7 @@ section! {
         errors_max: Option<u32> = None,
         /// Commands that lead nowhere before a client is told 421.
         junk_commands_max: Option<u32> = None,
-        /// Sessions open at once from one address.
+        /// Sessions open at once from one address. 0 is no limit.
         connections_per_address_max: Option<usize> = None,
         /// As in [clients], like all that follow.
         connections_per_network_max: Option<u32> = None,
