@@ -9,8 +9,8 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use wasmtime::CacheStore;
 
-/// Octets of a compiled function, as many as most have at the least.
-const FUNCTION_OCTETS: u64 = 1_024;
+/// Octets of a compiled function, about. The room for the table of functions is made at the start.
+const FUNCTION_OCTETS: u64 = 8_192;
 
 /// Functions by what they were compiled from; those that were not asked for longest go first.
 #[derive(Debug)]
