@@ -142,7 +142,6 @@ impl Relay {
             metrics,
         };
         let outbound = Outbound::new(settings.clone(), deps);
-        let metrics = bind_metrics(checked).await?;
         let swappable = Swappable { hooks, policy, outbound: settings, feed, signer, domains, authenticator };
         Ok(Relay {
             swappable,
@@ -159,7 +158,7 @@ impl Relay {
             inbound,
             outbound,
             admin,
-            metrics,
+            metrics: bind_metrics(checked).await?,
             registry,
         })
     }
