@@ -49,6 +49,9 @@ pub(crate) enum Command {
     Plugin(PluginOptions),
     /// Write, check and try scripted policies
     Policy(PolicyOptions),
+    /// Compile the component on standard input for a relay that started this process
+    #[command(name = crate::compiling::COMMAND, hide = true)]
+    CompileForRelay,
     /// Show a relay at work: real mail through all six hooks, checked at the end
     Demo(DemoOptions),
     /// Run an SMTP server that stores or counts what it gets, for tests and measurements

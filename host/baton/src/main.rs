@@ -7,6 +7,7 @@ mod admin;
 mod children;
 mod cli;
 mod commands;
+mod compiling;
 mod demo;
 mod events;
 mod logs;
@@ -60,6 +61,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Plugins(target) => runtime::single()?.block_on(commands::plugins::run(target)),
         Command::Plugin(options) => runtime::threads(None)?.block_on(commands::plugin::run(options.command)),
         Command::Policy(options) => runtime::threads(None)?.block_on(commands::policy::run(options.command)),
+        Command::CompileForRelay => return Ok(compiling::run()),
         Command::Demo(options) => runtime::threads(None)?.block_on(demo::run(options)),
         Command::Sink(options) => runtime::for_load(options.threads)?.block_on(sink::run(options)),
         Command::Send(options) => runtime::for_load(options.threads)?.block_on(send::run(options)),

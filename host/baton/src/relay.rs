@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::compiling;
 use crate::events;
 use crate::logs::Log;
 use crate::registry::{Fetched, fetch_all};
@@ -100,7 +101,7 @@ impl Relay {
         let store = open_store(checked, &clock, &mut registry)?;
         let admin = bind_admin(&checked.api.admin_socket)?;
         let resolver = Resolver::new(&checked.dns).context("the DNS resolver can not be made; see [dns]")?;
-        let engine = Engine::with_cache(&checked.engine, open_cache(checked))
+        let engine = Engine::with_cache(&checked.engine, open_cache(checked), Some(compiling::workshop()))
             .context("the plugin engine can not be made; see [engine]")?;
         let metrics = outbound_metrics(&mut registry);
         let settings = Arc::new(ArcSwap::from_pointee(checked.outbound.clone()));

@@ -1,6 +1,6 @@
 //! The one engine of the process: compiler, instance pool, linker, epoch thread.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use crate::script::{self, Scripts};
 use crate::state::State;
 use crate::ticker::Ticker;
 use crate::wasi;
+use crate::workshop::{CompileError, Workshop};
 
 /// Core instances, tables and memories that one component may consist of. A component of one language has one memory
 /// and three or four core instances. QuickJS and CPython as their tools link them are several modules, each library one,
@@ -40,7 +41,7 @@ const WARM_SLOTS_MAX: u32 = 64;
 const BACKTRACE_FRAMES_MAX: usize = 20;
 /// Compiled components that are remembered, so that loads which fail again and again do not pile them up.
 const COMPILED_MAX: usize = 64;
-/// Files whose self-tests are remembered in memory.
+/// Files that are remembered in memory as tested, or as vetted.
 const TESTED_MAX: usize = 1_000;
 
 /// The engine that runs plugins. One per process; clones share it.
@@ -58,6 +59,10 @@ struct Inner {
     compiled: Mutex<HashMap<Digest, Component>>,
     scripts: Scripts,
     compilations: AtomicU64,
+    /// Where files that were never compiled are compiled first.
+    workshop: Option<Workshop>,
+    vetted: Mutex<HashSet<Digest>>,
+    functions: Option<Arc<Functions>>,
     /// Files whose self-tests passed, each with the reason why it gets no snapshot.
     tested: Mutex<HashMap<Digest, String>>,
     /// What earlier runs compiled.
@@ -95,26 +100,36 @@ impl Engine {
     /// Sets up compiler and pool. The pool reserves address space (no memory): about 4 GiB for each concurrent call.
     /// Where that is refused, for example by `ulimit -v`, instances are made on demand, which costs about 30 µs a call.
     pub fn new(settings: &EngineSettings) -> Result<Engine, EngineError> {
-        Engine::with(settings, None, Purpose::Relay)
+        Engine::with(settings, None, None, Purpose::Relay)
     }
 
-    /// As [`Engine::new`], with a folder that keeps compiled plugins from run to run.
-    pub fn with_cache(settings: &EngineSettings, cache: Option<Cache>) -> Result<Engine, EngineError> {
-        Engine::with(settings, cache, Purpose::Relay)
+    /// As [`Engine::new`], with a folder that keeps compiled plugins from run to run, and with processes of their own for
+    /// compiling.
+    pub fn with_cache(
+        settings: &EngineSettings,
+        cache: Option<Cache>,
+        workshop: Option<Workshop>,
+    ) -> Result<Engine, EngineError> {
+        Engine::with(settings, cache, workshop, Purpose::Relay)
     }
 
     /// An engine for the cases of authors, beside no relay: it counts the instructions of plugins.
     pub fn for_cases(settings: &EngineSettings) -> Result<Engine, EngineError> {
-        Engine::with(settings, None, Purpose::Cases)
+        Engine::with(settings, None, None, Purpose::Cases)
     }
 
     fn with(
         settings: &EngineSettings,
         cache: Option<Cache>,
+        workshop: Option<Workshop>,
         purpose: Purpose,
     ) -> Result<Engine, EngineError> {
         let unsupported = |error: wasmtime::Error| EngineError::Unsupported(format!("{error:#}"));
-        let make = |pool| config(purpose, settings, pool).and_then(|config| wasmtime::Engine::new(&config));
+        let functions = Functions::of(settings);
+        let make = |pool| {
+            let config = config(purpose, functions.as_ref(), pool)?;
+            wasmtime::Engine::new(&config)
+        };
         let (wasmtime, is_pooling) = match make(Some(pool(settings))) {
             Ok(engine) => (engine, true),
             Err(error) => {
@@ -137,6 +152,9 @@ impl Engine {
             compiled: Mutex::default(),
             scripts: Scripts::new(),
             compilations: AtomicU64::new(0),
+            workshop,
+            vetted: Mutex::default(),
+            functions,
             tested: Mutex::default(),
             cache,
             settings: *settings,
@@ -236,6 +254,25 @@ impl Engine {
     /// What was compiled under that key.
     pub(crate) fn compiled(&self, key: &Digest) -> Option<Component> {
         self.0.compiled.lock().get(key).cloned()
+    }
+
+    /// Sees that a file can be compiled within the bounds of the settings, in a process of its own, where there is a
+    /// workshop; what that process compiled is kept for the compilations here. Blocks for as long as it takes.
+    pub(crate) fn vet(&self, file: &Digest, wasm: &[u8]) -> Result<(), CompileError> {
+        let Some(workshop) = &self.0.workshop else { return Ok(()) };
+        if self.0.vetted.lock().contains(file) {
+            return Ok(());
+        }
+        let made = workshop.compile(&self.0.settings, self.0.is_pooling, wasm)?;
+        if let Some(functions) = &self.0.functions {
+            functions.take_over(made);
+        }
+        let mut vetted = self.0.vetted.lock();
+        if vetted.len() >= TESTED_MAX {
+            vetted.clear();
+        }
+        vetted.insert(*file);
+        Ok(())
     }
 
     /// Compiles a component, or takes what was compiled under that key; blocks for as long as compiling takes.
@@ -338,14 +375,25 @@ fn tested_key(file: &Digest) -> Digest {
     sha2::Sha256::digest([b"self-tests".as_slice(), file].concat()).into()
 }
 
+/// The compiler of a relay with these settings, for the process that compiles beside it: what one compiles fits the
+/// other.
+pub(crate) fn compiler_of_relay(
+    settings: &EngineSettings,
+    is_pooling: bool,
+    functions: Option<&Arc<Functions>>,
+) -> wasmtime::Result<wasmtime::Engine> {
+    wasmtime::Engine::new(&config(Purpose::Relay, functions, is_pooling.then(|| pool(settings)))?)
+}
+
 fn config(
     purpose: Purpose,
-    settings: &EngineSettings,
+    functions: Option<&Arc<Functions>>,
     pool: Option<PoolingAllocationConfig>,
 ) -> wasmtime::Result<Config> {
     let mut config = Config::new();
-    if settings.functions_octets_max > 0 {
-        config.enable_incremental_compilation(Arc::new(Functions::new(settings.functions_octets_max)))?;
+    if let Some(functions) = functions {
+        let functions: Arc<Functions> = Arc::clone(functions);
+        config.enable_incremental_compilation(functions)?;
     }
     config.consume_fuel(purpose == Purpose::Cases);
     config.epoch_interruption(true);

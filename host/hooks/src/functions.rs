@@ -9,6 +9,8 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use wasmtime::CacheStore;
 
+use crate::EngineSettings;
+
 /// Octets of a compiled function, about. The room for the table of functions is made at the start.
 const FUNCTION_OCTETS: u64 = 8_192;
 
@@ -17,12 +19,28 @@ const FUNCTION_OCTETS: u64 = 8_192;
 pub(crate) struct Functions(Cache<Box<[u8]>, Arc<[u8]>, Octets>);
 
 impl Functions {
-    /// Keeps at most so many octets.
-    pub(crate) fn new(octets_max: u64) -> Functions {
+    /// Keeps as much as the settings say; nothing when that is nothing.
+    pub(crate) fn of(settings: &EngineSettings) -> Option<Arc<Functions>> {
+        let octets_max = settings.functions_octets_max;
         let count = usize::try_from(octets_max / FUNCTION_OCTETS).unwrap_or(usize::MAX);
-        Functions(Cache::with_weighter(count, octets_max, Octets))
+        (octets_max > 0).then(|| Arc::new(Functions(Cache::with_weighter(count, octets_max, Octets))))
+    }
+
+    /// All that is kept, to be handed to another process.
+    pub(crate) fn hand_over(&self) -> Handed {
+        self.0.iter().map(|(key, function)| (key.into(), function.to_vec())).collect()
+    }
+
+    /// Keeps what another process compiled.
+    pub(crate) fn take_over(&self, handed: Handed) {
+        for (key, function) in handed {
+            self.0.insert(key.into(), function.into());
+        }
     }
 }
+
+/// Compiled functions on their way from one process to another.
+pub(crate) type Handed = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl CacheStore for Functions {
     fn get(&self, key: &[u8]) -> Option<Cow<'_, [u8]>> {

@@ -65,6 +65,7 @@ pub mod trust;
 mod url;
 mod wasi;
 mod witness;
+mod workshop;
 pub mod worlds;
 
 pub use answer::{AuthAnswer, BounceAnswer, ConnectAnswer, DataAnswer, RcptAnswer, RouteAnswer, Verdict};
@@ -91,3 +92,4 @@ pub use settings::{
 };
 pub use url::{HttpGrant, HttpHost, HttpUrl};
 pub use witness::Cost;
+pub use workshop::{Workshop, compile_for_relay};

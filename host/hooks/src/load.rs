@@ -33,7 +33,7 @@ pub(crate) use artefact::{Artefact, hex};
 pub use error::LoadError;
 pub use grants::Advice;
 pub(crate) use make::Start;
-use make::{Making, blocking, compile};
+use make::{Making, blocking, compile, vet};
 pub use script::{is_script, prepare_interpreter};
 use trial::{INIT_CPU_MS, INIT_WALL, initialise, link};
 

@@ -16,7 +16,7 @@ pub use running::{
 };
 
 /// The size of the machine that runs plugins. One per process; a change needs a restart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineSettings {
     /// Calls that run at once; further ones wait within their wall time. Each has a slot of the instance pool.
     pub concurrent_calls_max: u32,
@@ -28,6 +28,10 @@ pub struct EngineSettings {
     pub table_elements_max: usize,
     /// The largest component that is loaded, in octets. Compile time grows with it.
     pub component_octets_max: u64,
+    /// The most memory that compiling one component may take, in octets, where it is compiled in a process of its own.
+    pub compile_octets_max: u64,
+    /// The longest time that it may take, in milliseconds.
+    pub compile_ms: u32,
     /// Time that the self-tests of one plugin may take at load, in milliseconds.
     pub self_test_ms: u32,
     /// Octets of compiled functions that are kept in memory, so that what is compiled again costs only what is new. 0
@@ -43,6 +47,8 @@ impl Default for EngineSettings {
             memory_octets_max: 256 << 20,
             table_elements_max: 20_000,
             component_octets_max: 32 << 20,
+            compile_octets_max: 1 << 30,
+            compile_ms: 120_000,
             self_test_ms: 60_000,
             functions_octets_max: 32 << 20,
         }

@@ -1,5 +1,6 @@
 //! Plugins at the six hooks: the ones that ship, in a real relay.
 
+mod compiling;
 mod failures;
 mod reach;
 mod reload;

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{notes, write_out};
 use crate::cli::CheckOptions;
+use crate::compiling;
 use crate::relay::load_generation;
 use crate::settings::check::Checked;
 use crate::settings::problem::Problems;
@@ -57,7 +58,7 @@ fn fail_as_json(problems: &Problems) -> anyhow::Result<()> {
 
 /// Loads the plugins as `serve` does, but for the store, which a running relay may hold. Answers what tags stand for, too.
 pub(crate) async fn load(checked: &Checked) -> anyhow::Result<(Generation, Vec<String>)> {
-    let engine = Engine::new(&checked.engine)?;
+    let engine = Engine::with_cache(&checked.engine, None, Some(compiling::workshop()))?;
     let capabilities = Capabilities {
         dns: Arc::new(PluginDns(Resolver::new(&checked.dns)?)),
         clock: Arc::new(SystemClock),

@@ -418,6 +418,10 @@ section! {
         table_elements_max: usize = 20_000,
         /// The largest component that is loaded, in octets.
         component_octets_max: u64 = 32 << 20,
+        /// The most memory that compiling one plugin may take, in octets. A file that was not compiled before is compiled in a process of its own first, so that one made to exhaust the compiler is refused and mail goes on.
+        compile_octets_max: u64 = 1 << 30,
+        /// The longest time that this may take, in milliseconds.
+        compile_ms: u32 = 120_000,
         /// Time that the self-tests of one plugin may take at load, in milliseconds. The plugins that serve go on meanwhile.
         self_test_ms: u32 = 60_000,
         /// Octets of compiled functions that are kept in memory, so that a reload compiles only what is new. 0 keeps none.

@@ -75,6 +75,7 @@ impl Making<'_> {
                 Err(_) => engine.forget(&key),
             }
         }
+        vet(engine, settings, artefact).await?;
         let linked = match tested {
             Tested::Fit => self.anew(key).await?,
             Tested::WithoutSnapshot(_) => self.plainly(key, Arc::clone(&artefact.wasm)).await?,
@@ -160,6 +161,18 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Option<T> {
     let engine = engine.clone();
     tokio::task::spawn_blocking(move || work(&engine)).await.ok()
+}
+
+/// Sees that the file can be compiled within its bounds, before it is compiled here.
+pub(super) async fn vet(
+    engine: &Engine,
+    settings: &PluginSettings,
+    artefact: &Artefact,
+) -> Result<(), Vec<LoadError>> {
+    let (digest, wasm) = (artefact.digest, Arc::clone(&artefact.wasm));
+    let vetted = blocking(engine, move |engine| engine.vet(&digest, &wasm)).await;
+    let interrupted = || vec![LoadError::Interrupted { detail: "compiling was interrupted".to_owned() }];
+    vetted.ok_or_else(interrupted)?.map_err(|error| vec![LoadError::compile(settings, error.to_string())])
 }
 
 /// Compiles on a thread that may block; remembers the result under that key.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use wasmtime::component::Component;
 
 use super::artefact::Artefact;
-use super::{LoadError, Start, blocking, compile, snapshot};
+use super::{LoadError, Start, blocking, compile, snapshot, vet};
 use crate::cases::{self, Case, CaseReport, Subject};
 use crate::engine::Engine;
 use crate::manifest::Manifest;
@@ -99,6 +99,7 @@ impl<'a> Trial<'a> {
 
     /// The form of the component that a snapshot is taken of is compiled anyway; it serves for the plain calls too.
     async fn compiled(&self) -> Result<Component, Vec<LoadError>> {
+        vet(self.engine, self.settings, self.artefact).await?;
         if let Some(component) = snapshot::instrumented(self.engine, self.artefact).await {
             return Ok(component);
         }

@@ -14,7 +14,7 @@
 //! | W8 | what another call left in memory | `chains::memory_does_not_survive_a_call`, `instances`, `loading::calls_start_from_what_init_left` |
 //! | W9 | files, environment, sockets | [`there_is_nothing_outside`], [`sockets_are_refused_at_load`], `loading::init_checks_the_settings` |
 //! | W10 | recursion without end | `matrix::stack_overflow`; `script::abuse::deep_recursion_is_an_error_that_a_script_can_catch`. No host function calls a plugin, so there is no way back in |
-//! | W11 | a component that takes long to compile | [`a_component_has_a_size`]; compiling is off the mail path, on a thread that may block, and only an operator brings a component in |
+//! | W11 | a component that takes long to compile | [`a_component_has_a_size`]; a file that was not compiled before is compiled in a process of its own first, which ends at `engine.compile_octets_max` and `engine.compile_ms` (`hooks/compiling.rs` of the end-to-end tests) |
 //! | W12 | reloads under load, half of them broken | relay `reload`, `reload` here, `self_tests`; in `tests/bars/hostile.py` many times |
 //! | W13 | an answer over the head of another plugin, edits that are not granted | `chains::the_first_answer_ends_the_chain`, `chains::accept_grants_relaying_by_grant_only`, `edits::nothing_is_changed_without_a_grant`, `running::a_watched_plugin_changes_nothing`, `artefacts::what_was_not_asked_for_is_refused_in_the_call` |
 //! | W14 | secrets of others, secrets in a snapshot | `beyond::secrets_are_for_calls_and_not_for_init`, `secrets` (unit tests); keys of the relay are in no plugin's reach: no host function gives one |

@@ -69,7 +69,7 @@ async fn a_failed_load_leaves_the_running_generation_as_it_is() {
 pub(crate) fn with_cache(folder: &tempfile::TempDir) -> Host {
     let cache = Cache::open(&folder.path().join("plugins"), 1 << 30).unwrap();
     let settings = EngineSettings { concurrent_calls_max: 16, ..EngineSettings::default() };
-    Host { engine: Engine::with_cache(&settings, Some(cache)).unwrap(), ..Host::new() }
+    Host { engine: Engine::with_cache(&settings, Some(cache), None).unwrap(), ..Host::new() }
 }
 
 fn cached(folder: &tempfile::TempDir) -> Vec<PathBuf> {

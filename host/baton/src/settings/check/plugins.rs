@@ -51,6 +51,13 @@ impl Checker<'_> {
                 1_024,
                 1 << 30,
             ),
+            compile_octets_max: self.bound(
+                "engine.compile_octets_max",
+                raw.compile_octets_max,
+                16 << 20,
+                1 << 40,
+            ),
+            compile_ms: self.bound("engine.compile_ms", raw.compile_ms, 1, 3_600_000),
             self_test_ms: self.bound("engine.self_test_ms", raw.self_test_ms, 1, 3_600_000),
             functions_octets_max: self.bound(
                 "engine.functions_octets_max",
