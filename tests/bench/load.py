@@ -13,15 +13,18 @@ from lab.relay import program
 class CountingSink(Process):
     """`baton sink --count`: counts messages, and knows each by its number. It may take its time for each."""
 
-    def __init__(self, delay_ms=0):
+    def __init__(self, delay_ms=0, tls=None):
         super().__init__()
         self.delay_ms = delay_ms
+        self.tls = tls
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="baton-sink-"))
         self.port = None
 
     def start(self):
         ports = self.folder / "ports"
         command = [str(program()), "sink", "--count", "--listen", "127.0.0.1:0", "--ports-file", str(ports), "--summary-file", str(self.folder / "summary")]
+        if self.tls:
+            command += ["--tls", self.tls]
         if self.delay_ms:
             rules = self.folder / "rules.toml"
             rules.write_text(f'[[rule]]\nphase = "message"\ndelay_ms = {self.delay_ms}\n')
@@ -55,10 +58,11 @@ class CountingSink(Process):
         self.folder.rmdir()
 
 
-def send(address, count, sessions, size=4096, mix=None, first=0, seconds=600):
+def send(address, count, sessions, size=4096, mix=None, first=0, seconds=600, tls=None):
     """Sends made-up messages; returns the generator's own figures."""
     command = [str(program()), "send", "--to", f"{address[0]}:{address[1]}", "--sessions", str(sessions), "--size", str(size), "--first-id", str(first), "--json"]
     command += ["--class-mix", mix] if mix else ["--count", str(count)]
+    command += ["--tls", tls] if tls else []
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     if done.returncode != 0:
         raise RuntimeError(f"the generator ended with {done.returncode}: {done.stderr[-2000:]}")
@@ -69,12 +73,12 @@ def send(address, count, sessions, size=4096, mix=None, first=0, seconds=600):
 Relayed = collections.namedtuple("Relayed", "rate cpu reply_ms")
 
 
-def relayed(relay, sink_of, count, sessions, seconds=600):
+def relayed(relay, sink_of, count, sessions, seconds=600, tls=None):
     """Sends `count` messages through a relay that is running."""
     before = sink_of.summary().get("distinct", 0)
     cpu = relay.cpu_seconds()
     began = time.time()
-    sent = send(relay.address, count, sessions, first=before, seconds=seconds)
+    sent = send(relay.address, count, sessions, first=before, seconds=seconds, tls=tls)
     seen = sink_of.wait_for(before + count, seconds)
     ended = seen["last_us"] / 1e6
     # What is still to be done for these messages (queue files, outcomes) belongs to them.

@@ -157,9 +157,11 @@ def bare_line_ends(octets):
 class Client:
     """A blocking client that writes what it is told."""
 
-    def __init__(self, address, source=None, seconds=60):
+    def __init__(self, address, source=None, seconds=60, tls=None):
         self.socket = socket.create_connection(address, timeout=seconds, source_address=(source, 0) if source else None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket)
         self.buffer = b""
 
     def write(self, octets):

@@ -9,7 +9,7 @@ pub(crate) mod user;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use domain::DomainOptions;
 use plugin::PluginOptions;
@@ -213,6 +213,9 @@ pub(crate) struct SinkOptions {
     /// Speak LMTP
     #[arg(long)]
     pub(crate) lmtp: bool,
+    /// Protect connections, with a certificate made for it: offer STARTTLS, or begin with TLS
+    #[arg(long, value_name = "HOW")]
+    pub(crate) tls: Option<TlsStart>,
     /// Write the real address into this file, a line `sink address`
     #[arg(long, value_name = "FILE")]
     pub(crate) ports_file: Option<PathBuf>,
@@ -225,6 +228,15 @@ pub(crate) struct SinkOptions {
     /// Threads; one by default
     #[arg(long, default_value_t = 1)]
     pub(crate) threads: usize,
+}
+
+/// How TLS begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TlsStart {
+    /// After STARTTLS (RFC 3207)
+    Starttls,
+    /// With the connection (RFC 8314)
+    Implicit,
 }
 
 #[derive(Args, Debug)]
@@ -262,6 +274,9 @@ pub(crate) struct SendOptions {
     /// Number of the first made-up message; ids go up from there
     #[arg(long, default_value_t = 0)]
     pub(crate) first_id: u64,
+    /// Protect the connection: by STARTTLS, or from its beginning. Certificates are not checked
+    #[arg(long, value_name = "HOW")]
+    pub(crate) tls: Option<TlsStart>,
     /// Authenticate as NAME:PASSWORD
     #[arg(long, value_name = "NAME:PASSWORD")]
     pub(crate) auth: Option<String>,

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use baton_tests::{program, wait};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// What a program said, and whether it was content.
@@ -248,8 +249,8 @@ struct Ended(Child);
 impl Ended {
     /// Asks it to end, which it must do well.
     fn stop(&mut self) -> Result<()> {
-        let id = self.0.id().to_string();
-        ensure!(Command::new("kill").args(["-TERM", &id]).status()?.success(), "it ended before");
+        let id = Pid::from_raw(self.0.id().cast_signed()).context("its number")?;
+        kill_process(id, Signal::TERM).context("it ended before")?;
         let status = self.0.wait()?;
         ensure!(status.success(), "it ended with {status}");
         Ok(())

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use baton_tests::relay::{Relay, output_within};
 use baton_tests::settings::Settings;
 use baton_tests::sink::Sink;
-use baton_tests::{message, wait};
+use baton_tests::{message, program, wait};
 use tempfile::TempDir;
 
 /// Runs a program to its end; what it printed, if it succeeded.
@@ -365,5 +365,37 @@ fn without_the_authority_the_relay_serves() -> Result<()> {
     let relay = Relay::start(settings.set("tls.acme.ca_file", "/nowhere.pem"))?;
     wait::until("a failed order", || Ok(relay.log().contains("no certificate by ACME").then_some(())))?;
     assert!(s_client(&relay, &[])?.1.contains("relay.example"));
+    Ok(())
+}
+
+#[test]
+fn the_own_generator_and_sink_speak_tls_both_ways() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for how in ["starttls", "implicit"] {
+        let (ports, summary) = (folder.path().join(how), folder.path().join(format!("{how}.json")));
+        let mut sink = Command::new(program::relay()?);
+        sink.args(["sink", "--count", "--listen", "127.0.0.1:0", "--until", "3", "--tls", how]);
+        sink.arg("--ports-file").arg(&ports).arg("--summary-file").arg(&summary);
+        let mut sink = sink.stdin(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let address = wait::until("the sink to listen", || {
+            Ok(fs::read_to_string(&ports)
+                .ok()
+                .and_then(|text| Some(text.split_whitespace().nth(1)?.to_owned())))
+        })?;
+        let mut send = Command::new(program::relay()?);
+        send.args(["send", "--count", "3", "--to", &address, "--tls", how]);
+        let sent = said(send);
+        // It ends by itself after the third message, and not before.
+        let ended = if sent.is_ok() { sink.wait()? } else { sink.kill().and_then(|()| sink.wait())? };
+        assert!(sent?.contains("3 of 3 messages accepted") && ended.success(), "{how}");
+        let counted = fs::read_to_string(&summary)?;
+        assert!(counted.contains("\"messages\": 3"), "{counted}");
+    }
+    // Who asks for STARTTLS does not go on without it.
+    let sink = Sink::start()?;
+    let mut send = Command::new(program::relay()?);
+    send.args(["send", "--to", &sink.address().to_string(), "--tls", "starttls"]);
+    let refused = said(send).err().context("it was sent in plain text")?.to_string();
+    assert!(refused.contains("the server offers no STARTTLS"), "{refused}");
     Ok(())
 }

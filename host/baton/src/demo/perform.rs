@@ -76,12 +76,10 @@ pub(super) fn content(act: &Act, corpus: &Path) -> anyhow::Result<Bytes> {
 /// Hands a message to the relay.
 pub(super) async fn perform(act: &Act, content: &Bytes, stage: &Stage) -> anyhow::Result<Said> {
     let target = match act.way {
-        Way::Smtp => Target { address: stage.smtp, local: None, lmtp: false, auth: None },
-        Way::ListedClient => {
-            Target { address: stage.smtp, local: Some(LISTED.parse()?), lmtp: false, auth: None }
-        }
+        Way::Smtp => Target::plain(stage.smtp),
+        Way::ListedClient => Target { local: Some(LISTED.parse()?), ..Target::plain(stage.smtp) },
         Way::Submission(credentials) => {
-            Target { address: stage.submission, local: None, lmtp: false, auth: Some(credentials.to_owned()) }
+            Target { auth: Some(credentials.to_owned()), ..Target::plain(stage.submission) }
         }
     };
     let mut session = match Session::open(&target).await {

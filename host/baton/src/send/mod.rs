@@ -1,6 +1,7 @@
 //! `baton send`: messages by SMTP or LMTP, from files or made up, over many sessions at once, and how it went.
 
 mod message;
+mod protection;
 mod report;
 mod session;
 
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use crate::cli::SendOptions;
 use crate::commands::print;
 use message::Source;
+use protection::Protection;
 use report::Report;
 
 pub(crate) use session::{Session, Target};
@@ -80,7 +82,9 @@ fn prepare(options: SendOptions) -> anyhow::Result<Job> {
     };
     let source = Source::new(&options)?;
     let total = source.total(options.count);
-    let target = Target { address: options.to, local: None, lmtp: options.lmtp, auth: options.auth.clone() };
+    let mut target = Target::plain(options.to);
+    (target.lmtp, target.auth) = (options.lmtp, options.auth.clone());
+    target.tls = options.tls.map(Protection::new).transpose()?;
     let job = Job { target, sender, source, total, next: AtomicU64::new(0), options };
     job.recipients(0)?;
     Ok(job)

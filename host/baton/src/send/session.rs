@@ -9,6 +9,7 @@ use base64::Engine;
 use baton_mail::{Reply, SystemClock};
 use baton_smtp::client::{
     Client, ClientSettings, ClientStep, RecipientResult, Requests, Transaction, TransactionResult,
+    UseStartTls,
 };
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,7 +17,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
 use super::Job;
+use super::protection::{Connection, Protection};
 use super::report::Report;
+use crate::cli::TlsStart;
 
 /// Where sessions go and how they begin.
 #[derive(Clone, Debug)]
@@ -27,6 +30,19 @@ pub(crate) struct Target {
     pub(crate) lmtp: bool,
     /// NAME:PASSWORD for AUTH.
     pub(crate) auth: Option<String>,
+    pub(crate) tls: Option<Protection>,
+}
+
+impl Target {
+    /// A server that is spoken to as anybody would.
+    pub(crate) fn plain(address: SocketAddr) -> Target {
+        Target { address, local: None, lmtp: false, auth: None, tls: None }
+    }
+
+    /// The name that the certificate should have.
+    fn host(&self) -> String {
+        self.address.ip().to_string()
+    }
 }
 
 /// Octets that one read takes.
@@ -84,7 +100,7 @@ async fn drive_session(job: &Job, number: u64, report: &mut Report) -> anyhow::R
 
 /// One open session.
 pub(crate) struct Session {
-    stream: TcpStream,
+    stream: Connection,
     client: Client,
     input: BytesMut,
     output: Vec<u8>,
@@ -96,10 +112,16 @@ impl Session {
         let stream =
             connect(target).await.with_context(|| format!("can not connect to {}", target.address))?;
         stream.set_nodelay(true)?;
-        let settings = ClientSettings { lmtp: target.lmtp, ..ClientSettings::new("send.example") };
+        let mut settings = ClientSettings { lmtp: target.lmtp, ..ClientSettings::new("send.example") };
+        let mut stream: Connection = Box::new(stream);
+        match &target.tls {
+            Some(tls) if tls.start == TlsStart::Starttls => settings.starttls = UseStartTls::Always,
+            Some(tls) => stream = tls.begin(stream, &target.host()).await?,
+            None => {}
+        }
         let mut session =
             Session { stream, client: Client::new(settings), input: BytesMut::new(), output: Vec::new() };
-        session.wait_until_ready().await?;
+        session.greet(target).await?;
         if let Some(credentials) = &target.auth {
             session.authenticate(credentials).await?;
         }
@@ -151,9 +173,29 @@ impl Session {
             timeout(ANSWER_MAX, self.stream.write_all(&self.output))
                 .await
                 .context("the server does not read")??;
+            // A protected stream may keep what it was given.
+            self.stream.flush().await?;
             self.output.clear();
         }
         Ok(())
+    }
+
+    /// From the greeting to where mail can be sent, through STARTTLS where that is wanted.
+    async fn greet(&mut self, target: &Target) -> anyhow::Result<()> {
+        let Some(tls) = &target.tls else { return self.wait_until_ready().await };
+        if tls.start == TlsStart::Starttls {
+            match self.step().await? {
+                ClientStep::StartTls => {}
+                ClientStep::NoStartTls => bail!("the server offers no STARTTLS"),
+                ClientStep::Refused(phase, reply) => bail!("refused in phase {phase}: {reply}"),
+                step => bail!("the session is out of step: {step:?}"),
+            }
+            let stream = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
+            self.stream = tls.begin(stream, &target.host()).await?;
+            self.input.clear();
+            self.client.protect();
+        }
+        self.wait_until_ready().await
     }
 
     async fn wait_until_ready(&mut self) -> anyhow::Result<()> {

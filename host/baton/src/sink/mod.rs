@@ -2,6 +2,7 @@
 //!
 //! Invariant: a message is counted or stored before it is answered 250.
 
+mod protection;
 mod rules;
 mod session;
 pub(crate) mod storage;
@@ -14,14 +15,15 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use baton_mail::SystemClock;
-use baton_smtp::server::ServerSettings;
+use baton_smtp::server::{ServerSettings, StartTls};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
-use crate::cli::SinkOptions;
+use crate::cli::{SinkOptions, TlsStart};
 use crate::commands::write_out;
 use crate::ports::write_ports;
+use protection::Protection;
 use rules::Rules;
 use storage::Storage;
 use tally::Tally;
@@ -30,6 +32,7 @@ use tally::Tally;
 pub(crate) struct Shared {
     settings: Arc<ServerSettings>,
     rules: Rules,
+    tls: Option<Protection>,
     storage: Option<Storage>,
     tally: Tally,
     clock: SystemClock,
@@ -72,8 +75,9 @@ impl Shared {
         };
         let storage = options.store.as_deref().map(Storage::open).transpose()?;
         Ok(Shared {
-            settings: Arc::new(server_settings(options.lmtp)),
+            settings: Arc::new(server_settings(options)),
             rules,
+            tls: options.tls.map(Protection::new).transpose()?,
             storage,
             tally: Tally::default(),
             clock: SystemClock,
@@ -84,7 +88,7 @@ impl Shared {
 }
 
 /// Wide limits: what a sink refuses, its rules say.
-fn server_settings(lmtp: bool) -> ServerSettings {
+fn server_settings(options: &SinkOptions) -> ServerSettings {
     ServerSettings {
         size_octets_max: 1 << 30,
         recipients_max: 10_000,
@@ -93,7 +97,8 @@ fn server_settings(lmtp: bool) -> ServerSettings {
         junk_commands_max: u32::MAX,
         transactions_max: u32::MAX,
         chunks_max: 1_000_000,
-        lmtp,
+        lmtp: options.lmtp,
+        starttls: if options.tls == Some(TlsStart::Starttls) { StartTls::Offered } else { StartTls::None },
         vrfy: false,
         ..ServerSettings::new("localhost".parse().expect("a label is a domain"))
     }

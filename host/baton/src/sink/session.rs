@@ -6,12 +6,13 @@ use baton_mail::{Clock, EnhancedCode, Reply};
 use baton_smtp::server::{Answer, Question, RcptPath, Server, ServerPhase, Step};
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Shared;
 use super::rules::{Instead, Phase};
 use super::storage::StoredEnvelope;
+use crate::cli::TlsStart;
 
 /// Octets that one read takes between commands, and within content.
 const READ_COMMAND_OCTETS: usize = 8 * 1024;
@@ -25,7 +26,7 @@ pub(super) async fn drive_session(stream: TcpStream, shared: Arc<Shared>) {
     let server = Server::new(shared.settings.clone());
     let mut session =
         Session { shared, server, helo: String::new(), sender: String::new(), recipients: Vec::new() };
-    let _ = session.drive(stream).await;
+    let _ = session.serve(stream).await;
 }
 
 struct Session {
@@ -42,31 +43,65 @@ enum Next {
     Close,
 }
 
+/// How a part of a session ended.
+enum End {
+    Closed,
+    /// The client wants the handshake.
+    StartTls,
+}
+
 impl Session {
-    async fn drive(&mut self, mut stream: TcpStream) -> std::io::Result<()> {
-        let (mut input, mut output) = (BytesMut::new(), Vec::new());
-        if !self.greet(&mut output).await {
-            return Ok(());
+    /// The session, with the handshake at its beginning or where the client wants it.
+    async fn serve(&mut self, mut stream: TcpStream) -> std::io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let Some(tls) = &shared.tls else { return self.converse(&mut stream).await.map(drop) };
+        if tls.start == TlsStart::Implicit {
+            let mut stream = tls.begin(stream).await.map_err(std::io::Error::other)?;
+            return self.converse(&mut stream).await.map(drop);
         }
+        if let End::StartTls = self.converse(&mut stream).await? {
+            let mut stream = tls.begin(stream).await.map_err(std::io::Error::other)?;
+            self.server.protect(shared.settings.clone());
+            self.drive(&mut stream, Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    async fn converse(&mut self, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<End> {
+        let mut output = Vec::new();
+        if self.greet(&mut output).await { self.drive(stream, output).await } else { Ok(End::Closed) }
+    }
+
+    async fn drive(
+        &mut self,
+        stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+        mut output: Vec<u8>,
+    ) -> std::io::Result<End> {
+        let mut input = BytesMut::new();
         loop {
             match self.server.handle(&mut input, &mut output) {
                 Step::NeedInput => {
-                    write_out(&mut stream, &mut output).await?;
+                    write_out(stream, &mut output).await?;
                     let content = matches!(self.server.phase(), ServerPhase::Data | ServerPhase::Chunk);
                     input.reserve(if content { READ_CONTENT_OCTETS } else { READ_COMMAND_OCTETS });
                     if stream.read_buf(&mut input).await? == 0 {
-                        return Ok(());
+                        return Ok(End::Closed);
                     }
                 }
                 Step::Ask(question) => match self.decide(question).await {
                     Next::Answer(answer) => {
                         self.server.answer(answer, &mut output).map_err(std::io::Error::other)?
                     }
-                    Next::Close => return Ok(()),
+                    Next::Close => return Ok(End::Closed),
                 },
-                // A sink offers no STARTTLS, so the machine never gets there.
-                Step::StartTls | Step::Restart | Step::Close => {
-                    return write_out(&mut stream, &mut output).await;
+                Step::StartTls => {
+                    write_out(stream, &mut output).await?;
+                    return Ok(End::StartTls);
+                }
+                // A sink offers no XCLIENT, so the machine never begins anew.
+                Step::Restart | Step::Close => {
+                    write_out(stream, &mut output).await?;
+                    return Ok(End::Closed);
                 }
             }
         }
@@ -187,9 +222,11 @@ impl Session {
     }
 }
 
-async fn write_out(stream: &mut TcpStream, output: &mut Vec<u8>) -> std::io::Result<()> {
+async fn write_out(stream: &mut (impl AsyncWrite + Unpin), output: &mut Vec<u8>) -> std::io::Result<()> {
     if !output.is_empty() {
         stream.write_all(output).await?;
+        // A protected stream may keep what it was given.
+        stream.flush().await?;
         output.clear();
     }
     Ok(())
