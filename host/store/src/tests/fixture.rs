@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use baton_mail::requests::{Notify, RecipientRequests};
+
 use super::*;
 use crate::JobState;
 
@@ -77,6 +79,17 @@ fn format_2_is_opened_and_understood() {
     });
 }
 
+/// A message whose sender asked for something: format 3 came with that.
+fn with_wishes() -> NewMessage {
+    let mut new = message_at(in_seconds(6), &["x@b.example"], b"wishes");
+    new.envelope.tenant = Some("acme".to_owned());
+    new.envelope.stream = Some("orders".to_owned());
+    new.envelope.requests.require_tls = true;
+    let requests = RecipientRequests { notify: Some(Notify::default()), original: None };
+    new.envelope.recipients[0].requests = Some(Box::new(requests));
+    new
+}
+
 #[test]
 #[ignore = "writes the fixture of the current format; run by hand when the format changes"]
 fn write() {
@@ -104,6 +117,13 @@ fn write() {
             last.envelope.priority = priority;
             let _ = bench.store.accept(last).await.unwrap();
         }
+        let _ = bench.store.accept(with_wishes()).await.unwrap();
+        let mut late = message_at(in_seconds(7), &["x@b.example"], b"late");
+        late.envelope.priority = 9;
+        let _ = bench.store.accept(late).await.unwrap();
+        let claim = bench.store.claim(1).await.unwrap().remove(0);
+        let settlement = Settlement { delay_told: true, ..deferred(&claim, in_seconds(600)) };
+        bench.store.settle(claim, settlement).await.unwrap();
         bench.store.close().await;
     });
     let to = fixture(crate::format::DATABASE_FORMAT);
