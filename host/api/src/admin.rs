@@ -34,6 +34,9 @@ pub struct ReloadRequest {
     pub answer: oneshot::Sender<Result<ReloadReport, Vec<FieldError>>>,
 }
 
+/// Says what is wrong with a next hop in an operator's words.
+pub type CheckNextHop = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
 /// What the admin interface needs.
 #[derive(Clone)]
 pub struct AdminDeps {
@@ -49,6 +52,8 @@ pub struct AdminDeps {
     pub clock: Arc<dyn Clock>,
     /// Where wishes to reload go.
     pub reload: mpsc::Sender<ReloadRequest>,
+    /// Says what is wrong with a next hop in an operator's words.
+    pub check_next_hop: CheckNextHop,
     /// Metrics and health, which this face answers too.
     pub public: PublicDeps,
 }
@@ -109,6 +114,7 @@ fn router(deps: AdminDeps) -> Router {
     Router::new()
         .route("/v1/queue", get(queue::list))
         .route("/v1/queue/summary", get(queue::summary))
+        .route("/v1/queue/count", get(queue::count))
         .route("/v1/queue/{operation}", post(queue::operate))
         .route("/v1/messages/recent", get(messages::recent))
         .route("/v1/messages/{id}", get(messages::story))

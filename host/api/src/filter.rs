@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use baton_mail::MessageId;
+use baton_mail::{FailureClass, MessageId};
 use baton_store::{Filter, JobKey, JobState};
 
 use crate::Problem;
@@ -42,7 +42,20 @@ impl Fields {
             sender: self.take("sender")?,
             recipient: self.take("recipient")?,
             state: self.take::<String>("state")?.map(|name| read_state(&name)).transpose()?,
+            tenant: self.take("tenant")?,
+            stream: self.take("stream")?,
+            site: self.take("site")?,
+            older_ms: self.take_age("older")?,
+            younger_ms: self.take_age("younger")?,
+            error: self.take("error")?,
+            class: self.take::<String>("class")?.map(|name| read_class(&name)).transpose()?,
         })
+    }
+
+    fn take_age(&mut self, name: &str) -> Result<Option<u64>, Problem> {
+        let Some(text) = self.take::<String>(name)? else { return Ok(None) };
+        let wrong = || Problem::field(name, format!("`{text}` is no time such as 90s, 15m, 2h or 3d"));
+        read_time_ms(&text).map(Some).ok_or_else(wrong)
     }
 
     /// Takes the cursor that an earlier page gave: `ID.JOB`.
@@ -52,7 +65,40 @@ impl Fields {
 }
 
 /// The fields that a filter has.
-pub(crate) const FILTER_FIELDS: [&str; 5] = ["message", "domain", "sender", "recipient", "state"];
+pub(crate) const FILTER_FIELDS: [&str; 12] = [
+    "message",
+    "domain",
+    "sender",
+    "recipient",
+    "state",
+    "tenant",
+    "stream",
+    "site",
+    "older",
+    "younger",
+    "error",
+    "class",
+];
+
+/// A time such as `90s`, `15m`, `2h`, `3d`, in milliseconds; a number alone is seconds.
+pub(crate) fn read_time_ms(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|last: char| last.is_ascii_alphabetic());
+    let unit_s = match text.get(digits.len()..)? {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit_s * 1_000)
+}
+
+fn read_class(name: &str) -> Result<FailureClass, Problem> {
+    FailureClass::from_name(name).ok_or_else(|| {
+        let names: Vec<_> = FailureClass::ALL.iter().map(|class| class.as_str()).collect();
+        Problem::field("class", format!("`{name}` is none of {}", names.join(", ")))
+    })
+}
 
 /// The name of a state in requests and answers.
 pub(crate) fn state_name(state: JobState) -> &'static str {
@@ -102,13 +148,30 @@ mod tests {
 
     #[test]
     fn a_bad_value_names_its_field() {
-        for (name, value) in [("message", "x"), ("domain", "-"), ("state", "asleep")] {
+        for (name, value) in [
+            ("message", "x"),
+            ("domain", "-"),
+            ("state", "asleep"),
+            ("older", "2 weeks"),
+            ("younger", "-1h"),
+            ("class", "bad"),
+        ] {
             let problem = fields(&[(name, value)]).take_filter().unwrap_err();
             assert_eq!((problem.status, problem.errors.first().unwrap().field.as_str()), (400, name));
         }
         assert_eq!(
             fields(&[("after", "1.2")]).take_cursor().unwrap_err().errors.first().unwrap().field,
             "after"
+        );
+    }
+
+    #[test]
+    fn times_have_units() {
+        let read = ["90", "90s", "15m", "2h", "3d", "h", "1w", "99999999999999999999d"].map(read_time_ms);
+        let hour = 3_600_000;
+        assert_eq!(
+            read,
+            [Some(90_000), Some(90_000), Some(900_000), Some(2 * hour), Some(72 * hour), None, None, None]
         );
     }
 

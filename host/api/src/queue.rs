@@ -1,24 +1,38 @@
 //! `/v1/queue`: look at the queue and operate on it.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use baton_store::{Filter, JobView, QueueCount};
+use baton_mail::envelope::PRIORITY_MAX;
+use baton_mail::text::sanitize;
+use baton_store::{Action, Assignment, Filter, JobState, JobView, QueueCount};
 use serde_json::Value;
 
 use crate::Problem;
 use crate::admin::{AdminDeps, store_problem};
 use crate::filter::{FILTER_FIELDS, Fields, state_name, write_cursor};
-use crate::wire::{Changed, JobRow, QueuePage, QueueRow, SummaryView};
+use crate::wire::{Changed, CountPage, JobRow, QueuePage, QueueRow, SummaryView};
 
 /// Entries of a page when the request does not say.
 const PAGE_DEFAULT: usize = 100;
 /// Entries of a page at most.
 const PAGE_MAX: usize = 1_000;
+/// How long one look takes, about: a longer queue is looked at in several.
+const LOOK_BUDGET: Duration = Duration::from_millis(100);
+/// How long one change takes, about.
+const OPERATE_BUDGET: Duration = Duration::from_secs(2);
+/// Entries that one look counts at most.
+const COUNTED_MAX: usize = 20_000;
+/// Octets of the reason that a sender is told.
+const REASON_OCTETS_MAX: usize = 400;
+/// Octets of the name of a tenant or stream.
+const NAME_OCTETS_MAX: usize = 200;
+/// What a sender is told when the operator says nothing else.
+const RETURNED: &str = "returned by the operator of the mail system";
 
-/// `GET /v1/queue`: entries that match, in pages.
+/// `GET /v1/queue`: entries that match, in pages; a page may be shorter, or empty, when the time was over.
 pub(crate) async fn list(
     State(deps): State<AdminDeps>,
     Query(query): Query<BTreeMap<String, String>>,
@@ -28,9 +42,9 @@ pub(crate) async fn list(
     let after = fields.take_cursor()?;
     let limit = fields.take::<usize>("limit")?.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
     fields.finish(&[&FILTER_FIELDS[..], &["after", "limit"]].concat())?;
-    let jobs = deps.store.find(&filter, after, limit).await.map_err(store_problem)?;
-    let next = jobs.last().filter(|_| jobs.len() == limit).map(|job| write_cursor(job.key));
-    Ok(Json(QueuePage { now: deps.clock.now(), jobs: jobs.into_iter().map(row).collect(), next }))
+    let found = deps.store.find_for(&filter, after, limit, LOOK_BUDGET).await.map_err(store_problem)?;
+    let next = found.next.map(write_cursor);
+    Ok(Json(QueuePage { now: deps.clock.now(), jobs: found.jobs.into_iter().map(row).collect(), next }))
 }
 
 /// `GET /v1/queue/summary`: counts.
@@ -47,63 +61,99 @@ pub(crate) async fn summary(State(deps): State<AdminDeps>) -> Result<Json<Summar
     }))
 }
 
-/// What an operator may do with entries of the queue.
-enum Operation {
-    Hold,
-    Release,
-    Retry,
-    Remove,
+/// `GET /v1/queue/count`: how many entries match, by state, as far as the time reaches.
+pub(crate) async fn count(
+    State(deps): State<AdminDeps>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Result<Json<CountPage>, Problem> {
+    let mut fields = Fields::new(query);
+    let filter = fields.take_filter()?;
+    let after = fields.take_cursor()?;
+    fields.finish(&[&FILTER_FIELDS[..], &["after"]].concat())?;
+    let found = deps.store.find_for(&filter, after, COUNTED_MAX, LOOK_BUDGET).await.map_err(store_problem)?;
+    let mut page = CountPage { next: found.next.map(write_cursor), ..CountPage::default() };
+    for job in &found.jobs {
+        page.octets += job.size;
+        match job.state {
+            JobState::Ready => page.ready += 1,
+            JobState::Waiting => page.waiting += 1,
+            JobState::Held => page.held += 1,
+            JobState::Claimed => page.claimed += 1,
+        }
+        let class = job.last.as_ref().map_or("not tried", |last| last.class.as_str());
+        *page.classes.entry(class.to_owned()).or_default() += 1;
+    }
+    Ok(Json(page))
 }
 
-impl FromStr for Operation {
-    type Err = ();
+/// The operations, for who mistypes one.
+const OPERATIONS: &str = "hold, release, retry, remove, bounce, reroute, reassign";
 
-    fn from_str(name: &str) -> Result<Operation, ()> {
-        match name {
-            "hold" => Ok(Operation::Hold),
-            "release" => Ok(Operation::Release),
-            "retry" => Ok(Operation::Retry),
-            "remove" => Ok(Operation::Remove),
-            _ => Err(()),
+/// Reads the operation of that name with its own fields.
+fn read_operation(name: &str, fields: &mut Fields, deps: &AdminDeps) -> Result<Action, Problem> {
+    match name {
+        "hold" => Ok(Action::Hold),
+        "release" => Ok(Action::Release),
+        "retry" => Ok(Action::Retry),
+        "remove" => Ok(Action::Remove),
+        "bounce" => {
+            let reason = fields.take::<String>("reason")?.unwrap_or_else(|| RETURNED.to_owned());
+            Ok(Action::Bounce(sanitize(&reason, REASON_OCTETS_MAX)))
         }
+        "reroute" => {
+            let missing = || Problem::field("next_hop", "is missing; `settings` means as the settings say");
+            let text = fields.take::<String>("next_hop")?.ok_or_else(missing)?;
+            if text == "settings" {
+                return Ok(Action::Route(None));
+            }
+            (deps.check_next_hop)(&text).map_err(|problem| Problem::field("next_hop", problem))?;
+            Ok(Action::Route(Some(text)))
+        }
+        "reassign" => read_assignment(fields).map(Action::Assign),
+        _ => Err(Problem::not_found(format!("there is no operation `{name}`; known are {OPERATIONS}"))),
     }
 }
 
-/// `POST /v1/queue/{operation}`: the body is a filter; `"all": true` instead of one means every entry.
+fn read_assignment(fields: &mut Fields) -> Result<Assignment, Problem> {
+    let mut name = |field: &str| -> Result<Option<String>, Problem> {
+        Ok(fields.take::<String>(field)?.map(|name| sanitize(&name, NAME_OCTETS_MAX)))
+    };
+    let (tenant, stream) = (name("to_tenant")?, name("to_stream")?);
+    let priority = fields.take::<i8>("to_priority")?;
+    if priority.is_some_and(|priority| priority.abs() > PRIORITY_MAX) {
+        return Err(Problem::field("to_priority", "is not between -9 and 9"));
+    }
+    let assignment = Assignment { tenant, stream, priority };
+    match assignment.is_empty() {
+        true => Err(Problem::field("to_tenant", "give to_tenant, to_stream or to_priority")),
+        false => Ok(assignment),
+    }
+}
+
+/// `POST /v1/queue/{operation}`: the body is a filter; `"all": true` instead of one means every entry. When the answer
+/// has `next`, the operation goes on with that as `after`.
 pub(crate) async fn operate(
     State(deps): State<AdminDeps>,
     Path(name): Path<String>,
     body: bytes::Bytes,
 ) -> Result<Json<Changed>, Problem> {
-    let Ok(operation) = name.parse::<Operation>() else {
-        return Err(Problem::not_found(format!(
-            "there is no operation `{name}`; known are hold, release, retry, remove"
-        )));
-    };
     let mut fields = Fields::new(body_fields(&body)?);
+    let operation = read_operation(&name, &mut fields, &deps)?;
     let filter = fields.take_filter()?;
+    let after = fields.take_cursor()?;
     let all = fields.take::<bool>("all")?.unwrap_or(false);
     let by = fields.take::<String>("by")?.unwrap_or_else(|| "operator".to_owned());
-    fields.finish(&[&FILTER_FIELDS[..], &["all", "by"]].concat())?;
+    fields.finish(&[&FILTER_FIELDS[..], &["all", "by", "after"]].concat())?;
     check_scope(&filter, all)?;
-    let by = baton_mail::text::sanitize(&by, 100);
-    let changed = match operation {
-        Operation::Hold => deps.store.hold(&filter, &by).await,
-        Operation::Release => deps.store.release(&filter, &by).await,
-        Operation::Retry => deps.store.retry(&filter, &by).await,
-        Operation::Remove => deps.store.remove(&filter, &by).await,
-    };
-    Ok(Json(Changed { changed: changed.map_err(store_problem)? }))
+    let by = sanitize(&by, 100);
+    let reached = deps.store.operate_for(operation, &filter, &by, after, OPERATE_BUDGET).await;
+    let reached = reached.map_err(store_problem)?;
+    Ok(Json(Changed { changed: reached.jobs, next: reached.next.map(write_cursor) }))
 }
 
 /// An empty filter means everything, so it must be meant.
 fn check_scope(filter: &Filter, all: bool) -> Result<(), Problem> {
-    let narrowed = filter.message.is_some()
-        || filter.domain.is_some()
-        || filter.sender.is_some()
-        || filter.recipient.is_some()
-        || filter.state.is_some();
-    match (narrowed, all) {
+    match (!filter.is_empty(), all) {
         (true, true) => Err(Problem::field("all", "stands beside a filter; give one of them")),
         (false, false) => {
             Err(Problem::field("all", "give a filter, or say `all` to mean every entry of the queue"))
@@ -145,6 +195,11 @@ pub(crate) fn row(job: JobView) -> JobRow {
         expires_at: job.expires_at,
         last: job.last,
         hold: job.hold,
+        tenant: job.tenant,
+        stream: job.stream,
+        priority: job.priority,
+        route: job.route,
+        give_up: job.give_up,
     }
 }
 

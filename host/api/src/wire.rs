@@ -1,5 +1,7 @@
 //! The answers of the admin interface, as the relay writes them and its own commands read them.
 
+use std::collections::BTreeMap;
+
 use baton_identity::reports::Report;
 use baton_mail::event::Event;
 use baton_mail::{Mailbox, MessageId, ReversePath, Status, UnixMs};
@@ -34,6 +36,36 @@ pub struct JobRow {
     pub last: Option<Status>,
     /// Why it is held.
     pub hold: Option<String>,
+    /// Whose mail it is.
+    pub tenant: Option<String>,
+    /// Which stream of that tenant.
+    pub stream: Option<String>,
+    /// -9 to 9; what is higher goes first.
+    #[serde(default)]
+    pub priority: i8,
+    /// The next hop that an operator chose.
+    pub route: Option<String>,
+    /// An operator wants it returned to the sender, for this reason.
+    pub give_up: Option<String>,
+}
+
+/// How many entries match, as far as they were looked at.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct CountPage {
+    /// Entries which may run now.
+    pub ready: u64,
+    /// Entries which wait for their next attempt.
+    pub waiting: u64,
+    /// Entries which wait for an operator.
+    pub held: u64,
+    /// Entries which are being delivered.
+    pub claimed: u64,
+    /// Octets of their messages; a message counts for each of its entries.
+    pub octets: u64,
+    /// By the class of the last failure.
+    pub classes: BTreeMap<String, u64>,
+    /// Give this as `after` to count what follows; none at the end.
+    pub next: Option<String>,
 }
 
 /// A page of reports.
@@ -46,7 +78,7 @@ pub struct ReportsPage {
 }
 
 /// A page of the queue.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct QueuePage {
     /// The relay's time.
     pub now: UnixMs,
@@ -87,10 +119,13 @@ pub struct QueueRow {
 }
 
 /// What an operation changed.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Changed {
     /// Jobs that were changed.
     pub changed: usize,
+    /// Give this as `after` to change what follows; none at the end.
+    #[serde(default)]
+    pub next: Option<String>,
 }
 
 /// The story of one message.

@@ -3,6 +3,7 @@
 pub(crate) mod domain;
 pub(crate) mod plugin;
 pub(crate) mod policy;
+pub(crate) mod queue;
 pub(crate) mod reports;
 pub(crate) mod user;
 
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::DomainOptions;
 use plugin::PluginOptions;
 use policy::PolicyOptions;
+use queue::QueueOptions;
 use reports::ReportsOptions;
 use user::UserOptions;
 
@@ -100,75 +102,6 @@ pub(crate) struct CheckOptions {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct QueueOptions {
-    #[command(subcommand)]
-    pub(crate) command: QueueCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum QueueCommand {
-    /// List entries, a line each
-    Ls(ListOptions),
-    /// Show entries in full
-    Show(ListOptions),
-    /// Count entries by state and queue
-    Summary(Target),
-    /// Try entries at once
-    Retry(OperateOptions),
-    /// Keep entries until they are released
-    Hold(OperateOptions),
-    /// Let held entries go on
-    Release(OperateOptions),
-    /// Take entries out of the queue for good; the history keeps their story
-    Remove(OperateOptions),
-}
-
-/// Which entries; all conditions must hold.
-#[derive(Args, Clone, Debug, Default)]
-pub(crate) struct FilterOptions {
-    /// The message id
-    #[arg(value_name = "MESSAGE-ID")]
-    pub(crate) message: Option<String>,
-    /// The recipient domain
-    #[arg(long)]
-    pub(crate) domain: Option<String>,
-    /// The sender's address
-    #[arg(long)]
-    pub(crate) sender: Option<String>,
-    /// A recipient's address
-    #[arg(long)]
-    pub(crate) recipient: Option<String>,
-    /// ready, waiting, held or claimed
-    #[arg(long)]
-    pub(crate) state: Option<String>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct ListOptions {
-    #[command(flatten)]
-    pub(crate) filter: FilterOptions,
-    /// Where the page before ended
-    #[arg(long)]
-    pub(crate) after: Option<String>,
-    /// Entries at most
-    #[arg(long, default_value_t = 100)]
-    pub(crate) limit: usize,
-    #[command(flatten)]
-    pub(crate) target: Target,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct OperateOptions {
-    #[command(flatten)]
-    pub(crate) filter: FilterOptions,
-    /// Every entry of the queue
-    #[arg(long)]
-    pub(crate) all: bool,
-    #[command(flatten)]
-    pub(crate) target: Target,
 }
 
 #[derive(Args, Debug)]

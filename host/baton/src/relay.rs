@@ -15,7 +15,7 @@ use baton_identity::Signer;
 use baton_identity::domains::{Domains, Inspector};
 use baton_inbound::{Inbound, InboundDeps, ListenerTls, Policy, Sockets};
 use baton_mail::{Clock, SystemClock};
-use baton_outbound::{Outbound, OutboundDeps, OutboundSettings, Verifier};
+use baton_outbound::{Outbound, OutboundDeps, OutboundSettings, Verifier, read_next_hop};
 use baton_store::Store;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, UnixListener};
@@ -181,8 +181,12 @@ impl Relay {
         let (reload, reloads) = mpsc::channel(RELOADS_MAX);
         let registry = Arc::new(self.registry);
         let public = PublicDeps { registry, store: self.store.clone(), shutdown: shutdown.clone() };
+        let outbound = self.swappable.outbound.clone();
+        let check_next_hop =
+            Arc::new(move |text: &str| read_next_hop(text, &outbound.load().routes).map(|_| ()));
         let deps = AdminDeps {
             store: self.store.clone(),
+            check_next_hop,
             inspector: self.inspector,
             authenticator: self.swappable.authenticator.clone(),
             hooks: self.swappable.hooks.clone(),

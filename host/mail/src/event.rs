@@ -146,6 +146,27 @@ pub enum What {
         /// Of whose copies.
         recipients: Vec<Mailbox>,
     },
+    /// An operator asked to give it up, with a report to the sender.
+    BounceAsked {
+        /// Why, as the sender is told.
+        reason: String,
+        /// Who decided.
+        by: String,
+    },
+    /// An operator chose another next hop, or left it to the settings again.
+    Rerouted {
+        /// The next hop in words; none when the settings decide again.
+        next_hop: Option<String>,
+        /// Who decided.
+        by: String,
+    },
+    /// An operator changed whose mail it is, or how urgent.
+    Reassigned {
+        /// What it is now, such as `tenant acme`.
+        to: Vec<String>,
+        /// Who decided.
+        by: String,
+    },
 }
 
 /// One plugin's answer at one hook.

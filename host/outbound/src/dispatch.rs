@@ -31,6 +31,7 @@ impl Shared {
     }
 
     fn dispatch_one(self: &Arc<Self>, job: Job, is_last: bool) {
+        let Some(job) = self.obey(job) else { return };
         if job.is_expired(self.clock.now()) {
             let shared = Arc::clone(self);
             return self.spawn(async move { shared.give_up(job).await });
@@ -115,7 +116,7 @@ impl Shared {
     }
 
     /// Into the ready queue of the route's site.
-    fn forward(self: &Arc<Self>, job: Job, mut route: Route) {
+    pub(crate) fn forward(self: &Arc<Self>, job: Job, mut route: Route) {
         route.require_tls = job.envelope().requests.require_tls;
         match &*route.next_hop {
             NextHop::Hold(reason) => {
@@ -175,7 +176,7 @@ impl Shared {
     }
 
     /// Waits because a plugin could not be asked or named something that is not there. Not an attempt.
-    async fn later(&self, job: Job, after_ms: u64, status: Status) {
+    pub(crate) async fn later(&self, job: Job, after_ms: u64, status: Status) {
         let now = self.clock.now();
         let due = retry::after(now, after_ms, job.expires_at);
         let recipients: Vec<_> = job.recipients().map(|(_, recipient)| recipient.address.clone()).collect();

@@ -8,11 +8,12 @@ use baton_mail::{Body, EnhancedCode, Envelope, MessageId, Reply, UnixMs};
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::oneshot;
 
+use crate::change::Changes;
 use crate::commit::{AcceptOp, ChunkOp, Message, MessageJob, Op};
 use crate::core::Core;
 use crate::error::AcceptError;
 use crate::format::{
-    EnvelopeRecordRef, FORMAT, JobRecord, JobSeed, encode, encode_envelope, held_until, is_held, not_held,
+    EnvelopeRecordRef, FORMAT, JobRecord, JobSeed, encode_envelope, encode_job, held_until, is_held, not_held,
 };
 
 /// A message to be taken into the queue.
@@ -131,7 +132,7 @@ pub(crate) fn encode_message(core: &Core, message: NewMessage, ahead: u32) -> Re
     let hold = envelope.hold.clone();
     let job = |seed: JobSeed| {
         let record = shared.then(|| {
-            encode(&JobRecord {
+            encode_job(&JobRecord {
                 shared,
                 due: seed.due,
                 attempt: 0,
@@ -140,6 +141,7 @@ pub(crate) fn encode_message(core: &Core, message: NewMessage, ahead: u32) -> Re
                 last: None,
                 hold: hold.clone().filter(|_| is_held(seed.due)),
                 delay_told: false,
+                changes: Changes::default(),
             })
         });
         MessageJob { seed, record, reserved: false }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use baton_mail::{Body, Envelope, Lane, MessageId, Status, UnixMs};
 
+use crate::change::GiveUp;
 use crate::core::Core;
 use crate::database::{Database, Family};
 use crate::error::StoreError;
@@ -67,6 +68,16 @@ impl Claim {
     /// The body, while it is in memory; else ask [`crate::Store::body`].
     pub fn body(&self) -> Option<&Body> {
         self.job.body.as_deref().map(crate::memory::HeldBody::body)
+    }
+
+    /// The next hop that an operator chose, in words: whatever plugins and settings say.
+    pub fn route(&self) -> Option<&str> {
+        self.job.changes.route.as_deref()
+    }
+
+    /// An operator wants it given up, with a report.
+    pub fn give_up(&self) -> Option<&GiveUp> {
+        self.job.changes.give_up.as_ref()
     }
 
     /// When this attempt was due.

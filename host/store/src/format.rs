@@ -6,14 +6,19 @@ use baton_mail::{Envelope, Lane, MessageId, Status, UnixMs};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::change::Changes;
+
 /// The octet that every key and every value begins with, but for those that came with the lanes.
 pub(crate) const FORMAT: u8 = 1;
 /// The octet of what came with the lanes: keys of the due index outside the normal lane.
 pub(crate) const FORMAT_LANES: u8 = 2;
+/// The octet of a job that an operator changed: the changes stand before the record.
+pub(crate) const FORMAT_CHANGED: u8 = 4;
 /// The format of the whole database, in the `meta` family. 1 knew no lanes: a program of that time would pass over
 /// entries of the due index that it does not understand. 2 knew no requests of senders: such a program would deliver
 /// without heeding them. Either must refuse to open a database that may have some.
-pub(crate) const DATABASE_FORMAT: u32 = 3;
+/// 3 knew no changes of operators to a job: such a program would send by another next hop than the one they chose.
+pub(crate) const DATABASE_FORMAT: u32 = 4;
 /// The oldest format that is understood. What it holds needs no change: all its jobs are of the normal lane, and
 /// nothing was asked for.
 pub(crate) const DATABASE_FORMAT_MIN: u32 = 1;
@@ -312,6 +317,27 @@ pub(crate) struct JobRecord {
     /// The sender was told that it is late. Left out where it is false, as in records of earlier versions.
     #[serde(default, skip_serializing_if = "is_false", deserialize_with = "false_when_missing")]
     pub(crate) delay_told: bool,
+    /// What operators changed. Kept before the record, and only when it is anything.
+    #[serde(skip)]
+    pub(crate) changes: Changes,
+}
+
+/// The value of a job in the `job` family.
+pub(crate) fn encode_job(record: &JobRecord) -> Vec<u8> {
+    if record.changes.is_empty() {
+        return encode(record);
+    }
+    let value = postcard::to_extend(&record.changes, vec![FORMAT_CHANGED])
+        .and_then(|value| postcard::to_extend(record, value));
+    value.expect("records hold nothing that postcard can not write")
+}
+
+/// The job in a value of the `job` family, or what is wrong with it.
+pub(crate) fn decode_job(value: &[u8]) -> Result<JobRecord, String> {
+    let Some((&FORMAT_CHANGED, rest)) = value.split_first() else { return decode(value) };
+    let (changes, rest) = postcard::take_from_bytes::<Changes>(rest).map_err(|error| error.to_string())?;
+    let record: JobRecord = postcard::from_bytes(rest).map_err(|error| error.to_string())?;
+    Ok(JobRecord { changes, ..record })
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
@@ -463,6 +489,7 @@ mod tests {
             last: None,
             hold: None,
             delay_told,
+            changes: Changes::default(),
         };
         let (before, after) = (encode(&record(false)), encode(&record(true)));
         assert_eq!(after.len(), before.len() + 1, "it is left out where it is false");

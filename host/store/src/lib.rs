@@ -2,12 +2,14 @@
 
 mod accept;
 mod accounts;
+mod change;
 mod claim;
 mod commit;
 mod core;
 mod crc32c;
 mod database;
 mod error;
+mod find;
 mod format;
 pub mod kv;
 mod look;
@@ -30,12 +32,16 @@ mod tests;
 
 pub use accept::{Accepted, NewJob, NewMessage};
 pub use accounts::{Accounts, ChangeError};
+pub use change::{Assignment, GiveUp};
 pub use claim::Claim;
+pub use commit::Action;
 pub use error::{AcceptError, KvError, OpenError, Refusal, StoreError};
+pub use find::{Filter, Found};
 pub use format::JobKey;
 pub use kv::{Kv, VALUE_OCTETS_MAX};
-pub use look::{Filter, JobState, JobView, QueueCount, Summary};
+pub use look::{JobState, JobView, QueueCount, Summary};
 pub use metrics::Metrics;
+pub use operate::Reached;
 pub use schedule::LaneRoom;
 pub use settings::StoreSettings;
 pub use settle::Settlement;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use baton_mail::event::Event;
-use baton_mail::{Domain, Mailbox, MessageId, ReversePath, Status, UnixMs};
+use baton_mail::{Mailbox, MessageId, ReversePath, Status, UnixMs};
 use serde::{Deserialize, Serialize};
 
 use crate::core::Core;
@@ -14,11 +14,9 @@ use crate::format::{
     DueRecord, FORMAT, JobKey, after_prefix, decode, decode_due_key, decode_owned, envelope_key, is_held,
     message_of,
 };
-use crate::records::{ReadError, decode_envelope, live_jobs};
-use crate::schedule::Job;
 
-/// Envelopes that one page looks at, at most.
-const PAGE_ENVELOPES: usize = 1_000;
+/// Messages in a list of the newest, at most.
+const RECENT_MAX: usize = 1_000;
 /// Entries of the due index that one page looks at, at most.
 const PAGE_ENTRIES: usize = 10_000;
 /// Jobs that a summary counts, at most.
@@ -27,22 +25,6 @@ const SUMMARY_JOBS_MAX: u64 = 1_000_000;
 const SUMMARY_QUEUES_MAX: usize = 10_000;
 /// Records that the story of one message has, at most.
 const STORY_RECORDS_MAX: usize = 10_000;
-
-/// Which jobs are meant. All that is set must match; an empty filter means all jobs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Filter {
-    /// Jobs of this message.
-    pub message: Option<MessageId>,
-    /// Jobs with a waiting recipient in this domain.
-    pub domain: Option<Domain>,
-    /// Jobs whose sender is this address; empty for the null sender.
-    pub sender: Option<String>,
-    /// Jobs in which this address waits.
-    pub recipient: Option<String>,
-    /// Jobs in this state.
-    pub state: Option<JobState>,
-}
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -85,6 +67,16 @@ pub struct JobView {
     pub last: Option<Status>,
     /// Why it is held, when it is.
     pub hold: Option<String>,
+    /// Whose mail it is.
+    pub tenant: Option<String>,
+    /// Which stream of that tenant.
+    pub stream: Option<String>,
+    /// -9 to 9; what is higher goes first.
+    pub priority: i8,
+    /// The next hop that an operator chose.
+    pub route: Option<String>,
+    /// An operator wants it returned to the sender, for this reason.
+    pub give_up: Option<String>,
 }
 
 /// Counts over the queue.
@@ -115,117 +107,6 @@ pub struct QueueCount {
     pub jobs: u64,
     /// Octets of their messages.
     pub octets: u64,
-}
-
-/// Jobs that match, in the order of their keys, after `after`.
-pub(crate) async fn find(
-    core: &Arc<Core>,
-    filter: &Filter,
-    after: Option<JobKey>,
-    limit: usize,
-) -> Result<Vec<JobView>, StoreError> {
-    core.barrier().await?;
-    let mut views = Vec::new();
-    let mut from = after.map_or(JobKey::FIRST, JobKey::next);
-    if let Some(message) = filter.message {
-        from = from.max(JobKey { message, job: 0 });
-    }
-    while views.len() < limit {
-        let (core, filter, rest) = (Arc::clone(core), filter.clone(), limit - views.len());
-        let page = tokio::task::spawn_blocking(move || find_page(&core, &filter, from, rest));
-        let (found, next) = page.await.map_err(|_| StoreError::Closed)??;
-        views.extend(found);
-        match next {
-            Some(next) => from = next,
-            None => break,
-        }
-    }
-    Ok(views)
-}
-
-/// What one page found, and where the next one begins.
-type Page = (Vec<JobView>, Option<JobKey>);
-
-fn find_page(core: &Core, filter: &Filter, from: JobKey, limit: usize) -> Result<Page, StoreError> {
-    let now = core.clock.now();
-    let mut views = Vec::new();
-    let end = filter.message.map(|message| envelope_key(message.next()));
-    let db = core.db()?;
-    let mut envelopes =
-        db.iterate(Family::Envelope, &envelope_key(from.message), end.as_ref().map(|end| end.as_slice()));
-    envelopes.seek_to_first();
-    let mut seen = 0;
-    while let Some((key, value)) = envelopes.item() {
-        let Some(message) = message_of(key) else {
-            envelopes.next();
-            continue;
-        };
-        if seen == PAGE_ENVELOPES {
-            return Ok((views, Some(JobKey { message, job: 0 }.max(from))));
-        }
-        seen += 1;
-        let jobs = decode_envelope(message, value).and_then(|loaded| live_jobs(&db, message, &loaded));
-        match jobs {
-            Ok(jobs) => {
-                for job in jobs.iter().filter(|job| job.key >= from) {
-                    let view = view(core, job, now);
-                    if !matches(filter, &view) {
-                        continue;
-                    }
-                    if views.len() == limit {
-                        return Ok((views, None));
-                    }
-                    views.push(view);
-                }
-            }
-            // The due scan will meet it, too, and take it out of the queue.
-            Err(ReadError::Damaged(damage)) => {
-                tracing::error!(target: "store", %message, detail = damage.detail, "a record is damaged");
-            }
-            Err(ReadError::Unreadable(cause)) => return Err(StoreError::Unreadable(cause)),
-        }
-        envelopes.next();
-    }
-    envelopes.status().map_err(|error| StoreError::Unreadable(error.into_string()))?;
-    Ok((views, None))
-}
-
-fn view(core: &Core, job: &Job, now: UnixMs) -> JobView {
-    let envelope = &job.envelope;
-    let mailbox =
-        |index: &u16| envelope.recipients.get(usize::from(*index)).map(|known| known.address.clone());
-    let state = match job.due {
-        _ if core.schedule.lock().is_claimed(job.key) => JobState::Claimed,
-        due if is_held(due) => JobState::Held,
-        due if due <= now => JobState::Ready,
-        _ => JobState::Waiting,
-    };
-    JobView {
-        key: job.key,
-        queue: job.queue.clone(),
-        state,
-        due: Some(job.due).filter(|due| !is_held(*due)),
-        attempt: job.attempt,
-        recipients: job.recipients.iter().filter_map(mailbox).collect(),
-        sender: envelope.sender.clone(),
-        size: envelope.size,
-        received_at: envelope.received_at,
-        expires_at: envelope.expires_at,
-        last: job.last.clone(),
-        hold: job.hold.clone(),
-    }
-}
-
-fn matches(filter: &Filter, view: &JobView) -> bool {
-    let same = |text: &str, address: String| address.eq_ignore_ascii_case(text);
-    filter.message.is_none_or(|message| message == view.key.message)
-        && filter.state.is_none_or(|state| state == view.state)
-        && filter.sender.as_ref().is_none_or(|sender| same(sender, view.sender.to_string()))
-        && filter.domain.as_ref().is_none_or(|domain| view.recipients.iter().any(|to| to.domain() == domain))
-        && filter
-            .recipient
-            .as_ref()
-            .is_none_or(|text| view.recipients.iter().any(|to| same(text, to.to_string())))
 }
 
 /// Counts by state and by queue.
@@ -336,7 +217,7 @@ fn read_story(core: &Core, message: MessageId) -> Result<Vec<Event>, StoreError>
 pub(crate) async fn recent(core: &Arc<Core>, limit: usize) -> Result<Vec<(MessageId, Event)>, StoreError> {
     core.barrier().await?;
     let core = Arc::clone(core);
-    let read = tokio::task::spawn_blocking(move || read_recent(&core, limit.min(PAGE_ENVELOPES)));
+    let read = tokio::task::spawn_blocking(move || read_recent(&core, limit.min(RECENT_MAX)));
     read.await.map_err(|_| StoreError::Closed)?
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use baton_mail::{Body, Envelope, MessageId};
 use bytes::Bytes;
 
+use crate::change::Changes;
 use crate::database::{Database, Family};
 use crate::format::{
-    self, JobKey, JobRecord, JobSeed, after_prefix, body_key, decode_chunks, decode_job_key, decode_owned,
-    envelope_key, is_held, job_key,
+    self, JobKey, JobRecord, JobSeed, body_key, decode_chunks, decode_job, envelope_key, is_held, job_key,
 };
 use crate::schedule::Job;
 
@@ -60,33 +60,10 @@ pub(crate) fn load_job(db: &Database, key: JobKey) -> Result<Option<Job>, ReadEr
     match read(db, Family::Job, key.message, &octets)? {
         Some(value) => {
             let record =
-                decode_owned(&value).map_err(|detail| damaged(key.message, Family::Job, &octets, detail))?;
+                decode_job(&value).map_err(|detail| damaged(key.message, Family::Job, &octets, detail))?;
             Ok(Some(stored_job(key, record, &loaded)))
         }
         None => Ok(loaded.seeds.iter().find(|seed| seed.job == key.job).map(|seed| first_job(seed, &loaded))),
-    }
-}
-
-/// Every job of the message that is not done.
-pub(crate) fn live_jobs(db: &Database, message: MessageId, loaded: &Loaded) -> Result<Vec<Job>, ReadError> {
-    let prefix = envelope_key(message);
-    let end = after_prefix(&prefix);
-    let mut jobs = Vec::new();
-    let mut records = db.iterate(Family::Job, &prefix, end.as_deref());
-    records.seek_to_first();
-    while let Some((octets, value)) = records.item() {
-        if let Some(key) = decode_job_key(octets) {
-            let record =
-                decode_owned(value).map_err(|detail| damaged(message, Family::Job, octets, detail))?;
-            jobs.push(stored_job(key, record, loaded));
-        }
-        records.next();
-    }
-    records.status().map_err(|error| ReadError::Unreadable(error.into_string()))?;
-    match (jobs.is_empty(), loaded.seeds.as_slice()) {
-        // A message with several jobs has a record for each; without records it is the only job's first state.
-        (true, [seed]) => Ok(vec![first_job(seed, loaded)]),
-        _ => Ok(jobs),
     }
 }
 
@@ -120,11 +97,11 @@ pub(crate) fn load_body(db: &Database, message: MessageId, cached: bool) -> Resu
 }
 
 /// A job as its record tells.
-fn stored_job(key: JobKey, record: JobRecord, loaded: &Loaded) -> Job {
+pub(crate) fn stored_job(key: JobKey, record: JobRecord, loaded: &Loaded) -> Job {
     Job {
         key,
         due: record.due,
-        envelope: Arc::clone(&loaded.envelope),
+        envelope: record.changes.applied(&loaded.envelope),
         chunks: loaded.chunks,
         recipients: record.recipients,
         queue: record.queue,
@@ -132,6 +109,7 @@ fn stored_job(key: JobKey, record: JobRecord, loaded: &Loaded) -> Job {
         last: record.last,
         hold: record.hold,
         delay_told: record.delay_told,
+        changes: record.changes,
         shared: record.shared,
         stored: true,
         body: None,
@@ -139,7 +117,7 @@ fn stored_job(key: JobKey, record: JobRecord, loaded: &Loaded) -> Job {
 }
 
 /// A job that did not change since its message was accepted.
-fn first_job(seed: &JobSeed, loaded: &Loaded) -> Job {
+pub(crate) fn first_job(seed: &JobSeed, loaded: &Loaded) -> Job {
     Job {
         key: JobKey { message: loaded.envelope.id, job: seed.job },
         due: seed.due,
@@ -151,6 +129,7 @@ fn first_job(seed: &JobSeed, loaded: &Loaded) -> Job {
         last: None,
         hold: loaded.envelope.hold.clone().filter(|_| is_held(seed.due)),
         delay_told: false,
+        changes: Changes::default(),
         shared: false,
         stored: false,
         body: None,
@@ -175,7 +154,7 @@ fn unreadable(message: MessageId, family: Family, key: &[u8], cause: String) -> 
     }
 }
 
-fn damaged(message: MessageId, family: Family, key: &[u8], detail: String) -> ReadError {
+pub(crate) fn damaged(message: MessageId, family: Family, key: &[u8], detail: String) -> ReadError {
     let detail = format!("{} record: {detail}", family.name());
     ReadError::Damaged(Damage { message, family: family.name(), key: key.to_vec(), detail })
 }

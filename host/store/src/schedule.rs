@@ -16,6 +16,8 @@ use baton_mail::{Clock, Envelope, Lane, Status, UnixMs};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
+use crate::change::Changes;
+use crate::commit::Action;
 use crate::format::{Due, JobKey, NEVER, lane_of_entry};
 use crate::memory::HeldBody;
 use crate::metrics::Metrics;
@@ -37,6 +39,8 @@ pub(crate) struct Job {
     pub(crate) hold: Option<String>,
     /// The sender was told that it is late.
     pub(crate) delay_told: bool,
+    /// What operators changed; the envelope here has it applied.
+    pub(crate) changes: Changes,
     /// The message has or had several jobs.
     pub(crate) shared: bool,
     /// The job has a record of its own.
@@ -63,13 +67,11 @@ pub(crate) struct Entry {
     pub(crate) due: UnixMs,
 }
 
-/// What an operator asked for while the job was being delivered.
+/// What an operator asked for while the job was being delivered; it is done when the job is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Intent {
-    /// Hold it if it is not done.
-    Hold(String),
-    /// Remove it if it is not done.
-    Remove(String),
+pub(crate) struct Intent {
+    pub(crate) action: Action,
+    pub(crate) by: String,
 }
 
 /// Where a job in memory stands.

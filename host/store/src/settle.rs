@@ -88,6 +88,7 @@ fn next_state(claim: &Claim, settlement: &Settlement) -> Result<Option<JobRecord
         last: last.or_else(|| claim.last.clone()),
         hold: settlement.hold.clone(),
         delay_told: claim.delay_told || settlement.delay_told,
+        changes: claim.job().changes.clone(),
     }))
 }
 
@@ -142,6 +143,7 @@ fn parts(claim: &Claim, groups: Vec<Vec<u16>>) -> Result<Vec<(JobKey, JobRecord)
             last: claim.last.clone(),
             hold: None,
             delay_told: claim.delay_told,
+            changes: job.changes.clone(),
         };
         (JobKey { message, job: name }, record)
     };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use baton_mail::event::Event;
 use baton_mail::{Body, Clock, MessageId};
@@ -13,11 +14,12 @@ use crate::claim::{Claim, body, claim};
 use crate::commit::{Action, Op};
 use crate::core::Core;
 use crate::error::{AcceptError, OpenError, Refusal, StoreError};
+use crate::find::{Filter, Found, find};
 use crate::format::JobKey;
 use crate::kv::Kv;
-use crate::look::{Filter, JobView, Summary, find, recent, story, summary};
+use crate::look::{JobView, Summary, recent, story, summary};
 use crate::metrics::Metrics;
-use crate::operate::operate;
+use crate::operate::{Reached, operate};
 use crate::schedule::LaneRoom;
 use crate::settle::{Settlement, settle, split};
 use crate::slot::Slot;
@@ -146,25 +148,42 @@ impl Store {
         settle(&self.core, claim, settlement).await
     }
 
-    /// Makes the jobs wait for an operator. One that is being delivered is held when it is not done after that.
-    /// Returns how many jobs were reached.
+    /// Does what an operator wants to the jobs that match; to all of them, however long that takes. One that is being
+    /// delivered is changed when it is not done after that. Returns how many jobs were reached.
+    pub async fn operate(&self, action: Action, filter: &Filter, by: &str) -> Result<usize, StoreError> {
+        operate(&self.core, action, filter, by, None, None).await.map(|reached| reached.jobs)
+    }
+
+    /// As [`Store::operate`], on jobs after `after`, for about so long.
+    pub async fn operate_for(
+        &self,
+        action: Action,
+        filter: &Filter,
+        by: &str,
+        after: Option<JobKey>,
+        budget: Duration,
+    ) -> Result<Reached, StoreError> {
+        operate(&self.core, action, filter, by, after, Some(budget)).await
+    }
+
+    /// Makes the jobs wait for an operator.
     pub async fn hold(&self, filter: &Filter, by: &str) -> Result<usize, StoreError> {
-        operate(&self.core, Action::Hold, filter, by).await
+        self.operate(Action::Hold, filter, by).await
     }
 
     /// Lets held jobs go on, at once.
     pub async fn release(&self, filter: &Filter, by: &str) -> Result<usize, StoreError> {
-        operate(&self.core, Action::Release, filter, by).await
+        self.operate(Action::Release, filter, by).await
     }
 
     /// Makes waiting jobs due now. Held ones stay held.
     pub async fn retry(&self, filter: &Filter, by: &str) -> Result<usize, StoreError> {
-        operate(&self.core, Action::Retry, filter, by).await
+        self.operate(Action::Retry, filter, by).await
     }
 
-    /// Removes jobs without a report. One that is being delivered is removed when it is not done after that.
+    /// Removes jobs without a report.
     pub async fn remove(&self, filter: &Filter, by: &str) -> Result<usize, StoreError> {
-        operate(&self.core, Action::Remove, filter, by).await
+        self.operate(Action::Remove, filter, by).await
     }
 
     /// Jobs that match, ordered by key, after `after`; at most `limit`.
@@ -174,7 +193,18 @@ impl Store {
         after: Option<JobKey>,
         limit: usize,
     ) -> Result<Vec<JobView>, StoreError> {
-        find(&self.core, filter, after, limit).await
+        find(&self.core, filter, after, limit, None).await.map(|found| found.jobs)
+    }
+
+    /// As [`Store::find`], for about so long, and tells where to go on.
+    pub async fn find_for(
+        &self,
+        filter: &Filter,
+        after: Option<JobKey>,
+        limit: usize,
+        budget: Duration,
+    ) -> Result<Found, StoreError> {
+        find(&self.core, filter, after, limit, Some(budget)).await
     }
 
     /// Counts by state, and the longest queues.

@@ -199,3 +199,46 @@ fn states(relay: &Relay) -> Result<Vec<(String, String)>> {
     };
     Ok(relay.queue()?.iter().map(|job| (text(job, "message"), text(job, "state"))).collect())
 }
+
+#[test]
+fn an_operator_sends_another_way_reassigns_and_bounces() -> Result<()> {
+    let (sink, _) = switched()?;
+    let other = Sink::start()?;
+    let relay = Relay::start(
+        Settings::new()
+            .all_to(sink.address())
+            .set("delivery.retry_first_s", 600.0)
+            .set("delivery.retry_max_s", 600.0)
+            .set("delivery.allow_loopback", true),
+    )?;
+    let send = |name: &str| {
+        relay.send(&format!("{name}@sender.example"), &["b@dest.example"], &message::plain(name))
+    };
+    let (rerouted, bounced, waits) = (send("rerouted")?, send("bounced")?, send("waits")?);
+    for id in [&rerouted, &bounced, &waits] {
+        relay.wait_for_event(id, "deferred")?;
+    }
+    let count = relay.said(&["queue", "count", "--error", "COME back", "--domain", "dest.example"])?;
+    assert!(count.contains("3 entries: ready 0, waiting 3"), "{count}");
+
+    let address = other.address().to_string();
+    relay.said(&["queue", "reroute", "--to", &address, "--sender", "rerouted@sender.example"])?;
+    let messages = other.wait_for(1)?;
+    assert_eq!(
+        messages.iter().filter_map(|message| message.header("Subject")).collect::<Vec<_>>(),
+        ["rerouted"]
+    );
+    let told = relay.said(&["explain", &rerouted])?;
+    assert!(told.contains(&format!("sent by {address} from now on, by operator")), "{told}");
+
+    let assigned = ["queue", "reassign", &waits, "--to-tenant", "acme", "--to-priority", "9"];
+    relay.said(&assigned)?;
+    let shown = relay.said(&["queue", "show", "--tenant", "acme"])?;
+    assert!(shown.contains(&waits) && shown.contains("priority: 9"), "{shown}");
+
+    relay.said(&["queue", "bounce", &bounced, "--reason", "the shop is closed"])?;
+    relay.wait_for_event(&bounced, "bounced")?;
+    let told = relay.said(&["explain", &bounced])?;
+    assert!(told.contains("the shop is closed") && told.contains("by operator"), "{told}");
+    Ok(())
+}

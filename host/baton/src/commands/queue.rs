@@ -1,11 +1,14 @@
 //! `baton queue`: look at the queue and operate on it.
 
-use baton_api::wire::{Changed, QueuePage, SummaryView};
+use baton_api::wire::{Changed, CountPage, QueuePage, SummaryView};
 use serde_json::{Map, Value};
 
 use super::print;
 use crate::admin::{Admin, escape};
-use crate::cli::{FilterOptions, ListOptions, OperateOptions, QueueCommand, Target};
+use crate::cli::Target;
+use crate::cli::queue::{
+    BounceOptions, CountOptions, ListOptions, OperateOptions, QueueCommand, ReassignOptions, RerouteOptions,
+};
 use crate::render;
 
 pub(crate) async fn run(command: QueueCommand) -> anyhow::Result<()> {
@@ -13,21 +16,59 @@ pub(crate) async fn run(command: QueueCommand) -> anyhow::Result<()> {
         QueueCommand::Ls(options) => list(options, render::queue::page).await,
         QueueCommand::Show(options) => list(options, render::queue::details).await,
         QueueCommand::Summary(target) => summary(target).await,
-        QueueCommand::Retry(options) => operate("retry", options).await,
-        QueueCommand::Hold(options) => operate("hold", options).await,
-        QueueCommand::Release(options) => operate("release", options).await,
-        QueueCommand::Remove(options) => operate("remove", options).await,
+        QueueCommand::Count(options) => count(options).await,
+        QueueCommand::Retry(options) => operate("retry", options, &[]).await,
+        QueueCommand::Hold(options) => operate("hold", options, &[]).await,
+        QueueCommand::Release(options) => operate("release", options, &[]).await,
+        QueueCommand::Remove(options) => operate("remove", options, &[]).await,
+        QueueCommand::Bounce(options) => bounce(options).await,
+        QueueCommand::Reroute(options) => reroute(options).await,
+        QueueCommand::Reassign(options) => reassign(options).await,
     }
 }
 
+/// Pages are asked for until there are as many entries as wanted: the relay looks for a short while at a time.
 async fn list(options: ListOptions, show: impl FnOnce(&QueuePage) -> String) -> anyhow::Result<()> {
-    let limit = options.limit.to_string();
-    let paging = [("after", options.after.as_deref()), ("limit", Some(limit.as_str()))];
-    let fields = conditions(&options.filter).into_iter().chain(paging);
-    let query: Vec<_> =
+    let admin = Admin::of(&options.target)?;
+    let mut page = QueuePage { next: options.after, ..QueuePage::default() };
+    loop {
+        let limit = (options.limit - page.jobs.len()).to_string();
+        let paging = [("after", page.next.as_deref()), ("limit", Some(limit.as_str()))];
+        let query = query(options.filter.conditions().into_iter().chain(paging));
+        let more: QueuePage = admin.get(&format!("/v1/queue?{query}")).await?;
+        page.jobs.extend(more.jobs);
+        (page.now, page.next) = (more.now, more.next);
+        if page.next.is_none() || page.jobs.len() >= options.limit {
+            return print(&page, options.target.json, show);
+        }
+    }
+}
+
+async fn count(options: CountOptions) -> anyhow::Result<()> {
+    let admin = Admin::of(&options.target)?;
+    let mut sum = CountPage::default();
+    loop {
+        let fields = options.filter.conditions().into_iter().chain([("after", sum.next.as_deref())]);
+        let page: CountPage = admin.get(&format!("/v1/queue/count?{}", query(fields))).await?;
+        sum.ready += page.ready;
+        sum.waiting += page.waiting;
+        sum.held += page.held;
+        sum.claimed += page.claimed;
+        sum.octets += page.octets;
+        for (class, count) in page.classes {
+            *sum.classes.entry(class).or_default() += count;
+        }
+        sum.next = page.next;
+        if sum.next.is_none() {
+            return print(&sum, options.target.json, render::queue::count);
+        }
+    }
+}
+
+fn query<'a>(fields: impl Iterator<Item = (&'static str, Option<&'a str>)>) -> String {
+    let pairs: Vec<_> =
         fields.filter_map(|(name, value)| value.map(|value| format!("{name}={}", escape(value)))).collect();
-    let page: QueuePage = Admin::of(&options.target)?.get(&format!("/v1/queue?{}", query.join("&"))).await?;
-    print(&page, options.target.json, show)
+    pairs.join("&")
 }
 
 async fn summary(target: Target) -> anyhow::Result<()> {
@@ -35,18 +76,47 @@ async fn summary(target: Target) -> anyhow::Result<()> {
     print(&summary, target.json, render::queue::summary)
 }
 
-async fn operate(operation: &str, options: OperateOptions) -> anyhow::Result<()> {
-    let mut body: Map<String, Value> = conditions(&options.filter)
-        .into_iter()
-        .filter_map(|(name, value)| value.map(|value| (name.to_owned(), value.into())))
-        .collect();
+async fn bounce(options: BounceOptions) -> anyhow::Result<()> {
+    operate("bounce", options.operate, &[("reason", options.reason.map(Value::from))]).await
+}
+
+async fn reroute(options: RerouteOptions) -> anyhow::Result<()> {
+    operate("reroute", options.operate, &[("next_hop", Some(options.to.into()))]).await
+}
+
+async fn reassign(options: ReassignOptions) -> anyhow::Result<()> {
+    let fields = [
+        ("to_tenant", options.to_tenant.map(Value::from)),
+        ("to_stream", options.to_stream.map(Value::from)),
+        ("to_priority", options.to_priority.map(Value::from)),
+    ];
+    operate("reassign", options.operate, &fields).await
+}
+
+/// Asks again until all of the queue was gone through: the relay changes what it can in a while at a time.
+async fn operate(
+    operation: &str,
+    options: OperateOptions,
+    more: &[(&str, Option<Value>)],
+) -> anyhow::Result<()> {
+    let admin = Admin::of(&options.target)?;
+    let conditions = options.filter.conditions().into_iter();
+    let mut body: Map<String, Value> =
+        conditions.filter_map(|(name, value)| value.map(|value| (name.to_owned(), value.into()))).collect();
+    body.extend(more.iter().filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?))));
     if options.all {
         body.insert("all".to_owned(), true.into());
     }
     body.insert("by".to_owned(), user().into());
-    let changed: Changed =
-        Admin::of(&options.target)?.post(&format!("/v1/queue/{operation}"), &body.into()).await?;
-    print(&changed, options.target.json, |changed| show_changed(operation, changed.changed))
+    let mut sum = Changed::default();
+    loop {
+        let done: Changed = admin.post(&format!("/v1/queue/{operation}"), &body.clone().into()).await?;
+        sum.changed += done.changed;
+        match done.next {
+            Some(next) => body.insert("after".to_owned(), next.into()),
+            None => return print(&sum, options.target.json, |sum| show_changed(operation, sum.changed)),
+        };
+    }
 }
 
 fn show_changed(operation: &str, changed: usize) -> String {
@@ -54,23 +124,16 @@ fn show_changed(operation: &str, changed: usize) -> String {
         "retry" => "to be tried at once",
         "hold" => "held",
         "release" => "released",
+        "bounce" => "given up; their senders are told",
+        "reroute" => "sent another way",
+        "reassign" => "reassigned",
         _ => "removed",
     };
     match changed {
-        0 => "no entry matches\n".to_owned(),
+        0 => "no entry matches, or needs it\n".to_owned(),
         1 => format!("1 entry {done}\n"),
         count => format!("{count} entries {done}\n"),
     }
-}
-
-fn conditions(filter: &FilterOptions) -> [(&'static str, Option<&str>); 5] {
-    [
-        ("message", filter.message.as_deref()),
-        ("domain", filter.domain.as_deref()),
-        ("sender", filter.sender.as_deref()),
-        ("recipient", filter.recipient.as_deref()),
-        ("state", filter.state.as_deref()),
-    ]
 }
 
 /// Who operates, for the history.
@@ -86,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_changed_is_told_in_words() {
-        assert_eq!(show_changed("hold", 0), "no entry matches\n");
+        assert_eq!(show_changed("hold", 0), "no entry matches, or needs it\n");
         assert_eq!(show_changed("release", 1), "1 entry released\n");
         assert_eq!(show_changed("remove", 7), "7 entries removed\n");
     }

@@ -1,6 +1,6 @@
 //! The queue, its summary and the plugins as tables.
 
-use baton_api::wire::{JobRow, PluginsView, QueuePage, SummaryView};
+use baton_api::wire::{CountPage, JobRow, PluginsView, QueuePage, SummaryView};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::commands::notes;
@@ -72,9 +72,20 @@ fn detail(job: &JobRow, page: &QueuePage) -> String {
         .last
         .as_ref()
         .map_or_else(|| "none".to_owned(), |status| format!("{} in phase {}", status, status.phase));
-    let hold = job.hold.as_deref().map(|reason| format!("  held: {reason}\n")).unwrap_or_default();
+    let mut more = String::new();
+    let mut line = |what: &str, text: Option<&str>| {
+        if let Some(text) = text {
+            more.push_str(&format!("  {what}: {text}\n"));
+        }
+    };
+    line("held", job.hold.as_deref());
+    line("tenant", job.tenant.as_deref());
+    line("stream", job.stream.as_deref());
+    line("priority", Some(job.priority.to_string()).filter(|_| job.priority != 0).as_deref());
+    line("sent by", job.route.as_deref());
+    line("given up at its next turn", job.give_up.as_deref());
     format!(
-        "{}.{}  {}, queue {}\n  from <{}>, {}, accepted {}, given up {}\n  to {}\n  due {}\n  {} attempts, last: {last}\n{hold}",
+        "{}.{}  {}, queue {}\n  from <{}>, {}, accepted {}, given up {}\n  to {}\n  due {}\n  {} attempts, last: {last}\n{more}",
         job.message,
         job.job,
         job.state,
@@ -87,6 +98,28 @@ fn detail(job: &JobRow, page: &QueuePage) -> String {
         job.due.map_or_else(|| due(job, page), |at| format!("{} ({})", moment(at), due(job, page))),
         job.attempt,
     )
+}
+
+/// How many entries match.
+pub(crate) fn count(page: &CountPage) -> String {
+    let all = page.ready + page.waiting + page.held + page.claimed;
+    let mut text = format!(
+        "{all} entries: ready {}, waiting {}, held {}, in delivery {}; {} in all\n",
+        page.ready,
+        page.waiting,
+        page.held,
+        page.claimed,
+        octets(page.octets)
+    );
+    if !page.classes.is_empty() {
+        let mut rows = table(&["last failure", "entries"]);
+        for (class, count) in &page.classes {
+            rows.add_row(vec![class.clone(), count.to_string()]);
+        }
+        text.push_str(&rows.trim_fmt());
+        text.push('\n');
+    }
+    text
 }
 
 /// The queue in figures.
@@ -170,6 +203,11 @@ mod tests {
             expires_at: UnixMs(90_000),
             last: None,
             hold: Some("looks odd".to_owned()),
+            tenant: Some("acme".to_owned()),
+            stream: None,
+            priority: 0,
+            route: None,
+            give_up: None,
         };
         let view = QueuePage { now: UnixMs(2_000), jobs: vec![job], next: Some("X.2".to_owned()) };
         let text = page(&view);

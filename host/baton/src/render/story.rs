@@ -123,6 +123,10 @@ pub(crate) fn sentence(what: &What) -> String {
         What::Reported { report, action, recipients } => {
             format!("reported to the sender as {action}{}, as message {report}", for_whom(recipients))
         }
+        What::BounceAsked { reason, by } => format!("to be returned to the sender, by {by}: {reason}"),
+        What::Rerouted { next_hop: Some(next_hop), by } => format!("sent by {next_hop} from now on, by {by}"),
+        What::Rerouted { next_hop: None, by } => format!("sent as the settings say again, by {by}"),
+        What::Reassigned { to, by } => format!("now {}, by {by}", to.join(", ")),
     }
 }
 
@@ -213,6 +217,11 @@ mod tests {
             expires_at: UnixMs(1_700_432_000_000),
             last: Some(status),
             hold: None,
+            tenant: None,
+            stream: None,
+            priority: 0,
+            route: None,
+            give_up: None,
         };
         let text = story(&sample(vec![what], vec![job]));
         for part in [

@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use baton_mail::event::{Event, What};
-use baton_mail::{MessageId, UnixMs};
+use baton_mail::{Lane, MessageId, UnixMs};
 use rocksdb::WriteBatch;
 
 use super::operation::{AcceptOp, AccountOp, Action, ChunkOp, Message, Op, OperateOp, SettleOp, SplitOp};
+use crate::change::GiveUp;
 use crate::database::{Database, Family};
 use crate::format::{
     DueRecord, FORMAT, HistoryRecord, JobKey, JobRecord, PROBE_KEY, after_prefix, body_key, corrupt_key,
-    decode_job_key, due_key, encode, encode_events, envelope_key, held_until, history_key, is_held, job_key,
-    partial_key,
+    decode_job_key, due_key, encode, encode_events, encode_job, envelope_key, held_until, history_key,
+    is_held, job_key, partial_key,
 };
 use crate::records::Damage;
 use crate::schedule::{Entry, Intent, Job};
@@ -177,31 +178,19 @@ impl<'a> Builder<'a> {
         }
         match (&op.next, &op.intent) {
             (None, _) => self.end_job(&op.job),
-            (Some(_), Some(Intent::Remove(by))) => {
-                self.put_event(op.job.key.message, What::Removed { by: by.clone() });
-                self.end_job(&op.job);
-            }
-            (Some(next), Some(Intent::Hold(by))) => {
-                let due = held_until(op.job.envelope.expires_at);
-                let held = JobRecord { due, hold: Some(held_by(by)), ..next.clone() };
-                self.put_held_event(op.job.key.message, by);
-                self.move_job(&op.job, &held);
-            }
+            (Some(next), Some(Intent { action, by })) => self.act(&op.job, next.clone(), action, by),
             (Some(next), None) => self.move_job(&op.job, next),
         }
-    }
-
-    fn put_held_event(&mut self, message: MessageId, by: &str) {
-        let what = What::Held { reason: held_by(by), by: by.to_owned() };
-        self.put_event(message, what);
     }
 
     /// The job goes on with another record.
     fn move_job(&mut self, job: &Job, next: &JobRecord) {
         self.delete_once(Family::Due, &due_key(job.lane(), job.due, job.key));
-        let entry = Entry { lane: job.lane(), due: next.due };
+        // The lane may be another one from now on.
+        let lane = next.changes.assignment.priority.map_or(job.lane(), Lane::of);
+        let entry = Entry { lane, due: next.due };
         self.put_due(entry, job.key, job.envelope.size, &next.queue);
-        self.put(Family::Job, &job_key(job.key), &encode(next));
+        self.put(Family::Job, &job_key(job.key), &encode_job(next));
         self.effects.push(Effect::Moved {
             key: job.key,
             next: Some(entry),
@@ -256,7 +245,7 @@ impl<'a> Builder<'a> {
             }
         }
         for (key, record) in &op.parts {
-            self.put(Family::Job, &job_key(*key), &encode(record));
+            self.put(Family::Job, &job_key(*key), &encode_job(record));
             if *key != op.kept {
                 let entry = Entry { lane: op.lane, due: record.due };
                 self.put_due(entry, *key, op.size, &record.queue);
@@ -267,39 +256,63 @@ impl<'a> Builder<'a> {
 
     /// An operator's change to the jobs that are in nobody's hands.
     fn operate(&mut self, op: &OperateOp) {
-        let by = || op.by.clone();
         for job in &op.jobs {
-            let message = job.key.message;
             let record = JobRecord {
                 shared: job.shared,
-                due: self.now,
+                due: job.due,
                 attempt: job.attempt,
                 recipients: job.recipients.clone(),
                 queue: job.queue.clone(),
                 last: job.last.clone(),
-                hold: None,
+                hold: job.hold.clone(),
                 delay_told: job.delay_told,
+                changes: job.changes.clone(),
             };
-            match op.action {
-                Action::Hold => {
-                    self.put_held_event(message, &op.by);
-                    let due = held_until(job.envelope.expires_at);
-                    self.move_job(job, &JobRecord { due, hold: Some(held_by(&op.by)), ..record });
-                }
-                Action::Release => {
-                    self.put_event(message, What::Released { by: by() });
-                    self.move_job(job, &record);
-                }
-                Action::Retry => {
-                    self.put_event(message, What::RetryAsked { by: by() });
-                    self.move_job(job, &record);
-                }
-                Action::Remove => {
-                    self.put_event(message, What::Removed { by: by() });
-                    self.end_job(job);
-                }
-            }
+            self.act(job, record, &op.action, &op.by);
         }
+    }
+
+    /// What an operator wants of a job that else would go on as `record`.
+    fn act(&mut self, job: &Job, mut record: JobRecord, action: &Action, by: &str) {
+        let by = by.to_owned();
+        let go_on = |record: &mut JobRecord, now| (record.due, record.hold) = (now, None);
+        let what = match action {
+            Action::Hold => {
+                record.due = held_until(job.envelope.expires_at);
+                record.hold = Some(format!("held by {by}"));
+                What::Held { reason: format!("held by {by}"), by }
+            }
+            Action::Release => {
+                go_on(&mut record, self.now);
+                What::Released { by }
+            }
+            Action::Retry => {
+                go_on(&mut record, self.now);
+                What::RetryAsked { by }
+            }
+            Action::Remove => {
+                self.put_event(job.key.message, What::Removed { by });
+                return self.end_job(job);
+            }
+            Action::Bounce(reason) => {
+                go_on(&mut record, self.now);
+                record.changes.give_up = Some(GiveUp { by: by.clone(), reason: reason.clone() });
+                What::BounceAsked { reason: reason.clone(), by }
+            }
+            Action::Route(next_hop) => {
+                if !is_held(record.due) {
+                    go_on(&mut record, self.now);
+                }
+                record.changes.route.clone_from(next_hop);
+                What::Rerouted { next_hop: next_hop.clone(), by }
+            }
+            Action::Assign(assignment) => {
+                record.changes = record.changes.assigned(assignment);
+                What::Reassigned { to: assignment.in_words(), by }
+            }
+        };
+        self.put_event(job.key.message, what);
+        self.move_job(job, &record);
     }
 
     /// Moves a damaged record into the `corrupt` family, and the job that led to it out of the due index.
@@ -332,11 +345,6 @@ impl<'a> Builder<'a> {
         let to = history_key(before, UnixMs(0), 0);
         self.batch.delete_range_cf(self.db.family(Family::History), from, to);
     }
-}
-
-/// Why a job is held that an operator asked to hold.
-fn held_by(by: &str) -> String {
-    format!("held by {by}")
 }
 
 /// The jobs of a message that have a record.

@@ -221,17 +221,14 @@ fn take_for_operator(core: &Core, op: &mut OperateOp, key: JobKey) -> bool {
             taken.stage = Stage::Writing;
             true
         }
-        (Stage::Claimed, Action::Hold) => {
-            taken.intent = Some(Intent::Hold(op.by.clone()));
+        // What is being delivered needs no attempt at once and is not held.
+        (Stage::Claimed, Action::Release | Action::Retry) => false,
+        (Stage::Claimed, action) => {
+            taken.intent = Some(Intent { action: action.clone(), by: op.by.clone() });
             op.reached += 1;
             false
         }
-        (Stage::Claimed, Action::Remove) => {
-            taken.intent = Some(Intent::Remove(op.by.clone()));
-            op.reached += 1;
-            false
-        }
-        (Stage::Claimed | Stage::Settling | Stage::Writing, _) => false,
+        (Stage::Settling | Stage::Writing, _) => false,
     }
 }
 
@@ -241,7 +238,9 @@ fn applies(action: &Action, job: &Job) -> bool {
     match action {
         Action::Hold | Action::Retry => !is_held,
         Action::Release => is_held,
-        Action::Remove => true,
+        Action::Remove | Action::Bounce(_) => true,
+        Action::Route(next_hop) => *next_hop != job.changes.route,
+        Action::Assign(assignment) => job.changes.clone().assigned(assignment) != job.changes,
     }
 }
 
@@ -330,6 +329,7 @@ fn publish(core: &Core, window: &mut Window, message: Message) {
             last: None,
             hold: None,
             delay_told: false,
+            changes: crate::change::Changes::default(),
             shared,
             stored: shared,
             body: message.held.clone(),

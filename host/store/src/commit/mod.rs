@@ -13,8 +13,9 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::Semaphore;
 
 pub(crate) use group::run;
+pub use operation::Action;
 pub(crate) use operation::{
-    AcceptOp, AccountOp, Action, ChunkOp, Message, MessageJob, Op, OperateOp, SettleOp, SplitOp,
+    AcceptOp, AccountOp, ChunkOp, Message, MessageJob, Op, OperateOp, SettleOp, SplitOp,
 };
 
 /// Lazy operations that are written at once when so many wait: their memory is bounded, too.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Room;
+use crate::change::Assignment;
 use crate::database::WriteError;
 use crate::format::{HistoryRecord, JobKey, JobRecord, JobSeed};
 use crate::memory::HeldBody;
@@ -106,7 +107,7 @@ pub(crate) struct SplitOp {
 
 /// What an operator wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub enum Action {
     /// Wait until it is released.
     Hold,
     /// Go on after a hold.
@@ -115,6 +116,12 @@ pub(crate) enum Action {
     Retry,
     /// Leave the queue without a report.
     Remove,
+    /// Be given up with a report, for this reason.
+    Bounce(String),
+    /// Go by this next hop; none: as the settings say.
+    Route(Option<String>),
+    /// Be somebody else's, or more or less urgent.
+    Assign(Assignment),
 }
 
 pub(crate) struct OperateOp {
@@ -184,6 +191,9 @@ impl Op {
                 Action::Release => "release",
                 Action::Retry => "retry",
                 Action::Remove => "remove",
+                Action::Bounce(_) => "bounce",
+                Action::Route(_) => "route",
+                Action::Assign(_) => "assign",
             },
             Op::Account(_) => "account",
             Op::SetAside(..) => "set-aside",

@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use super::*;
-use crate::JobState;
+use crate::{Action, Assignment, JobState};
 
 /// Names the scenario that the child plays.
 const SCENARIO: &str = "BATON_STORE_CRASH_SCENARIO";
@@ -91,6 +91,9 @@ async fn act(bench: &Bench, scenario: &str) {
             drop(store.release(&all, "me").await);
         }
         "remove" => drop(store.remove(&all, "me").await),
+        "bounce" => drop(store.operate(Action::Bounce("no".to_owned()), &all, "me").await),
+        "route" => drop(store.operate(Action::Route(Some("b".to_owned())), &all, "me").await),
+        "assign" => drop(store.operate(Action::Assign(urgent()), &all, "me").await),
         "retry" => {
             let claim = bench.claim_all().await.remove(0);
             let settlement = deferred(&claim, in_seconds(300));
@@ -130,6 +133,10 @@ async fn settle(bench: &Bench, scenario: &str) {
         "split" => drop(bench.store.split(claim, vec![vec![0], vec![1]]).await.unwrap()),
         other => panic!("no such scenario: {other}"),
     }
+}
+
+fn urgent() -> Assignment {
+    Assignment { priority: Some(9), ..Assignment::default() }
 }
 
 fn two_recipients() -> NewMessage {
@@ -317,4 +324,34 @@ fn set_aside_written() {
     let folder = tempfile::tempdir().unwrap();
     let id = play(folder.path(), "damage", "set-aside:written")[0];
     damage::assert_set_aside(folder.path(), id);
+}
+
+#[test]
+fn bounce_built() {
+    assert_eq!(after_crash("bounce", "bounce:built").1[0].give_up, None);
+}
+
+#[test]
+fn bounce_written() {
+    assert_eq!(after_crash("bounce", "bounce:written").1[0].give_up.as_deref(), Some("no"));
+}
+
+#[test]
+fn route_built() {
+    assert_eq!(after_crash("route", "route:built").1[0].route, None);
+}
+
+#[test]
+fn route_written() {
+    assert_eq!(after_crash("route", "route:written").1[0].route.as_deref(), Some("b"));
+}
+
+#[test]
+fn assign_built() {
+    assert_eq!(after_crash("assign", "assign:built").1[0].priority, 0);
+}
+
+#[test]
+fn assign_written() {
+    assert_eq!(after_crash("assign", "assign:written").1[0].priority, 9);
 }

@@ -79,6 +79,22 @@ fn format_2_is_opened_and_understood() {
     });
 }
 
+#[test]
+fn format_3_is_opened_and_understood() {
+    let (bench, folder) = opened(3);
+    block_on(async {
+        assert_consistent(&bench.store);
+        bench.clock.advance(Duration::from_secs(10));
+        let claims = bench.claim_all().await;
+        let wishes = claims.iter().find(|claim| claim.envelope.tenant.is_some()).unwrap();
+        assert!(wishes.envelope.requests.require_tls && wishes.route().is_none());
+        assert_eq!(wishes.envelope.recipients[0].notify(), Notify::default());
+        bench.clock.advance(Duration::from_secs(600));
+        assert!(bench.claim_all().await.iter().any(|claim| claim.delay_told));
+        drop(folder);
+    });
+}
+
 /// A message whose sender asked for something: format 3 came with that.
 fn with_wishes() -> NewMessage {
     let mut new = message_at(in_seconds(6), &["x@b.example"], b"wishes");

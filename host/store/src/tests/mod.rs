@@ -27,8 +27,8 @@ use bytes::Bytes;
 
 use crate::database::Family;
 use crate::format::{
-    Due, DueRecord, FORMAT, FORMAT_LANES, JobRecord, decode, decode_due_key, decode_envelope, decode_job_key,
-    decode_owned, message_of,
+    Due, DueRecord, FORMAT, FORMAT_CHANGED, FORMAT_LANES, JobRecord, decode, decode_due_key, decode_envelope,
+    decode_job, decode_job_key, message_of,
 };
 use crate::{Claim, Filter, Metrics, NewJob, NewMessage, OpenError, Settlement, Store, StoreSettings};
 
@@ -152,7 +152,7 @@ fn assert_consistent(store: &Store) {
         entries.seek_to_first();
         let mut found = Vec::new();
         while let Some((key, value)) = entries.item() {
-            let is_format = |octet: u8| (FORMAT..=FORMAT_LANES).contains(&octet);
+            let is_format = |octet: u8| [FORMAT, FORMAT_LANES, FORMAT_CHANGED].contains(&octet);
             assert!(
                 is_format(key[0]) && is_format(value[0]),
                 "every key and value begins with a format octet"
@@ -184,7 +184,7 @@ fn assert_consistent(store: &Store) {
     let with_job: HashSet<MessageId> = due.keys().map(|job| job.message).collect();
     assert_eq!(with_job, messages, "every message has a job");
     for (key, value) in all(Family::Job) {
-        let record: JobRecord = decode_owned(&value).expect("a sound job");
+        let record: JobRecord = decode_job(&value).expect("a sound job");
         let job = decode_job_key(&key).expect("a job key");
         assert_eq!(due.get(&job), Some(&record.due), "a job is where the due index says");
     }

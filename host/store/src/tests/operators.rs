@@ -1,7 +1,7 @@
 //! What operators do, also to jobs that are in somebody's hands.
 
 use super::*;
-use crate::JobState;
+use crate::{Action, Assignment, JobState};
 
 fn all() -> Filter {
     Filter::default()
@@ -119,5 +119,113 @@ fn pages_cover_everything_once() {
         assert_eq!(bench.store.hold(&all(), "me").await, Ok(10));
         let held = Filter { state: Some(JobState::Held), ..Filter::default() };
         assert_eq!(bench.store.find(&held, None, 100).await.unwrap().len(), 10);
+    });
+}
+
+#[test]
+fn what_operators_change_is_seen_by_delivery_and_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        let id = bench.store.accept(message(&["x@b.example"], b"m")).await.unwrap().id();
+        let assignment = Assignment {
+            tenant: Some("acme".to_owned()),
+            stream: Some("codes".to_owned()),
+            priority: Some(9),
+        };
+        assert_eq!(bench.store.operate(Action::Assign(assignment.clone()), &all(), "me").await, Ok(1));
+        assert_eq!(
+            bench.store.operate(Action::Assign(assignment), &all(), "me").await,
+            Ok(0),
+            "it is so already"
+        );
+        let route = Action::Route(Some("backup".to_owned()));
+        assert_eq!(bench.store.operate(route, &all(), "me").await, Ok(1));
+        assert_consistent(&bench.store);
+        bench.store.close().await;
+        let bench = Bench::open(folder.path());
+        let of_tenant = Filter { tenant: Some("acme".to_owned()), ..Filter::default() };
+        let at_backup = Filter { site: Some("backup".to_owned()), ..Filter::default() };
+        for filter in [of_tenant, at_backup] {
+            assert_eq!(bench.store.find(&filter, None, 9).await.unwrap().len(), 1);
+        }
+        let claim = bench.claim_all().await.remove(0);
+        assert_eq!((claim.route(), claim.envelope.lane()), (Some("backup"), Lane::High));
+        assert_eq!(claim.envelope.stream.as_deref(), Some("codes"));
+        // Parts of a job keep what was changed; so does what waits for another attempt.
+        let settlement = deferred(&claim, in_seconds(5));
+        bench.store.settle(claim, settlement).await.unwrap();
+        let nobody = Assignment { tenant: Some(String::new()), ..Assignment::default() };
+        assert_eq!(bench.store.operate(Action::Assign(nobody), &all(), "me").await, Ok(1));
+        let view = bench.jobs().await.remove(0);
+        assert_eq!((view.tenant, view.stream.as_deref(), view.priority), (None, Some("codes"), 9));
+        assert_consistent(&bench.store);
+        let story = bench.store.story(id).await.unwrap();
+        assert!(story.iter().any(|event| matches!(&event.what, What::Rerouted { by, .. } if by == "me")));
+        assert!(
+            story.iter().any(|event| matches!(&event.what, What::Reassigned { to, .. } if to.len() == 3))
+        );
+    });
+}
+
+#[test]
+fn a_job_to_be_bounced_is_due_at_once_in_whatever_state_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        for _ in 0..3 {
+            let _ = bench.store.accept(message(&["x@b.example"], b"m")).await.unwrap();
+        }
+        let mut claims = bench.claim_all().await;
+        let waiting = claims.remove(0);
+        let (settlement, held) = (deferred(&waiting, in_seconds(900)), Filter::of(claims[0].key.message));
+        bench.store.settle(waiting, settlement).await.unwrap();
+        let settlement = Settlement { hold: Some("look".to_owned()), ..Settlement::default() };
+        bench.store.settle(claims.remove(0), settlement).await.unwrap();
+        assert_eq!(bench.store.find(&held, None, 1).await.unwrap()[0].state, JobState::Held);
+        // One waits, one is held, one is being delivered.
+        assert_eq!(bench.store.operate(Action::Bounce("full".to_owned()), &all(), "me").await, Ok(3));
+        let last = claims.remove(0);
+        let settlement = deferred(&last, in_seconds(900));
+        bench.store.settle(last, settlement).await.unwrap();
+        assert_eq!(bench.jobs().await.iter().filter(|job| job.state == JobState::Ready).count(), 3);
+        assert_consistent(&bench.store);
+        let given_up = bench.claim_all().await;
+        assert_eq!(given_up.len(), 3);
+        for claim in given_up {
+            let give_up = claim.give_up().unwrap();
+            assert_eq!((give_up.by.as_str(), give_up.reason.as_str()), ("me", "full"));
+        }
+    });
+}
+
+#[test]
+fn jobs_are_found_by_age_and_by_what_the_last_attempt_said() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        let old = bench.store.accept(message(&["x@b.example"], b"m")).await.unwrap().id();
+        let claim = bench.claim_all().await.remove(0);
+        let settlement = deferred(&claim, in_seconds(900));
+        bench.store.settle(claim, settlement).await.unwrap();
+        bench.clock.advance(Duration::from_secs(60));
+        let _ = bench.store.accept(message_at(in_seconds(60), &["y@c.example"], b"m")).await.unwrap();
+        let filters = [
+            Filter { older_ms: Some(60_000), ..Filter::default() },
+            Filter { error: Some("AS scripted".to_owned()), ..Filter::default() },
+            Filter { site: Some(".b.example".to_owned()), ..Filter::default() },
+            Filter { site: Some("MX.b.example".to_owned()), ..Filter::default() },
+            Filter { class: Some(FailureClass::Unknown), ..Filter::default() },
+            Filter { recipient: Some("@b.example".to_owned()), ..Filter::default() },
+        ];
+        for filter in filters {
+            let found = bench.store.find(&filter, None, 9).await.unwrap();
+            assert_eq!(found.iter().map(|job| job.key.message).collect::<Vec<_>>(), [old], "{filter:?}");
+        }
+        let young = Filter { younger_ms: Some(60_000), ..Filter::default() };
+        assert_eq!(bench.store.find(&young, None, 9).await.unwrap()[0].queue, "b.example");
+        let first = bench.store.find_for(&all(), None, 1, Duration::ZERO).await.unwrap();
+        let rest = bench.store.find_for(&all(), first.next, 9, Duration::ZERO).await.unwrap();
+        assert_eq!((first.jobs.len(), rest.jobs.len(), rest.next), (1, 1, None), "it goes on where it ended");
     });
 }
