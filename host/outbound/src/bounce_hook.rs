@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use baton_hooks::{BounceAnswer, Call, FailureFacts, Generation, Hook};
 use baton_mail::event::Decision;
-use baton_mail::{FailureClass, Outcome, Phase, Reply, Status, UnixMs};
+use baton_mail::{EnhancedCode, FailureClass, Outcome, Phase, Reply, Status, UnixMs};
 
-use crate::classify::classify;
 use crate::job::Job;
 use crate::retry;
 use crate::route_hook::{attempt_facts, content};
@@ -48,20 +47,25 @@ pub(crate) async fn judge(
     let mut plugins = Plugins { generation, call: None };
     // One chance for the whole job: its recipients come back together.
     let chance = rand::random::<f64>();
-    let by_schedule = retry::next_attempt(&settings.retry, now, job.attempt(), job.expires_at, chance);
-    // At the moment that its sender named, there is something to tell.
-    let by_schedule = job.told_at().filter(|at| *at > now).map_or(by_schedule, |at| at.min(by_schedule));
     let mut judged = Vec::with_capacity(outcomes.len());
     for (index, mut outcome) in outcomes {
         if matches!(outcome, Outcome::Delivered(_)) {
             judged.push(Judged { index, outcome, next_attempt: None, report: false, decisions: Vec::new() });
             continue;
         }
-        classify(outcome.status_mut());
+        settings.classes.classify(outcome.status_mut());
         if matches!(outcome, Outcome::Deferred(_)) && job.is_expired(now) {
             outcome = Outcome::Failed(expired(job, Some(outcome.status())));
         }
         let (answer, decisions) = plugins.ask(shared, job, index, &mut outcome).await;
+        let schedule = settings.retry_by_class.of(outcome.status().class, &settings.retry);
+        let end = schedule.end(job.envelope().received_at, job.expires_at);
+        if matches!((&answer, &outcome), (BounceAnswer::Next, Outcome::Deferred(_))) && end <= now {
+            outcome = Outcome::Failed(given_up(outcome.status()));
+        }
+        let by_schedule = schedule.next_attempt(now, job.attempt(), end, chance);
+        // At the moment that its sender named, there is something to tell.
+        let by_schedule = job.told_at().filter(|at| *at > now).map_or(by_schedule, |at| at.min(by_schedule));
         let (outcome, next_attempt, report) =
             conclude(answer, outcome, job.is_expired(now), by_schedule, |wait_ms| {
                 retry::after(now, wait_ms, job.expires_at)
@@ -69,6 +73,14 @@ pub(crate) async fn judge(
         judged.push(Judged { index, outcome, next_attempt, report, decisions });
     }
     judged
+}
+
+/// The end of a message that failed in one way for as long as failures of that class are tried.
+fn given_up(status: &Status) -> Status {
+    let text = format!("given up after failures of one kind ({}); last: {status}", status.class);
+    // RFC 3463 3.5: delivery time expired.
+    let given_up = Status::ours(Phase::Expired, status.class, EnhancedCode(4, 4, 7), text);
+    Status { remote: status.remote.clone(), ..given_up }
 }
 
 /// What an answer makes of an outcome: the outcome, when the next attempt is, whether to report.
@@ -110,7 +122,9 @@ impl Plugins {
         index: u16,
         outcome: &mut Outcome,
     ) -> (BounceAnswer, Vec<Decision>) {
-        let Some(recipient) = job.recipient(index).filter(|_| self.generation.has(Hook::Bounce)) else {
+        // What an operator ended, no plugin keeps alive.
+        let is_asked = self.generation.has(Hook::Bounce) && job.claim.give_up().is_none();
+        let Some(recipient) = job.recipient(index).filter(|_| is_asked) else {
             return (BounceAnswer::Next, Vec::new());
         };
         if self.call.is_none() {

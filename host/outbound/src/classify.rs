@@ -1,116 +1,191 @@
-//! What kind of failure a reply means, by its codes alone. Finer rules, by the words, are for bounce plugins.
+//! What kind of failure a reply means: rules as data, by code, enhanced code, phase, host and words. The operator's
+//! own rules come first, then those that are compiled in.
 
-use baton_mail::{FailureClass, Phase, Status};
+use std::sync::{Arc, LazyLock};
 
-use FailureClass::*;
+use baton_mail::{EnhancedCode, FailureClass, Phase, Status};
+use regex::{Regex, RegexBuilder};
+use serde::Deserialize;
 
-/// Subject and detail of an enhanced code (RFC 3463, and the registry that grew from it) and what they mean.
-/// A detail of `None` stands for all others of the subject.
-const BY_ENHANCED_CODE: &[(u16, Option<u16>, FailureClass)] = &[
-    (1, Some(1), BadMailbox),
-    (1, Some(2), BadDomain),
-    (1, Some(3), BadMailbox),
-    (1, Some(6), BadMailbox),
-    (1, Some(10), BadDomain),
-    (2, Some(1), BadMailbox),
-    (2, Some(2), Quota),
-    (2, Some(3), TooLarge),
-    (3, Some(1), Quota),
-    (3, Some(2), Network),
-    (3, Some(4), TooLarge),
-    (4, Some(1), Network),
-    (4, Some(2), Network),
-    (4, Some(3), Dns),
-    (4, Some(4), Dns),
-    (4, Some(5), Rate),
-    (4, Some(6), Loop),
-    (4, Some(7), Expired),
-    (5, Some(3), Rate),
-    (5, None, Protocol),
-    (6, Some(7), Protocol),
-    (6, None, Content),
-    (7, Some(4), Protocol),
-    (7, Some(10), Tls),
-    (7, Some(11), Tls),
-    (7, Some(25), BlockSource),
-    (7, Some(28), Rate),
-    (7, None, Policy),
-];
+/// The rules that are compiled in.
+const BUILT_IN: &str = include_str!("classify/rules.toml");
+/// Rules in a file at most.
+const RULES_MAX: usize = 10_000;
+/// Octets that one compiled pattern may take.
+const PATTERN_OCTETS_MAX: usize = 4 << 20;
 
-/// The reply code, in which phase it came (`None`: any), and what it means without a telling enhanced code.
-const BY_CODE: &[(u16, Option<Phase>, FailureClass)] = &[
-    (421, Some(Phase::Connect), Rate),
-    (450, Some(Phase::Rcpt), Greylist),
-    (452, Some(Phase::Rcpt), Quota),
-    (521, None, BadDomain),
-    (550, Some(Phase::Rcpt), BadMailbox),
-    (551, Some(Phase::Rcpt), BadMailbox),
-    (553, Some(Phase::Rcpt), BadMailbox),
-    (552, Some(Phase::Mail), TooLarge),
-    (552, Some(Phase::Data), TooLarge),
-    (552, Some(Phase::Rcpt), Quota),
-    (554, Some(Phase::Connect), BlockSource),
-    (554, Some(Phase::Data), Content),
-    (556, None, BadDomain),
-    (500, None, Protocol),
-    (501, None, Protocol),
-    (502, None, Protocol),
-    (503, None, Protocol),
-    (504, None, Protocol),
-    (555, None, Protocol),
-];
+/// The rules by which failures get their class.
+#[derive(Clone, Debug, Default)]
+pub struct Classes {
+    /// Those of the operator.
+    own: Arc<[Rule]>,
+}
 
-/// Gives a failure that came from a peer its class. What the relay itself found out keeps the class it has.
-pub(crate) fn classify(status: &mut Status) {
-    if status.class == Unknown
-        && let Some(code) = status.code
-    {
-        status.class = class_of(status, code);
+/// Why a file of rules can not be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClassesError {
+    /// The file is no TOML of this form.
+    #[error("{0}")]
+    Form(String),
+    /// One rule is wrong.
+    #[error("rule {number}: {problem}")]
+    Rule {
+        /// Which one, from 1.
+        number: usize,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// There are too many.
+    #[error("{0} rules; at most {RULES_MAX} are taken")]
+    TooMany(usize),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRules {
+    #[serde(default)]
+    rule: Vec<RawRule>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRule {
+    class: String,
+    code: Option<String>,
+    enhanced: Option<String>,
+    phase: Option<String>,
+    pattern: Option<String>,
+    host: Option<String>,
+}
+
+/// One rule: what is set must hold.
+#[derive(Debug)]
+struct Rule {
+    class: FailureClass,
+    /// Digits of the code; none stands for any.
+    code: Option<[Option<u8>; 3]>,
+    /// Parts of the enhanced code; none stands for any.
+    enhanced: Option<[Option<u16>; 3]>,
+    phase: Option<Phase>,
+    pattern: Option<Regex>,
+    host: Option<String>,
+}
+
+static BUILT_IN_RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
+    read_rules(BUILT_IN).expect("the rules that are compiled in are sound; a test reads them")
+});
+
+impl Classes {
+    /// The rules of an operator's file, in front of those that are compiled in.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn parse(text: &str) -> Result<Classes, ClassesError> {
+        read_rules(text).map(|rules| Classes { own: rules.into() })
+    }
+
+    /// Gives a failure that came from a peer its class. What the relay itself found out keeps the class it has.
+    pub(crate) fn classify(&self, status: &mut Status) {
+        if status.class != FailureClass::Unknown {
+            return;
+        }
+        let Some(code) = status.code else { return };
+        let found = self.own.iter().chain(BUILT_IN_RULES.iter()).find(|rule| rule.matches(status, code));
+        if let Some(rule) = found {
+            status.class = rule.class;
+        }
     }
 }
 
-fn class_of(status: &Status, code: u16) -> FailureClass {
-    let (subject, detail) = (status.enhanced.1, status.enhanced.2);
-    let by_enhanced = BY_ENHANCED_CODE
-        .iter()
-        .find(|row| row.0 == subject && row.1.is_none_or(|wanted| wanted == detail))
-        .map(|row| row.2);
-    let by_code = || {
-        BY_CODE
-            .iter()
-            .find(|row| row.0 == code && row.1.is_none_or(|phase| phase == status.phase))
-            .map(|row| row.2)
+impl Rule {
+    fn matches(&self, status: &Status, code: u16) -> bool {
+        let EnhancedCode(class, subject, detail) = status.enhanced;
+        let digits = [code / 100, code / 10 % 10, code % 10];
+        let parts = [u16::from(class), subject, detail];
+        let same_code = |wanted: &[Option<u8>; 3]| {
+            wanted
+                .iter()
+                .zip(digits)
+                .all(|(wanted, digit)| wanted.is_none_or(|wanted| u16::from(wanted) == digit))
+        };
+        let same_parts = |wanted: &[Option<u16>; 3]| {
+            wanted.iter().zip(parts).all(|(wanted, part)| wanted.is_none_or(|wanted| wanted == part))
+        };
+        self.code.as_ref().is_none_or(same_code)
+            && self.enhanced.as_ref().is_none_or(same_parts)
+            && self.phase.is_none_or(|phase| phase == status.phase)
+            && self.host.as_ref().is_none_or(|host| is_host(status, host))
+            && self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&status.text))
+    }
+}
+
+fn is_host(status: &Status, wanted: &str) -> bool {
+    let Some(remote) = &status.remote else { return false };
+    let host = remote.host.to_ascii_lowercase();
+    match wanted.starts_with('.') {
+        true => host.ends_with(wanted),
+        false => host == wanted,
+    }
+}
+
+fn read_rules(text: &str) -> Result<Vec<Rule>, ClassesError> {
+    let raw: RawRules = toml::from_str(text).map_err(|error| ClassesError::Form(error.to_string()))?;
+    if raw.rule.len() > RULES_MAX {
+        return Err(ClassesError::TooMany(raw.rule.len()));
+    }
+    let numbered = raw.rule.into_iter().zip(1..);
+    numbered
+        .map(|(rule, number)| read_rule(rule).map_err(|problem| ClassesError::Rule { number, problem }))
+        .collect()
+}
+
+fn read_rule(raw: RawRule) -> Result<Rule, String> {
+    let RawRule { class, code, enhanced, phase, pattern, host } = raw;
+    if [&code, &enhanced, &phase, &pattern, &host].iter().all(|condition| condition.is_none()) {
+        return Err("has no condition; give code, enhanced, phase, pattern or host".to_owned());
+    }
+    let known = || FailureClass::ALL.iter().map(|class| class.as_str()).collect::<Vec<_>>().join(", ");
+    let phases = || Phase::ALL.iter().map(|phase| phase.as_str()).collect::<Vec<_>>().join(", ");
+    let pattern = pattern.map(|text| {
+        let built = RegexBuilder::new(&text).case_insensitive(true).size_limit(PATTERN_OCTETS_MAX).build();
+        built.map_err(|error| format!("pattern: {error}"))
+    });
+    Ok(Rule {
+        class: FailureClass::from_name(&class)
+            .ok_or_else(|| format!("class `{class}` is none of {}", known()))?,
+        code: code.map(|text| read_code(&text)).transpose()?,
+        enhanced: enhanced.map(|text| read_enhanced(&text)).transpose()?,
+        phase: phase
+            .map(|text| {
+                Phase::from_name(&text).ok_or_else(|| format!("phase `{text}` is none of {}", phases()))
+            })
+            .transpose()?,
+        pattern: pattern.transpose()?,
+        host: host.map(|host| host.to_ascii_lowercase()),
+    })
+}
+
+/// Three digits, or `x` for any.
+fn read_code(text: &str) -> Result<[Option<u8>; 3], String> {
+    let wrong = || format!("code `{text}` is not of the form 550, 55x or 5xx");
+    let digit = |letter: char| match letter {
+        'x' => Ok(None),
+        digit => digit.to_digit(10).and_then(|digit| u8::try_from(digit).ok()).map(Some).ok_or_else(wrong),
     };
-    by_enhanced.or_else(by_code).unwrap_or(Unknown)
+    let digits = text.chars().map(digit).collect::<Result<Vec<_>, _>>()?;
+    digits.try_into().map_err(|_| wrong())
+}
+
+/// Three numbers with dots between, or `x` for any.
+fn read_enhanced(text: &str) -> Result<[Option<u16>; 3], String> {
+    let wrong = || format!("enhanced code `{text}` is not of the form 5.1.1, x.1.1 or 5.7.x");
+    let part = |part: &str| match part {
+        "x" => Ok(None),
+        number => number.parse().map(Some).map_err(|_| wrong()),
+    };
+    let parts = text.split('.').map(part).collect::<Result<Vec<_>, _>>()?;
+    parts.try_into().map_err(|_| wrong())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use baton_mail::status::Remote;
-    use baton_mail::{EnhancedCode, Reply};
-
-    fn class(phase: Phase, reply: &Reply) -> FailureClass {
-        let remote = Remote::named("mx.example.org");
-        let mut status = Status::from_reply(phase, reply, remote);
-        classify(&mut status);
-        status.class
-    }
-
-    #[test]
-    fn enhanced_codes_come_before_plain_ones() {
-        assert_eq!(class(Phase::Rcpt, &Reply::new(550, EnhancedCode(5, 2, 2), "full")), Quota);
-        assert_eq!(class(Phase::Rcpt, &Reply::new(550, EnhancedCode(5, 7, 1), "no")), Policy);
-        assert_eq!(class(Phase::Rcpt, &Reply::bare(550, "no such user")), BadMailbox);
-        assert_eq!(class(Phase::Data, &Reply::bare(554, "spam")), Content);
-        assert_eq!(class(Phase::Data, &Reply::bare(451, "later")), Unknown);
-        assert_eq!(class(Phase::Rcpt, &Reply::bare(450, "later")), Greylist);
-    }
-
-    #[test]
-    fn our_own_findings_are_kept() {
-        let mut status = Status::ours(Phase::Connect, Network, EnhancedCode(4, 4, 1), "no connection");
-        classify(&mut status);
-        assert_eq!(status.class, Network);
-    }
-}
+mod tests;

@@ -42,6 +42,7 @@ mod loops;
 mod maildir;
 pub mod metrics;
 mod next_hop;
+mod operator;
 mod outbound;
 mod ready;
 mod report;
@@ -58,8 +59,11 @@ mod told;
 mod verify;
 mod worker;
 
+pub use classify::{Classes, ClassesError};
 pub use next_hop::{HostPort, InvalidNextHop, LmtpTarget, NextHop};
+pub use operator::read_next_hop;
 pub use outbound::{Outbound, OutboundDeps};
+pub use retry::{ClassRetry, RetryByClass};
 pub use routes::{DomainPattern, RouteTable, RouteTarget, UnknownNextHop};
 pub use security::{TlsPolicy, TlsSettings, TlsUse};
 pub use settings::{

@@ -6,6 +6,8 @@ use std::time::Duration;
 use baton_mail::lane::{LANE_WEIGHTS, LaneWeights};
 use baton_mail::{Domain, Mailbox};
 
+use crate::classify::Classes;
+use crate::retry::RetryByClass;
 use crate::routes::RouteTable;
 use crate::security::TlsSettings;
 
@@ -18,6 +20,10 @@ pub struct OutboundSettings {
     pub routes: RouteTable,
     /// When a failed delivery is tried again.
     pub retry: RetrySettings,
+    /// What goes for failures of some classes.
+    pub retry_by_class: RetryByClass,
+    /// What kind of failure a reply means.
+    pub classes: Classes,
     /// How much at once.
     pub limits: LimitSettings,
     /// How long each step may take.
@@ -42,6 +48,8 @@ impl OutboundSettings {
             hostname,
             routes: RouteTable::default(),
             retry: RetrySettings::default(),
+            retry_by_class: RetryByClass::default(),
+            classes: Classes::default(),
             limits: LimitSettings::default(),
             timeouts: TimeoutSettings::default(),
             tls: TlsSettings::default(),

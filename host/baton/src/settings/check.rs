@@ -8,6 +8,7 @@ mod inbound;
 mod networks;
 mod plugins;
 mod policies;
+mod retry;
 mod running;
 mod security;
 pub(crate) mod tls;

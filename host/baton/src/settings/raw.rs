@@ -3,6 +3,7 @@
 mod accounts;
 mod clients;
 mod reports;
+mod retry;
 mod running;
 mod store;
 mod tls;
@@ -14,6 +15,7 @@ use super::field::{Anything, Named, section};
 pub(crate) use accounts::{RawAccounts, RawIssuer};
 pub(crate) use clients::{RawClients, RawNetwork, RawPressure};
 pub(crate) use reports::RawReports;
+pub(crate) use retry::{RawClassRetry, RawRetry};
 pub(crate) use running::{
     RawBreaker, RawEvents, RawNext, RawPool, RawRecord, RawRegistry, RawSessionInstances, RawThresholds,
     RawWhen,
@@ -78,6 +80,8 @@ section! {
         routes: Vec<RawRoute> = Vec::new(),
         /// How mail is delivered and retried.
         delivery: RawDelivery = RawDelivery::default(),
+        /// What kind of failure a reply means, and when failures of that kind are tried again.
+        retry: RawRetry = RawRetry::default(),
         /// Reports about mail that could not be delivered.
         bounce: RawBounce = RawBounce::default(),
         /// What is logged and how.

@@ -33,6 +33,8 @@ impl Checker<'_> {
         settings.routes = self.routes(raw);
         settings.tls = self.outbound_tls(raw, settings.tls);
         settings.retry = self.retry(delivery);
+        settings.retry_by_class = self.retry_by_class(&raw.retry);
+        settings.classes = self.classes(&raw.retry);
         settings.limits = self.limits(delivery, raw.drain_s);
         settings.timeouts = self.timeouts(delivery);
         settings.loops = LoopSettings {
