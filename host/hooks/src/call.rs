@@ -96,6 +96,7 @@ fn empty_envelope() -> Envelope {
         sender: ReversePath::Null,
         recipients: Vec::new(),
         eight_bit: false,
+        binary: false,
         smtputf8: false,
         size: 0,
         origin: Origin {

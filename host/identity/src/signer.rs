@@ -96,6 +96,15 @@ impl Signer {
         dmarc::author(&HeaderIndex::scan(header, limits).ok()?).ok()
     }
 
+    /// True when a message with this header would be signed.
+    pub fn has_keys_for(&self, header: &Bytes, limits: &HeaderLimits) -> bool {
+        if self.domains.load().is_empty() {
+            return false;
+        }
+        let author = Signer::author(header, limits);
+        author.and_then(|author| self.find(&author)).is_some_and(|(_, own)| !own.keys.is_empty())
+    }
+
     /// Signs a message whose header is `trace` and the content's. None when the domain in `From` has no keys, or when the
     /// header is beyond the bounds.
     ///

@@ -46,6 +46,8 @@ pub struct Policy {
     pub reports: ReportSettings,
     /// Mail of users and relay networks is signed, where the domain in `From` has keys.
     pub sign: bool,
+    /// What is signed is put into seven bits before (RFC 6376 5.3).
+    pub sign_seven_bit: bool,
     /// The domain in whose name checked mail of strangers is sealed (RFC 8617); none when it is not.
     pub seal: Option<Domain>,
     /// Whose mail may go before that of others when it asks for it.
@@ -167,6 +169,7 @@ impl Default for Policy {
             checks: None,
             reports: ReportSettings::default(),
             sign: true,
+            sign_seven_bit: true,
             priority_from: PriorityFrom::Trusted,
             seal: None,
             verified_senders: false,

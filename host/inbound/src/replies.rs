@@ -62,6 +62,8 @@ pub(crate) enum Refusal {
     TooManyRecipients,
     /// More `Received` fields than a message collects without a loop.
     Loop,
+    /// Content that is not made of lines has a header that is not either.
+    HeaderNotOfLines,
     /// The structure exceeds the bounds, and the policy says to refuse.
     TooComplex(TooComplex),
     /// A user sends in the name of a domain whose records nobody saw.
@@ -124,6 +126,9 @@ impl Refusal {
             }
             Refusal::TooManyRecipients => (452, EnhancedCode(4, 5, 3), "Too many recipients"),
             Refusal::Loop => (554, EnhancedCode(5, 4, 6), "Too many Received fields: a mail loop"),
+            Refusal::HeaderNotOfLines => {
+                (550, EnhancedCode(5, 6, 11), "The header has a lone CR, a lone LF or a NUL")
+            }
             Refusal::TooComplex(error) => {
                 return Reply::new(554, EnhancedCode(5, 6, 0), format!("Message too complex: {error}"));
             }

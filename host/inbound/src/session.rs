@@ -343,11 +343,17 @@ impl Session {
             }
             Question::StartTls => Ok(self.answer_starttls()),
             Question::XClient(told) => Err(Slow::XClient(told)),
-            Question::Mail { sender, size, eight_bit, smtputf8, requests, hold, by, parameters } => {
-                let size = size.unwrap_or(0);
-                let times = Times { hold, by };
-                let command = MailCommand { sender, size, eight_bit, smtputf8, requests, times, parameters };
-                self.mail_at_once(command)
+            Question::Mail { sender, size, eight_bit, binary, smtputf8, requests, hold, by, parameters } => {
+                self.mail_at_once(MailCommand {
+                    sender,
+                    size: size.unwrap_or(0),
+                    eight_bit,
+                    binary,
+                    smtputf8,
+                    requests,
+                    times: Times { hold, by },
+                    parameters,
+                })
             }
             Question::Rcpt { recipient, requests, parameters } => {
                 self.rcpt_at_once(recipient, requests, parameters)

@@ -164,6 +164,8 @@ pub struct ListenerSettings {
     pub hold_s_max: u32,
     /// VRFY is answered with 252 instead of 502 (RFC 5321 3.5.3).
     pub vrfy: bool,
+    /// Offers BINARYMIME (RFC 3030).
+    pub binary_mime: bool,
 }
 
 impl ListenerSettings {
@@ -195,6 +197,7 @@ impl ListenerSettings {
             networks: Vec::new(),
             hold_s_max: HOLD_S_MAX,
             vrfy: true,
+            binary_mime: true,
         }
     }
 
@@ -249,6 +252,7 @@ impl ListenerSettings {
             require_tls: is_protected,
             hold_s_max: if self.kind == ListenerKind::Submission { self.hold_s_max } else { 0 },
             vrfy: self.vrfy,
+            binary_mime: self.binary_mime,
             lmtp: self.kind == ListenerKind::Lmtp,
             auth,
             starttls,

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-/// The raw octets of a message, in pieces. Lines end with CRLF; there is no dot-stuffing and no end mark.
+/// The raw octets of a message, in pieces. Lines end with CRLF, but for the content of an envelope that says `binary`;
+/// there is no dot-stuffing and no end mark.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Body {
     pieces: SmallVec<[Bytes; 3]>,

@@ -23,6 +23,10 @@ pub struct Envelope {
     pub recipients: Vec<Recipient>,
     /// Content has octets above 127 (BODY=8BITMIME, RFC 6152).
     pub eight_bit: bool,
+    /// Content is not made of lines: CR, LF and NUL may stand anywhere in it (BODY=BINARYMIME, RFC 3030). Records keep it
+    /// behind the envelope.
+    #[serde(skip)]
+    pub binary: bool,
     /// The transaction asked for SMTPUTF8 (RFC 6531).
     pub smtputf8: bool,
     /// Octets of content, our own trace fields included.
@@ -74,6 +78,7 @@ impl Envelope {
             sender,
             recipients: Vec::new(),
             eight_bit: false,
+            binary: false,
             smtputf8: false,
             size: 0,
             origin,

@@ -167,6 +167,13 @@ pub enum What {
         /// Who decided.
         by: String,
     },
+    /// The content was put into another form for a next hop that takes less than it needs.
+    Converted {
+        /// For whom.
+        recipients: Vec<Mailbox>,
+        /// What was done, and why.
+        detail: String,
+    },
 }
 
 /// One plugin's answer at one hook.

@@ -6,6 +6,7 @@
 //! limit of parts. Bounds and leaves come from the same pass, so there is no second reader that could disagree.
 
 mod content_type;
+mod convert;
 mod leaf;
 mod links;
 mod transfer;
@@ -15,6 +16,7 @@ use crate::body::Content;
 use crate::header::{HeaderLimits, TooComplex};
 use content_type::{Kind, TypeField};
 
+pub use convert::{Converted, Fit, NotConvertible, convert, quoted_printable};
 pub use leaf::Part;
 pub use links::LINKS_MAX;
 pub use tree::{Tree, read_tree};
@@ -72,6 +74,8 @@ pub fn check_shape(content: &Content, limits: &MimeLimits) -> Result<Shape, TooC
 trait Watch {
     /// The header of a part begins.
     fn part_begins(&mut self, at: usize);
+    /// The header of a part ended that holds other parts; what it holds begins. `open` is what encloses it.
+    fn container_begins(&mut self, _at: usize, _open: &[Container]) {}
     /// The header of a leaf ended; its body begins. `open` is what encloses it.
     fn body_begins(&mut self, at: usize, open: &[Container]);
     /// The body of the leaf at hand, if there is one, ends: before the boundary line that begins there, or with the
@@ -206,6 +210,7 @@ impl<'a, W: Watch> Walk<'a, W> {
         let in_digest = self.open.last().is_some_and(|container| container.subtype() == "digest");
         let is_message = match header.kind {
             Some(Kind::Multipart { boundary, subtype }) => {
+                self.watch.container_begins(at, &self.open);
                 return self.open(Container::Multipart { boundary, subtype });
             }
             Some(Kind::Message) => true,
@@ -215,6 +220,7 @@ impl<'a, W: Watch> Walk<'a, W> {
         };
         // A message may not be encoded (RFC 2046 5.2.1); one that is can not be looked into line by line.
         if is_message && !header.is_encoded {
+            self.watch.container_begins(at, &self.open);
             return self.open_message(at);
         }
         self.watch.body_begins(at, &self.open);

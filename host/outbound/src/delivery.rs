@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use baton_mail::event::What;
+use baton_mail::mime::Fit;
 use baton_mail::requests::{OriginalRecipient, RecipientRequests};
 use baton_mail::status::Remote;
 use baton_mail::{Body, Domain, EnhancedCode, Envelope, FailureClass, Outcome, Phase, Recipient, Status};
@@ -14,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::bounce_hook::our_fault;
 use crate::connect::connect;
+use crate::fitting::{Fitted, converted, fit};
 use crate::job::Job;
 use crate::link::{Link, Sent};
 use crate::maildir;
@@ -46,10 +49,16 @@ pub(crate) async fn deliver(
         }
     };
     let took = started.elapsed();
+    let note = tried.converted.clone();
     shared.metrics.attempt_seconds.observe(took.as_secs_f64());
     let mut ended = recipients.attempted(batch, tried, u32::try_from(took.as_millis()).unwrap_or(u32::MAX));
     for attempted in &mut ended {
         attempted.is_final = !matches!(site.target, Target::Smtp(_));
+        if let Some(detail) = note.clone() {
+            let recipients = attempted.job.recipients().map(|(_, one)| one.address.clone()).collect();
+            let event = attempted.job.event(shared.clock.now(), What::Converted { recipients, detail });
+            attempted.job.events.push(event);
+        }
     }
     ended
 }
@@ -60,11 +69,13 @@ struct Tried {
     outcomes: Vec<Outcome>,
     /// Whether the next hop reports to the sender itself. Missing ones do not.
     passed_on: Vec<bool>,
+    /// What was done to the content.
+    converted: Option<String>,
 }
 
 impl Tried {
     fn new(outcomes: Vec<Outcome>) -> Tried {
-        Tried { outcomes, passed_on: Vec::new() }
+        Tried { outcomes, ..Tried::default() }
     }
 }
 
@@ -148,6 +159,7 @@ impl Delivery<'_> {
             tried.passed_on.resize(tried.outcomes.len(), false);
             tried.outcomes.extend(one.outcomes);
             tried.passed_on.extend(one.passed_on);
+            tried.converted = one.converted.or(tried.converted);
         }
         tried
     }
@@ -167,7 +179,18 @@ impl Delivery<'_> {
                 },
             };
             let chunk = chunk.get(..self.taken_at_once(chunk, open.offers())).unwrap_or(chunk);
-            let Some(transaction) = self.transaction(chunk, open.is_lmtp()) else { return Tried::default() };
+            let fitted = match self.fitted(open.offers()).await {
+                Ok(fitted) => fitted,
+                Err(why) => {
+                    let outcomes = vec![open.unfit(&why); chunk.len()];
+                    *link = open.keep(self.settings).await;
+                    return Tried::new(outcomes);
+                }
+            };
+            let converted = fitted.note.clone();
+            let Some(transaction) = self.transaction(chunk, open.is_lmtp(), fitted) else {
+                return Tried::default();
+            };
             let reports_itself =
                 open.offers().dsn && (transaction.requests.by.is_none() || open.offers().deliver_by);
             match open.send(transaction, self.settings).await {
@@ -175,7 +198,7 @@ impl Delivery<'_> {
                 Sent::Nothing(status) => return Tried::new(vec![Outcome::Deferred(status); chunk.len()]),
                 Sent::Outcomes(outcomes) => {
                     *link = open.keep(self.settings).await;
-                    return Tried { passed_on: vec![reports_itself; outcomes.len()], outcomes };
+                    return Tried { passed_on: vec![reports_itself; outcomes.len()], outcomes, converted };
                 }
             }
         }
@@ -212,14 +235,22 @@ impl Delivery<'_> {
         }
     }
 
-    fn transaction(&self, chunk: &[(usize, u16)], lmtp: bool) -> Option<Transaction> {
+    /// The content in a form that the peer takes, or why there is none.
+    async fn fitted(&self, offered: &Capabilities) -> Result<Fitted, String> {
+        match self.batch.first() {
+            Some(job) => fit(self.settings, job.envelope(), &self.body, offered).await,
+            None => Err("no job".to_owned()),
+        }
+    }
+
+    fn transaction(&self, chunk: &[(usize, u16)], lmtp: bool, fitted: Fitted) -> Option<Transaction> {
         let envelope = self.batch.first()?.envelope();
         let mut body = Body::default();
         if lmtp {
             // Final delivery adds the return path (RFC 5321 4.4); over SMTP it stays in the envelope.
             body.push(Bytes::from(maildir::return_path(envelope)));
         }
-        for piece in self.body.pieces() {
+        for piece in fitted.body.pieces() {
             body.push(piece.clone());
         }
         let recipients: Vec<&Recipient> = chunk.iter().filter_map(|one| self.recipient(*one)).collect();
@@ -229,7 +260,8 @@ impl Delivery<'_> {
             requests: self.requests(envelope, &recipients, lmtp),
             size: body.len(),
             body,
-            eight_bit: envelope.eight_bit,
+            eight_bit: fitted.eight_bit,
+            binary: fitted.binary,
             smtputf8: envelope.needs_smtputf8(),
         })
     }
@@ -246,11 +278,21 @@ impl Delivery<'_> {
         Requests { message, recipients: requests_of(recipients), by }
     }
 
+    /// The content for a file, which has lines. What can not be converted stays as it is: nothing reads an end of mail in it.
+    async fn body_of_lines(&self, envelope: &Envelope) -> Body {
+        match envelope.binary {
+            true => converted(self.settings, &self.body, Fit::EightBit)
+                .await
+                .map_or_else(|_| self.body.clone(), |made| made.body),
+            false => self.body.clone(),
+        }
+    }
+
     /// Into a Maildir folder: one file for all recipients of the batch, all or nothing.
     async fn deliver_to_folder(&self, path: &Path, recipients: &Recipients) -> Vec<Outcome> {
         let Some(job) = self.batch.first() else { return Vec::new() };
         let envelope = Arc::clone(&job.claim.envelope);
-        let (folder, body) = (path.to_path_buf(), self.body.clone());
+        let (folder, body) = (path.to_path_buf(), self.body_of_lines(&envelope).await);
         let indexes: Vec<u16> = recipients.0.iter().map(|(_, index)| *index).collect();
         let written = tokio::task::spawn_blocking(move || {
             let recipients: Vec<&Recipient> =

@@ -33,6 +33,7 @@ mod classify;
 mod connect;
 mod delivery;
 mod dispatch;
+mod fitting;
 mod gate;
 mod hosts;
 mod job;
@@ -67,6 +68,7 @@ pub use retry::{ClassRetry, RetryByClass};
 pub use routes::{DomainPattern, RouteTable, RouteTarget, UnknownNextHop};
 pub use security::{TlsPolicy, TlsSettings, TlsUse};
 pub use settings::{
-    DelayReports, DsnSettings, LimitSettings, LoopSettings, OutboundSettings, RetrySettings, TimeoutSettings,
+    Convert, DelayReports, DsnSettings, LimitSettings, LoopSettings, OutboundSettings, RetrySettings,
+    TimeoutSettings,
 };
 pub use verify::{RecipientAnswer, Unasked, Verifier};

@@ -126,6 +126,14 @@ impl Link {
         self.client.capabilities()
     }
 
+    /// The outcome of content that has no form that the peer takes. Nothing was sent, so the connection is as good as before.
+    pub(crate) fn unfit(&mut self, text: &str) -> Outcome {
+        self.usable = true;
+        // RFC 3463 3.7: conversion required but not supported.
+        let status = Status::ours(Phase::Mail, FailureClass::Protocol, EnhancedCode(5, 6, 3), text);
+        Outcome::Failed(status.at(self.remote.clone()))
+    }
+
     /// Carries out one transaction. Only a positive final reply is a delivery.
     pub(crate) async fn send(&mut self, transaction: Transaction, settings: &OutboundSettings) -> Sent {
         self.usable = false;

@@ -2,21 +2,23 @@
 //! RFC 6533).
 //!
 //! A report is 7-bit whatever the original was, but for two kinds: that of internationalised mail, which may only go where
-//! the original came from, to systems that know SMTPUTF8; and one that gives an 8-bit message back whole.
+//! the original came from, to systems that know SMTPUTF8; and one that gives an 8-bit message back whole that can not be
+//! converted.
 
 use std::fmt::Write;
 
+use baton_mail::mime::{Fit, convert, quoted_printable};
 use baton_mail::requests::{Notify, RecipientRequests, Ret};
 use baton_mail::{Body, Envelope, Mailbox, MessageId, Origin, Recipient, ReversePath, Status, UnixMs};
 use bytes::{Bytes, BytesMut};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-use crate::settings::{DsnSettings, OutboundSettings};
+use crate::settings::OutboundSettings;
 
 mod encoding;
 
-use encoding::{fits_in_seven_bits, quoted_printable, spelled_out, to_ascii};
+use encoding::{fits_in_seven_bits, spelled_out, to_ascii};
 
 /// One recipient's copy, and what became of it.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +104,7 @@ pub(crate) fn write_report(
 ) -> Option<Report> {
     let ReversePath::Mailbox(sender) = &envelope.sender else { return None };
     let action = told.first()?.action;
-    let original = Original::of(&settings.dsn, envelope, action, body);
+    let original = Original::of(settings, envelope, action, body);
     let utf8 = envelope.smtputf8 && needs_utf8(sender, told, &original);
     let writer =
         Writer { settings, now, id: MessageId::new(now), original: envelope, sender, told, action, utf8 };
@@ -139,16 +141,25 @@ enum Original {
 
 impl Original {
     /// All of it only in a report about a failure, when the sender asked for that (RFC 3461 4.3), and not when it is large.
-    fn of(settings: &DsnSettings, envelope: &Envelope, action: Action, body: &Body) -> Original {
+    fn of(settings: &OutboundSettings, envelope: &Envelope, action: Action, body: &Body) -> Original {
         // Who asks for protection gets no content back over a way that may lack it (RFC 8689 5).
         let is_wanted = envelope.requests.ret == Some(Ret::Full)
             && action == Action::Failed
             && !envelope.requests.require_tls;
-        if is_wanted && !body.is_empty() && body.len() <= settings.message_octets_max {
-            return Original::Whole(body.clone());
+        if is_wanted && !body.is_empty() && body.len() <= settings.dsn.message_octets_max {
+            // A whole message is not encoded (RFC 2046 5.2.1), but its parts are, so that the report may go everywhere.
+            let converted = match envelope.smtputf8 {
+                true => convert(body, Fit::EightBit, &settings.mime),
+                false => convert(body, Fit::SevenBit, &settings.mime),
+            };
+            match converted {
+                Ok(made) => return Original::Whole(made.body),
+                Err(_) if !envelope.binary => return Original::Whole(body.clone()),
+                Err(_) => {}
+            }
         }
-        let header = header_of(body, settings.header_octets_max);
-        Original::Header(cut_header(&header, settings.header_octets_max))
+        let octets_max = settings.dsn.header_octets_max;
+        Original::Header(cut_header(&header_of(body, octets_max), octets_max))
     }
 
     fn is_eight_bit(&self) -> bool {

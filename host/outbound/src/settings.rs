@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use baton_mail::lane::{LANE_WEIGHTS, LaneWeights};
+use baton_mail::mime::MimeLimits;
 use baton_mail::{Domain, Mailbox};
 
 use crate::classify::Classes;
@@ -34,6 +35,10 @@ pub struct OutboundSettings {
     pub loops: LoopSettings,
     /// Reports about failed mail.
     pub dsn: DsnSettings,
+    /// What happens to content that a next hop can not take as it is.
+    pub convert: Convert,
+    /// How complex a message may be to be converted. What listeners let in is within it.
+    pub mime: MimeLimits,
     /// The port of mail hosts found by MX. Default 25.
     pub smtp_port: u16,
     /// Local addresses to connect from, at most one of each family; the system chooses when there is none.
@@ -55,10 +60,23 @@ impl OutboundSettings {
             tls: TlsSettings::default(),
             loops: LoopSettings::default(),
             dsn: DsnSettings::new(from),
+            convert: Convert::WhenNeeded,
+            mime: MimeLimits::default(),
             smtp_port: 25,
             source_addresses: Vec::new(),
         }
     }
+}
+
+/// What happens to content that a next hop can not take as it is: 8-bit where there is no 8BITMIME, binary where there is no
+/// BINARYMIME.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Convert {
+    /// Bodies of parts are put into a transfer encoding. Signatures over them, such as DKIM, no longer hold then.
+    #[default]
+    WhenNeeded,
+    /// Nothing: the message goes back to its sender (5.6.3).
+    Never,
 }
 
 /// Exponential back-off.

@@ -141,6 +141,7 @@ fn question(recipient: &Mailbox) -> Transaction {
         recipients: vec![recipient.clone()],
         body: Body::default(),
         eight_bit: false,
+        binary: false,
         smtputf8: recipient.needs_smtputf8(),
         size: 0,
         requests: Requests::default(),

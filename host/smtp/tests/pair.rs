@@ -76,6 +76,7 @@ impl Wire {
             size: body.len(),
             body,
             eight_bit: false,
+            binary: false,
             smtputf8: false,
             requests: Requests::default(),
         };

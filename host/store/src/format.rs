@@ -252,27 +252,31 @@ pub(crate) struct EnvelopeRecord {
     pub(crate) envelope: Envelope,
 }
 
-/// What the sender asked for: of the message, and of recipients by their index.
+/// What the sender asked for: of the message, and of recipients by their index; and whether its content is binary.
 #[derive(Debug, Serialize, Deserialize)]
 struct RequestsRecord {
     message: MessageRequests,
     recipients: Vec<(u16, RecipientRequests)>,
+    /// Left out where it is false.
+    #[serde(default, skip_serializing_if = "is_false", deserialize_with = "false_when_missing")]
+    binary: bool,
 }
 
 impl RequestsRecord {
-    /// None when nothing was asked for.
+    /// None when nothing was asked for and the content is made of lines.
     fn of(envelope: &Envelope) -> Option<RequestsRecord> {
         let recipients: Vec<_> = (0..)
             .zip(&envelope.recipients)
             .filter_map(|(index, recipient)| Some((index, recipient.requests.as_deref()?.clone())))
             .collect();
         let message = envelope.requests.clone();
-        let is_empty = message.is_empty() && recipients.is_empty();
-        (!is_empty).then_some(RequestsRecord { message, recipients })
+        let is_empty = message.is_empty() && recipients.is_empty() && !envelope.binary;
+        (!is_empty).then_some(RequestsRecord { message, recipients, binary: envelope.binary })
     }
 
     fn put_back(self, envelope: &mut Envelope) {
         envelope.requests = self.message;
+        envelope.binary = self.binary;
         for (index, requests) in self.recipients {
             if let Some(recipient) = envelope.recipients.get_mut(usize::from(index)) {
                 recipient.requests = Some(Box::new(requests));

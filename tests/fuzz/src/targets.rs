@@ -113,6 +113,7 @@ fn transaction() -> Transaction {
         recipients: vec![mailbox("c@d.example"), mailbox("e@d.example")],
         body: Bytes::from_static(b"Subject: s\r\n\r\n.body\r\n").into(),
         eight_bit: false,
+        binary: false,
         smtputf8: false,
         size: 22,
         requests: Requests::default(),

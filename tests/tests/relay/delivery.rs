@@ -80,19 +80,6 @@ fn a_next_hop_without_extensions_gets_dots_doubled_and_one_command_at_a_time() -
 }
 
 #[test]
-fn eight_bits_are_not_sent_where_they_would_be_cut() -> Result<()> {
-    let (relay, sink) = relay_to(Behaviour::default().offering(&["PIPELINING"]))?;
-    let mut client = relay.client()?;
-    client.expect("MAIL FROM:<> BODY=8BITMIME", 250)?;
-    client.expect("RCPT TO:<b@dest.example>", 250)?;
-    let id = client.data(&message::corpus("eight-bit.eml")?)?.message_id()?;
-    let failed = relay.wait_for_event(&id, "failed")?;
-    assert_eq!(code_of(&failed), "5.6.3", "{failed}");
-    assert!(sink.messages().is_empty());
-    Ok(())
-}
-
-#[test]
 fn international_addresses_are_not_sent_where_they_are_unknown() -> Result<()> {
     let (relay, sink) = relay_to(Behaviour::default().offering(&["PIPELINING", "8BITMIME"]))?;
     let mut client = relay.client()?;

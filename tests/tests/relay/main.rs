@@ -7,6 +7,7 @@ mod bounce;
 mod checks;
 mod cli;
 mod clients;
+mod conversion;
 mod custody;
 mod delivery;
 mod dsn;

@@ -110,6 +110,7 @@ fn transaction(act: &Act, content: &Bytes) -> anyhow::Result<Transaction> {
         recipients,
         body: content.clone().into(),
         eight_bit: !content.is_ascii(),
+        binary: false,
         smtputf8,
         size: content.len() as u64,
         requests: Requests::default(),

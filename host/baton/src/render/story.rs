@@ -120,6 +120,7 @@ pub(crate) fn sentence(what: &What) -> String {
         What::Removed { by } => format!("removed from the queue by {by}"),
         What::Damaged { detail } => format!("damaged and set aside: {detail}"),
         What::Asked { requests } => format!("the sender asked for {}", requests.join(", ")),
+        What::Converted { recipients, detail } => format!("converted{}: {detail}", for_whom(recipients)),
         What::Reported { report, action, recipients } => {
             format!("reported to the sender as {action}{}, as message {report}", for_whom(recipients))
         }

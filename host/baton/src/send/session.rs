@@ -255,6 +255,7 @@ impl Session {
             recipients,
             body: message.body,
             eight_bit: message.eight_bit,
+            binary: false,
             smtputf8,
             size,
             requests: Requests::default(),

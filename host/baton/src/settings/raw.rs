@@ -174,6 +174,8 @@ section! {
         priority_from: String = "trusted".to_owned(),
         /// Seconds that users may have a message held before it leaves (FUTURERELEASE, RFC 4865); 0 offers it to nobody.
         hold_s_max: u32 = 604_800,
+        /// Offers BINARYMIME (RFC 3030): content without lines. Towards next hops that do not know it, it is converted.
+        binary_mime: bool = true,
         /// Whether VRFY is answered with 252, which tells nothing (RFC 5321 3.5.3), or refused with 502.
         vrfy: bool = true,
         /// `Received` fields of a message at most; more is a loop (RFC 5321 6.3).
@@ -234,6 +236,8 @@ section! {
         enabled: bool = true,
         /// Users (listeners of the kind `submission`, and whoever authenticated) send only in the name of domains whose records `baton domain check` saw in the DNS: by the return path and by `From`.
         verified_senders: bool = false,
+        /// What is signed is put into 7 bits before (quoted-printable or base64), so that no relay further on has to do so and break the signature (RFC 6376 5.3). Mail that brings a signature along stays as it is.
+        seven_bit: bool = true,
         /// Adds a set to the chain of custody (ARC, RFC 8617) of mail of strangers that is relayed, with the RSA key that `baton domain` holds for this domain. Needs `checks.arc`. Unset: nothing is sealed.
         seal: Option<String> = None,
     }
@@ -504,6 +508,8 @@ section! {
         retry_jitter: f64 = 0.2,
         /// How long a message may wait in the queue before it is given up, in seconds (RFC 5321 4.5.4.1 asks for 4 days at least).
         lifetime_s: u64 = 432_000,
+        /// What happens to 8-bit mail for a next hop without 8BITMIME, and to binary mail for one without BINARYMIME: `convert` (quoted-printable or base64; signatures such as DKIM no longer hold then), or `bounce` (5.6.3). Parts below a `multipart/signed` and fields beyond ASCII are never converted: such mail goes back.
+        convert_8bit: String = "convert".to_owned(),
         /// Connections to one site (a set of mail hosts) at once.
         site_connections_max: usize = 20,
         /// Messages over one connection; then a new one is made.

@@ -7,7 +7,8 @@ use baton_hooks::{DataAnswer, Hook, MessageContent};
 use baton_identity::ArcOutcome;
 use baton_mail::body::Content;
 use baton_mail::event::{Event, What};
-use baton_mail::header::TooComplex;
+use baton_mail::header::{LINE_OCTETS_MAX, TooComplex};
+use baton_mail::lines::has_stray;
 use baton_mail::mime::{MimeLimits, Shape, check_shape};
 use baton_mail::{Body, Envelope, Mailbox, Recipient, Reply};
 use baton_smtp::server::Answer;
@@ -68,6 +69,11 @@ impl Session {
         if seen.received > policy.received_max {
             return Err(Refusal::Loop);
         }
+        // A header has lines whatever stands behind it (RFC 3030 3).
+        let header = &content.header;
+        if draft.call.envelope.binary && (has_stray(header) || header.contains(&0)) {
+            return Err(Refusal::HeaderNotOfLines);
+        }
         self.check_authors(&policy, &content.header)?;
         self.check_author_domain(&policy, &content.header)?;
         let shape = if content.len() <= INLINE_CHECK_OCTETS {
@@ -76,7 +82,10 @@ impl Session {
             self.check_on_thread(draft, content.clone(), policy.mime).await
         };
         match shape {
-            Ok(shape) => draft.call.envelope.eight_bit |= shape.eight_bit,
+            Ok(shape) => {
+                draft.call.envelope.eight_bit |= shape.eight_bit;
+                draft.has_long_lines = shape.longest_line_octets > LINE_OCTETS_MAX;
+            }
             Err(error) if policy.too_complex == TooComplexPolicy::Refuse => {
                 return Err(Refusal::TooComplex(error));
             }
@@ -171,6 +180,7 @@ impl Session {
         if let Err(refusal) = self.keep_report(&mut draft, &content).await {
             return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await);
         }
+        let content = self.before_signing(&mut draft, content).await;
         let chain = draft.chain.take();
         let body = match self.add_trace(&mut draft.call.envelope, content, seen, chain.as_ref()).await {
             Ok(body) => body,
@@ -243,6 +253,7 @@ impl Session {
     fn accepted_events(&self, draft: &mut Draft, by: String) -> Vec<Event> {
         let decisions = draft.take_decisions();
         let discarded = std::mem::take(&mut draft.discarded);
+        let converted = draft.converted.take();
         let envelope = &draft.call.envelope;
         let event = |what| Event { message: envelope.id, at: envelope.received_at, what };
         let mut events = vec![event(What::Accepted {
@@ -253,6 +264,10 @@ impl Session {
             decisions,
         })];
         events.extend(asked(envelope).map(event));
+        if let Some(parts) = converted {
+            let detail = format!("to 7 bit ({parts}), so that its signature outlives hops without 8BITMIME");
+            events.push(event(What::Converted { recipients: Vec::new(), detail }));
+        }
         events.extend(discarded_recipients(discarded).map(event));
         if let Some(reason) = envelope.hold.clone() {
             events.push(event(What::Held { reason, by }));
@@ -347,4 +362,4 @@ const PLUGINS: &str = "plugins";
 /// Recipients of one message after all edits; the queue counts them in 16 bits.
 const RECIPIENTS_MAX: usize = 50_000;
 /// Below this size the structure is checked in place: a thread would cost more than the check.
-const INLINE_CHECK_OCTETS: u64 = 256 << 10;
+pub(super) const INLINE_CHECK_OCTETS: u64 = 256 << 10;

@@ -29,6 +29,10 @@ pub(super) struct Draft {
     pub(super) checks: Option<Begun>,
     /// What was found about the chain of custody, when it is checked.
     pub(super) chain: Option<ArcOutcome>,
+    /// A line of the content is longer than others would leave it (RFC 5322 2.1.1).
+    pub(super) has_long_lines: bool,
+    /// What was done to the content before it was signed.
+    pub(super) converted: Option<String>,
 }
 
 impl Draft {
@@ -42,6 +46,8 @@ impl Draft {
             reservation: None,
             checks: None,
             chain: None,
+            has_long_lines: false,
+            converted: None,
         }
     }
 

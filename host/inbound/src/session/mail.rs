@@ -26,6 +26,8 @@ pub(super) struct MailCommand {
     pub(super) size: u64,
     /// BODY=8BITMIME.
     pub(super) eight_bit: bool,
+    /// BODY=BINARYMIME.
+    pub(super) binary: bool,
     /// SMTPUTF8.
     pub(super) smtputf8: bool,
     /// What the sender asks of the delivery.
@@ -154,6 +156,7 @@ impl Session {
         let checks = self.begin_checks(&policy, &command.sender);
         let mut envelope = Envelope::new(MessageId::new(now), now, lifetime, command.sender, origin);
         envelope.eight_bit = command.eight_bit;
+        envelope.binary = command.binary;
         envelope.smtputf8 = command.smtputf8;
         envelope.requests = command.requests;
         envelope.requests.hold_until = command.times.hold.map(|hold| hold.moment(now)).filter(|at| *at > now);

@@ -2,11 +2,14 @@
 
 use baton_identity::{ArcOutcome, KeyFailure, Seal, Signed, Signer};
 use baton_mail::body::Content;
+use baton_mail::mime::{Converted, Fit, NotConvertible, convert};
 use baton_mail::{Domain, Envelope, ReversePath};
 use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
 
 use super::Session;
+use super::data::INLINE_CHECK_OCTETS;
+use super::draft::Draft;
 use crate::replies::Refusal;
 use crate::{ListenerKind, Policy, log};
 
@@ -33,6 +36,33 @@ impl Session {
         self.with_fields(envelope, trace, made, &self.listener.deps.metrics.messages_sealed)
     }
 
+    /// The content as it is to be signed: in lines of seven bits, so that no relay further on has to convert it and so break
+    /// the signature (RFC 6376 5.3). What somebody signed before, or what has no such form, stays as it is.
+    pub(super) async fn before_signing(&self, draft: &mut Draft, content: Content) -> Content {
+        let envelope = &draft.call.envelope;
+        let policy = self.listener.deps.policy.load_full();
+        let is_fit = !envelope.eight_bit && !envelope.binary && !draft.has_long_lines;
+        if is_fit || !policy.sign_seven_bit || !self.may_sign(&policy) {
+            return content;
+        }
+        if !self.listener.deps.signer.has_keys_for(&content.header, &policy.mime.header) {
+            return content;
+        }
+        match converted(content.clone(), &policy).await {
+            Ok(made) if !made.was_signed => {
+                draft.call.envelope.eight_bit = false;
+                draft.call.envelope.binary = false;
+                draft.converted = made.summary();
+                made.body.to_content()
+            }
+            Ok(_) | Err(_) => content,
+        }
+    }
+
+    fn may_sign(&self, policy: &Policy) -> bool {
+        policy.sign && (self.is_user() || policy.is_relay_network(self.client))
+    }
+
     /// The trace fields, and behind them the signatures when the message is of a user or a relay network and the domain
     /// in `From` has keys. Mail of strangers is never signed.
     pub(super) async fn sign(
@@ -42,7 +72,7 @@ impl Session {
         content: &Content,
     ) -> Result<Bytes, Refusal> {
         let policy = self.listener.deps.policy.load_full();
-        if !policy.sign || !(self.is_user() || policy.is_relay_network(self.client)) {
+        if !self.may_sign(&policy) {
             return Ok(trace);
         }
         let now_s = envelope.received_at.seconds();
@@ -101,5 +131,15 @@ impl Session {
 
     fn is_user(&self) -> bool {
         self.facts.account.is_some() || self.listener.kind == ListenerKind::Submission
+    }
+}
+
+/// The content in lines of seven bits; what is large is converted on a thread of its own.
+async fn converted(content: Content, policy: &Policy) -> Result<Converted, NotConvertible> {
+    let (is_small, limits) = (content.len() <= INLINE_CHECK_OCTETS, policy.mime);
+    let make = move || convert(&content.into_body(Bytes::new()), Fit::SevenBit, &limits);
+    match is_small {
+        true => make(),
+        false => tokio::task::spawn_blocking(make).await.unwrap_or(Err(NotConvertible::Structure)),
     }
 }

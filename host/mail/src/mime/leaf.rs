@@ -38,12 +38,12 @@ pub(super) struct Leaf {
 
 /// What the header of a part says about its body.
 #[derive(Debug)]
-struct Description {
-    content_type: String,
+pub(super) struct Description {
+    pub(super) content_type: String,
     disposition: Option<String>,
     filename: Option<String>,
     charset: Option<String>,
-    encoding: String,
+    pub(super) encoding: String,
 }
 
 impl Leaf {
@@ -184,7 +184,7 @@ impl Part {
 }
 
 impl Description {
-    fn read(fields: &HeaderIndex) -> Description {
+    pub(super) fn read(fields: &HeaderIndex) -> Description {
         let content_type = fields.first("content-type").and_then(|raw| Typed::read(&raw));
         let disposition = fields.first("content-disposition").and_then(|raw| Typed::read(&raw));
         let filename = disposition

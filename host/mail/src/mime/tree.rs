@@ -68,10 +68,15 @@ impl Watch for Recorder<'_> {
             return;
         }
         let Some(leaf) = self.leaves.last_mut() else { return };
-        let body = self.rest.get(leaf.body.start..at).unwrap_or_default();
-        // The line end before a boundary belongs to the boundary (RFC 2046 5.1.1).
-        let ended = if by_boundary { body.strip_suffix(b"\n").unwrap_or(body) } else { body };
-        let ended = if by_boundary { ended.strip_suffix(b"\r").unwrap_or(ended) } else { ended };
-        leaf.body.end = leaf.body.start + ended.len();
+        leaf.body.end = body_end(self.rest, leaf.body.start, at, by_boundary);
     }
+}
+
+/// Where a body ends that begins at `start` and of which no line is left at `at`.
+pub(super) fn body_end(rest: &[u8], start: usize, at: usize, by_boundary: bool) -> usize {
+    let body = rest.get(start..at).unwrap_or_default();
+    // The line end before a boundary belongs to the boundary (RFC 2046 5.1.1).
+    let ended = if by_boundary { body.strip_suffix(b"\n").unwrap_or(body) } else { body };
+    let ended = if by_boundary { ended.strip_suffix(b"\r").unwrap_or(ended) } else { ended };
+    start + ended.len()
 }

@@ -6,45 +6,11 @@ use baton_mail::Mailbox;
 
 /// Octets in a line at most (RFC 5322 2.1.1).
 const LINE_OCTETS_MAX: usize = 998;
-/// Octets in a quoted-printable line at most, without the soft line break (RFC 2045 6.7).
-const QUOTED_LINE_OCTETS_MAX: usize = 75;
-
 /// True for ASCII without NUL whose lines are not too long, and whose line ends are CRLF.
 pub(super) fn fits_in_seven_bits(content: &[u8]) -> bool {
     content.is_ascii()
         && !content.contains(&0)
         && content.split(|octet| *octet == b'\n').all(|line| line.len() <= LINE_OCTETS_MAX)
-}
-
-/// Quoted-printable (RFC 2045 6.7). CRLF stays a line break.
-pub(super) fn quoted_printable(content: &[u8], output: &mut Vec<u8>) {
-    let mut column = 0;
-    let mut octets = content.iter().copied().peekable();
-    while let Some(octet) = octets.next() {
-        if octet == b'\r' && octets.peek() == Some(&b'\n') {
-            octets.next();
-            output.extend_from_slice(b"\r\n");
-            column = 0;
-            continue;
-        }
-        let at_line_end = matches!(octets.peek(), None | Some(b'\r' | b'\n'));
-        let plain = match octet {
-            b' ' | b'\t' => !at_line_end,
-            b'=' => false,
-            other => other.is_ascii_graphic(),
-        };
-        let width = if plain { 1 } else { 3 };
-        if column + width > QUOTED_LINE_OCTETS_MAX {
-            output.extend_from_slice(b"=\r\n");
-            column = 0;
-        }
-        if plain {
-            output.push(octet);
-        } else {
-            output.extend_from_slice(format!("={octet:02X}").as_bytes());
-        }
-        column += width;
-    }
 }
 
 /// The text with `?` for every character beyond ASCII.
@@ -83,15 +49,6 @@ pub(super) fn spelled_out(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quoted_lines_are_short_and_seven_bit() {
-        let mut output = Vec::new();
-        quoted_printable(format!("a=\u{e4} \r\n{}\r\n", "x".repeat(200)).as_bytes(), &mut output);
-        assert!(output.starts_with(b"a=3D=C3=A4=20\r\nxxx"));
-        assert!(output.split(|octet| *octet == b'\n').all(|line| line.len() <= 77));
-        assert!(output.is_ascii());
-    }
 
     #[test]
     fn addresses_beyond_ascii_are_spelled_out() {

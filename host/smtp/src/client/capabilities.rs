@@ -15,6 +15,8 @@ pub struct Capabilities {
     pub eight_bit_mime: bool,
     /// RFC 3030.
     pub chunking: bool,
+    /// RFC 3030; worth nothing without CHUNKING.
+    pub binary_mime: bool,
     /// RFC 6531.
     pub smtputf8: bool,
     /// RFC 2034.
@@ -40,6 +42,11 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// True when content may come that is not made of lines (RFC 3030 3: only by BDAT).
+    pub fn takes_binary(&self) -> bool {
+        self.binary_mime && self.chunking
+    }
+
     /// Reads the text of the reply; its first line is a greeting.
     pub(super) fn parse(text: &str) -> Capabilities {
         let mut capabilities = Capabilities { extended: true, ..Capabilities::default() };
@@ -60,6 +67,7 @@ impl Capabilities {
             "PIPELINING" => self.pipelining = true,
             "8BITMIME" => self.eight_bit_mime = true,
             "CHUNKING" => self.chunking = true,
+            "BINARYMIME" => self.binary_mime = true,
             "SMTPUTF8" => self.smtputf8 = true,
             "ENHANCEDSTATUSCODES" => self.enhanced_status_codes = true,
             "STARTTLS" => self.starttls = true,

@@ -18,6 +18,8 @@ pub struct Transaction {
     pub body: Body,
     /// The content has octets above 127, so the peer must know 8BITMIME (RFC 6152).
     pub eight_bit: bool,
+    /// The content is not made of lines, so the peer must know BINARYMIME and CHUNKING (RFC 3030).
+    pub binary: bool,
     /// An address or the header is beyond ASCII, so the peer must know SMTPUTF8 (RFC 6531 3.4).
     pub smtputf8: bool,
     /// Octets of the content, for `SIZE=` (RFC 1870).
@@ -125,7 +127,9 @@ impl Transaction {
             (EnhancedCode(5, 3, 3), "the next hop does not offer DELIVERBY, which the sender asks for")
         } else if self.smtputf8 && !capabilities.smtputf8 {
             (EnhancedCode(5, 6, 7), "the next hop does not offer SMTPUTF8, which the message needs")
-        } else if self.eight_bit && !capabilities.eight_bit_mime {
+        } else if self.binary && !capabilities.takes_binary() {
+            (EnhancedCode(5, 6, 3), "the next hop does not offer BINARYMIME, which the message needs")
+        } else if self.eight_bit && !self.binary && !capabilities.eight_bit_mime {
             (EnhancedCode(5, 6, 3), "the next hop does not offer 8BITMIME, which the message needs")
         } else if capabilities.size_octets_max.is_some_and(|limit| self.size > limit) {
             (EnhancedCode(5, 3, 4), "the message is larger than the next hop accepts")

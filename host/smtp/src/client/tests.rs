@@ -65,6 +65,7 @@ fn transaction(recipients: &[&str], body: &'static str) -> Transaction {
         recipients: recipients.iter().map(|text| text.parse().unwrap()).collect(),
         body: Body::from(Bytes::from_static(body.as_bytes())),
         eight_bit: false,
+        binary: false,
         smtputf8: false,
         size: body.len() as u64,
         requests: Requests::default(),

@@ -81,7 +81,9 @@ impl Delivery {
     ) -> (Delivery, Option<Wire>) {
         let pipelined = settings.pipelining && capabilities.pipelining;
         // BDAT sends octets as they are, so a body with lone line ends goes out by DATA, where they are mended.
-        let chunked = settings.chunking && capabilities.chunking && is_clean(&transaction.body);
+        // Such content goes to a peer that asked for it and by BDAT, or not at all.
+        let chunked =
+            transaction.binary || (settings.chunking && capabilities.chunking && is_clean(&transaction.body));
         let eager = pipelined && (!chunked || transaction.body.len() <= EAGER_BODY_OCTETS_MAX);
         write_mail(&transaction, capabilities, commands);
         let mut delivery = Delivery {
@@ -334,7 +336,9 @@ fn write_mail(transaction: &Transaction, capabilities: &Capabilities, commands: 
     if capabilities.size && transaction.size > 0 {
         write_to(commands, format_args!(" SIZE={}", transaction.size));
     }
-    if transaction.eight_bit {
+    if transaction.binary {
+        commands.extend_from_slice(b" BODY=BINARYMIME");
+    } else if transaction.eight_bit {
         commands.extend_from_slice(b" BODY=8BITMIME");
     }
     if transaction.smtputf8 {

@@ -127,7 +127,7 @@ impl Chunk {
     /// The driver agreed: the first chunk is taken.
     pub(super) fn proceed(self, transaction: &Transaction, turn: &Turn<'_>) -> State {
         let announced = transaction.announced_octets.unwrap_or(self.octets);
-        let receiver = Receiver::new(turn.settings(), Some(announced));
+        let receiver = Receiver::new(turn.settings(), Some(announced)).for_binary(transaction.is_binary);
         ExpectChunk { receiver, chunks: 0, after_cr: false }.receive(self)
     }
 
@@ -210,9 +210,12 @@ impl ReceivingChunk {
         })
     }
 
-    /// One pass: there are no dots to take away here, but lines end with CRLF all the same (RFC 3030 3: only
-    /// BINARYMIME, which is not offered, would allow more).
+    /// One pass: there are no dots to take away here, but lines end with CRLF all the same, unless the client said that
+    /// there are none (RFC 3030 3).
     fn scan(&mut self, input: &[u8]) {
+        if self.receiver.is_binary() {
+            return self.receiver.store(input);
+        }
         if self.after_cr && !matches!(input.first(), None | Some(b'\n')) {
             self.receiver.missing_line_feed();
             self.after_cr = false;

@@ -17,6 +17,8 @@ pub(super) struct Receiver {
     octets_max: u64,
     line_octets: usize,
     line_octets_max: usize,
+    /// Not made of lines: nothing in it is repaired or refused for where it stands.
+    is_binary: bool,
     repairs: bool,
     repaired: bool,
     flaws: Flaws,
@@ -45,11 +47,22 @@ impl Receiver {
             } else {
                 settings.line_octets_max
             },
+            is_binary: false,
             repairs: settings.bare_line_ending == BareLineEnding::Repair,
             repaired: false,
             flaws: Flaws::default(),
             abandoned: None,
         }
+    }
+
+    /// The same for content that is not made of lines (BODY=BINARYMIME, RFC 3030 3), when it is.
+    pub(super) fn for_binary(self, is_binary: bool) -> Receiver {
+        Receiver { is_binary, ..self }
+    }
+
+    /// True for content that is not made of lines.
+    pub(super) fn is_binary(&self) -> bool {
+        self.is_binary
     }
 
     /// Takes a run of content as it is (RFC 1870 3: what is counted is what is stored).

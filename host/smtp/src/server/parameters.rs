@@ -16,6 +16,8 @@ pub(super) struct MailParameters {
     pub(super) size: Option<u64>,
     /// `BODY=8BITMIME` (RFC 6152).
     pub(super) eight_bit: bool,
+    /// `BODY=BINARYMIME` (RFC 3030).
+    pub(super) binary: bool,
     /// `SMTPUTF8` (RFC 6531).
     pub(super) smtputf8: bool,
     /// What the sender asks of the delivery.
@@ -51,6 +53,11 @@ impl MailParameters {
             }
             ("BODY", Some(value)) if value.eq_ignore_ascii_case("8BITMIME") => self.eight_bit = true,
             ("BODY", Some(value)) if value.eq_ignore_ascii_case("7BIT") => {}
+            ("BODY", Some(value))
+                if settings.chunking && settings.binary_mime && value.eq_ignore_ascii_case("BINARYMIME") =>
+            {
+                self.binary = true;
+            }
             ("SMTPUTF8", value) if settings.smtputf8 => {
                 self.smtputf8 = value.is_none();
                 return if self.smtputf8 { Ok(()) } else { Err(Say::BadArguments) };

@@ -66,6 +66,8 @@ pub enum Question {
         size: Option<u64>,
         /// `BODY=8BITMIME` (RFC 6152).
         eight_bit: bool,
+        /// `BODY=BINARYMIME` (RFC 3030): lone CR, LF and NUL in the content are what the sender meant.
+        binary: bool,
         /// `SMTPUTF8` (RFC 6531).
         smtputf8: bool,
         /// What the sender asks of the delivery.

@@ -57,6 +57,7 @@ pub(super) enum Say {
     NeedMail,
     NestedMail,
     InsideChunks,
+    NeedChunks,
     InsideTransaction,
     AuthenticatedBefore,
     ProtectedBefore,
@@ -133,6 +134,8 @@ impl Say {
             Say::NeedMail => "503 5.5.1 MAIL is needed first",
             Say::NestedMail => "503 5.5.1 a transaction is in progress",
             Say::InsideChunks => "503 5.5.1 only BDAT or RSET may come now",
+            // RFC 3030 3.
+            Say::NeedChunks => "503 5.5.1 BODY=BINARYMIME needs BDAT",
             Say::InsideTransaction => "503 5.5.1 not inside a transaction",
             Say::AuthenticatedBefore => "503 5.5.1 authenticated already",
             Say::ProtectedBefore => "503 5.5.1 the connection is protected already",
@@ -210,6 +213,7 @@ pub(super) fn encode_hello(session: &Session, hello: &Hello, output: &mut Vec<u8
     let offers = [
         (settings.pipelining, "250-PIPELINING\r\n"),
         (settings.chunking, "250-CHUNKING\r\n"),
+        (settings.chunking && settings.binary_mime, "250-BINARYMIME\r\n"),
         (settings.smtputf8, "250-SMTPUTF8\r\n"),
         (settings.dsn, "250-DSN\r\n"),
         (settings.require_tls, "250-REQUIRETLS\r\n"),

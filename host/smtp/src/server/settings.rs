@@ -35,6 +35,8 @@ pub struct ServerSettings {
     pub smtputf8: bool,
     /// Offer CHUNKING (RFC 3030).
     pub chunking: bool,
+    /// Offer BINARYMIME (RFC 3030) where CHUNKING is offered.
+    pub binary_mime: bool,
     /// Offer DSN (RFC 3461).
     pub dsn: bool,
     /// Offer REQUIRETLS (RFC 8689): only under TLS.
@@ -75,6 +77,7 @@ impl ServerSettings {
             lmtp: false,
             smtputf8: true,
             chunking: true,
+            binary_mime: true,
             dsn: true,
             require_tls: false,
             priority: true,

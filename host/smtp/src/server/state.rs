@@ -60,6 +60,8 @@ pub(super) enum Next {
 pub(super) struct Transaction {
     /// The announced size in octets; only a hint for memory.
     pub(super) announced_octets: Option<u64>,
+    /// The content is not made of lines, and comes by BDAT only (RFC 3030 3).
+    pub(super) is_binary: bool,
 }
 
 impl State {

@@ -70,6 +70,9 @@ pub(super) fn handle_data(state: State, arguments: &str, turn: &mut Turn<'_>) ->
     if turn.session.recipients == 0 {
         return fault(State::ExpectRcptOrData(transaction), Say::NoRecipients, turn);
     }
+    if transaction.is_binary {
+        return fault(State::ExpectRcptOrData(transaction), Say::NeedChunks, turn);
+    }
     State::ToAsk(Question::Data, Pending::Data(transaction))
 }
 
@@ -90,10 +93,10 @@ fn check_mail(arguments: &str, turn: &Turn<'_>) -> Result<(ReversePath, MailPara
 }
 
 fn ask_mail(sender: ReversePath, read: MailParameters, parameters: Parameters) -> State {
-    let MailParameters { size, eight_bit, smtputf8, requests, hold, by } = read;
-    let transaction = Transaction { announced_octets: size };
+    let MailParameters { size, eight_bit, binary, smtputf8, requests, hold, by } = read;
+    let transaction = Transaction { announced_octets: size, is_binary: binary };
     State::ToAsk(
-        Question::Mail { sender, size, eight_bit, smtputf8, requests, hold, by, parameters },
+        Question::Mail { sender, size, eight_bit, binary, smtputf8, requests, hold, by, parameters },
         Pending::Mail { transaction, smtputf8 },
     )
 }

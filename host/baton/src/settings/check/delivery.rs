@@ -7,7 +7,7 @@ use std::path::Path;
 use baton_inbound::InboundSettings;
 use baton_mail::{Domain, Mailbox};
 use baton_outbound::{
-    DelayReports, DomainPattern, DsnSettings, HostPort, LimitSettings, LoopSettings, NextHop,
+    Convert, DelayReports, DomainPattern, DsnSettings, HostPort, LimitSettings, LoopSettings, NextHop,
     OutboundSettings, RetrySettings, RouteTable, RouteTarget, TimeoutSettings,
 };
 
@@ -18,6 +18,8 @@ use crate::settings::raw::{Raw, RawDelivery, RawNextHop};
 /// Of whose late mail is reported.
 const DELAY_REPORTS: [(&str, DelayReports); 3] =
     [("never", DelayReports::Never), ("asked", DelayReports::Asked), ("all", DelayReports::All)];
+/// What happens to content that a next hop can not take as it is.
+const CONVERT: [(&str, Convert); 2] = [("convert", Convert::WhenNeeded), ("bounce", Convert::Never)];
 /// The name in a route that means the mail hosts of the recipient's domain.
 const MX: &str = "mx";
 
@@ -43,6 +45,8 @@ impl Checker<'_> {
             allow_loopback_next_hops: delivery.allow_loopback,
         };
         settings.dsn = self.dsn(raw, settings.dsn.from.clone());
+        settings.convert =
+            self.choose("delivery.convert_8bit", &delivery.convert_8bit, &CONVERT).unwrap_or_default();
         settings.smtp_port = self.bound("delivery.smtp_port", delivery.smtp_port, 1, u16::MAX);
         settings.source_addresses = self.source_addresses(&delivery.source_addresses);
         settings

@@ -89,6 +89,7 @@ impl Checker<'_> {
         listener.line_octets_max = session.line_octets_max;
         listener.hold_s_max = self.bound("session.hold_s_max", session.hold_s_max, 0, HOLD_S_MAX);
         listener.vrfy = session.vrfy;
+        listener.binary_mime = session.binary_mime;
         listener.errors_max = session.errors_max;
         listener.junk_commands_max = session.junk_commands_max;
         listener.transactions_max = session.transactions_max;
@@ -158,6 +159,7 @@ impl Checker<'_> {
                 keep_s: self.bound("reports.keep_days", raw.reports.keep_days, 1, 36_500) * 86_400,
             },
             sign: raw.signing.enabled,
+            sign_seven_bit: raw.signing.seven_bit,
             priority_from: self
                 .choose("session.priority_from", &session.priority_from, &PRIORITY_FROM)
                 .unwrap_or_default(),
