@@ -36,6 +36,10 @@ pub struct Policy {
     pub auth_failure_delay_ms: u64,
     /// Look up the client's name before the first transaction (before the greeting when a plugin is asked there).
     pub reverse_dns: bool,
+    /// Ask the DNS whether domains of strangers' return paths take mail, and refuse those that say no (RFC 7505 4.2).
+    pub null_mx_senders: bool,
+    /// Ask the DNS whether domains that somebody relays to take mail, and refuse those that say no (RFC 7505 4.1).
+    pub null_mx_recipients: bool,
     /// Bounds on header and MIME structure.
     pub mime: MimeLimits,
     /// What happens to a message beyond those bounds.
@@ -164,6 +168,8 @@ impl Default for Policy {
             auth_failures_max: 3,
             auth_failure_delay_ms: 1_000,
             reverse_dns: false,
+            null_mx_senders: false,
+            null_mx_recipients: false,
             mime: MimeLimits::default(),
             too_complex: TooComplexPolicy::Accept,
             checks: None,

@@ -62,6 +62,10 @@ pub(crate) enum Refusal {
     TooManyRecipients,
     /// More `Received` fields than a message collects without a loop.
     Loop,
+    /// The recipient's domain takes no mail, by its own word (RFC 7504 4, RFC 7505 4.1).
+    NullMxRecipient(Domain),
+    /// Nobody in the sender's domain could be answered (RFC 7505 4.2).
+    NullMxSender(Domain),
     /// Content that is not made of lines has a header that is not either.
     HeaderNotOfLines,
     /// The structure exceeds the bounds, and the policy says to refuse.
@@ -126,6 +130,15 @@ impl Refusal {
             }
             Refusal::TooManyRecipients => (452, EnhancedCode(4, 5, 3), "Too many recipients"),
             Refusal::Loop => (554, EnhancedCode(5, 4, 6), "Too many Received fields: a mail loop"),
+            Refusal::NullMxRecipient(domain) => {
+                let text = format!("The domain {domain} takes no mail (null MX)");
+                return Reply::new(556, EnhancedCode(5, 1, 10), text);
+            }
+            Refusal::NullMxSender(domain) => {
+                let text =
+                    format!("The domain {domain} takes no mail (null MX), so nobody there can be answered");
+                return Reply::new(550, EnhancedCode(5, 7, 27), text);
+            }
             Refusal::HeaderNotOfLines => {
                 (550, EnhancedCode(5, 6, 11), "The header has a lone CR, a lone LF or a NUL")
             }

@@ -12,6 +12,7 @@ mod data;
 mod draft;
 mod mail;
 mod name;
+mod null_mx;
 mod rcpt;
 mod report;
 mod sasl;

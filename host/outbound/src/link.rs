@@ -221,6 +221,11 @@ impl Link {
     fn outcome(&self, result: &RecipientResult) -> Outcome {
         match result {
             RecipientResult::Accepted(reply) => Outcome::Delivered(self.status(Phase::Data, reply)),
+            RecipientResult::Refused { phase: Phase::Rcpt, reply } if is_too_many(reply) => {
+                let mut status = self.status(Phase::Rcpt, reply);
+                status.enhanced = EnhancedCode(4, 5, 3);
+                Outcome::Deferred(status)
+            }
             RecipientResult::Refused { phase, reply } if reply.is_permanent() => {
                 Outcome::Failed(self.status(*phase, reply))
             }
@@ -287,6 +292,12 @@ impl Link {
         // A peer that is gone already needs no goodbye.
         let _ = timeout(LEAVE_BOUND, goodbye).await;
     }
+}
+
+/// 552 to RCPT is what RFC 821 had for too many recipients, which is temporary (RFC 5321 4.5.3.1.10), unless the host says
+/// that it means something else.
+fn is_too_many(reply: &Reply) -> bool {
+    reply.code() == 552 && reply.enhanced().is_none_or(|code| (code.1, code.2) == (5, 3))
 }
 
 /// Counts a connection as open while it lives.

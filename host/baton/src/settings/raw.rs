@@ -190,6 +190,10 @@ section! {
         rejections_recorded_max: u32 = 20,
         /// Looks up each client's name (forward-confirmed) for trace fields. Plugins that ask for it get it anyway.
         reverse_dns: bool = false,
+        /// Refuses return paths of strangers (550 5.7.27) in domains that say by a null MX that they take no mail: nobody there could be answered (RFC 7505 4.2). Costs a DNS query.
+        null_mx_senders: bool = false,
+        /// Refuses recipients (556 5.1.10) in foreign domains that say by a null MX that they take no mail, when they are named instead of at delivery (RFC 7505 4.1). For relays that deliver by MX; costs a DNS query.
+        null_mx_recipients: bool = false,
         /// A message with more MIME parts or headers than can be read safely: `accept` it unparsed, or `refuse` it.
         too_complex: String = "accept".to_owned(),
         /// How long one command may take from the reply before it to its last octet, in seconds (RFC 5321 4.5.3.2.7).

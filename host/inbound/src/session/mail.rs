@@ -58,7 +58,8 @@ impl Session {
         if self.drained_at.is_some() {
             return Ok(Answer::Disconnect(Refusal::Stopping.reply()));
         }
-        if self.needs_name() || self.must_look_at_user() {
+        let must_look = self.must_look_at_sender(&self.listener.deps.policy.load(), &command.sender);
+        if self.needs_name() || self.must_look_at_user() || must_look {
             return Err(Slow::Mail(command));
         }
         match self.check_mail(&command) {
@@ -73,7 +74,14 @@ impl Session {
             self.find_name().await;
         }
         let user = self.check_user().await.map_err(|refusal| Refused::ByRules(refusal.reply()));
-        match user.and_then(|()| self.check_mail(&command)) {
+        let answered = match user {
+            Ok(()) => {
+                let answered = self.check_sender_takes_mail(&command.sender).await;
+                answered.map_err(|refusal| Refused::ByRules(refusal.reply()))
+            }
+            refused => refused,
+        };
+        match answered.and_then(|()| self.check_mail(&command)) {
             Ok(()) => self.proceed_mail(command),
             Err(refused) => self.refuse_mail(command, refused).await,
         }

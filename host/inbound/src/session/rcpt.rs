@@ -51,7 +51,10 @@ impl Session {
             return Ok(Answer::Refuse(reply));
         }
         let candidate = self.check_rcpt(path, requests, parameters);
+        let policy = self.listener.deps.policy.load();
+        let domain = candidate.recipient.domain();
         let is_plain = candidate.admission.is_allowed()
+            && !Session::must_look_at_recipient(&policy, candidate.admission, domain)
             && !self.generation.has(Hook::Rcpt)
             && !self.has_recipient_quota();
         match &mut self.draft {
@@ -116,6 +119,9 @@ impl Session {
         admission: Admission,
     ) -> (Verdict, Vec<Decision>) {
         if let Err(refusal) = self.check_recipient_quota(draft.recipients_told).await {
+            return (Verdict::Refuse(refusal.reply(), RULES.to_owned()), Vec::new());
+        }
+        if let Err(refusal) = self.check_recipient_takes_mail(admission, recipient.domain()).await {
             return (Verdict::Refuse(refusal.reply(), RULES.to_owned()), Vec::new());
         }
         if !self.generation.has(Hook::Rcpt) {

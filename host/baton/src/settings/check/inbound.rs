@@ -154,6 +154,8 @@ impl Checker<'_> {
                 60_000,
             ),
             reverse_dns: session.reverse_dns,
+            null_mx_senders: session.null_mx_senders,
+            null_mx_recipients: session.null_mx_recipients,
             reports: ReportSettings {
                 mailboxes: self.parse_all("reports.mailboxes", &raw.reports.mailboxes, MAILBOX_REMEDY),
                 keep_s: self.bound("reports.keep_days", raw.reports.keep_days, 1, 36_500) * 86_400,
