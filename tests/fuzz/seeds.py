@@ -65,6 +65,7 @@ def seeds():
     messages = [path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") for path in (TESTS / "corpus").glob("*.eml")]
     for message in messages:
         yield from (("header", message), ("mime", message), ("data", b"\0\x20" + message + b"\r\n.\r\n"))
+        yield from (("convert", b"\0" + message), ("convert", b"\1" + message.replace(b"\r\n\r\n", b"\r\n\r\n\0\n", 1)))
         yield "dkim", SIGNED.encode() + message
         yield "chain", CHAIN.encode() + message
     for path in (TESTS / "dialogs").glob("*.smtp"):

@@ -7,8 +7,8 @@ use baton_identity::hostile;
 use baton_mail::body::Content;
 use baton_mail::edit::MessageEdit;
 use baton_mail::header::{HeaderIndex, HeaderLimits, addresses, apply, check_value, decode, encode_field};
-use baton_mail::mime::{MimeLimits, check_shape};
-use baton_mail::{Domain, EnhancedCode, Mailbox, Reply, ReversePath};
+use baton_mail::mime::{Fit, MimeLimits, check_shape, convert as convert_mail};
+use baton_mail::{Body, Domain, EnhancedCode, Mailbox, Reply, ReversePath};
 use baton_smtp::client::{Client, ClientSettings, ClientStep, Requests, Transaction, UseStartTls};
 use baton_smtp::proxy::{self, ProxyRead};
 use baton_smtp::server::{
@@ -27,6 +27,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("proxy", proxy),
     ("header", header),
     ("mime", mime),
+    ("convert", convert),
     ("address", address),
     ("dkim", hostile::dkim),
     ("spf", hostile::spf),
@@ -165,6 +166,22 @@ fn header(octets: &[u8]) {
 /// The structure of a message is looked at without recursion.
 fn mime(octets: &[u8]) {
     let _ = check_shape(&Content::split(Bytes::copy_from_slice(octets)), &MimeLimits::default());
+}
+
+/// What comes out of a conversion fits, and is left alone by another one.
+fn convert(octets: &[u8]) {
+    let [flags, content @ ..] = octets else { return };
+    let fit = if flags & 1 == 0 { Fit::SevenBit } else { Fit::EightBit };
+    let body = Body::from(Bytes::copy_from_slice(content));
+    let Ok(made) = convert_mail(&body, fit, &MimeLimits::default()) else { return };
+    let whole = made.body.to_bytes();
+    assert!(
+        !baton_mail::lines::has_stray(&whole) && !whole.contains(&0),
+        "a lone line end or a NUL came out"
+    );
+    assert!(fit == Fit::EightBit || whole.is_ascii(), "octets beyond ASCII came out");
+    let again = convert_mail(&made.body, fit, &MimeLimits::default()).expect("what fits can stay as it is");
+    assert_eq!(again.body.to_bytes(), whole);
 }
 
 /// What is an address is written as one that means the same.
