@@ -117,15 +117,16 @@ def baton_to_postfix(verdict, sink):
         postfix.close()
 
 
-def reported(sink, envelope_id, reporter):
+def reported(sink, envelope_id, reporter, action=b"relayed"):
     """True when a report about this envelope came, written by this system, and no other did."""
     def reports():
-        return [content for _, _, content in sink.messages if b"Original-Envelope-Id: " + envelope_id in content]
+        # Names of fields have no case (RFC 5322 2.2).
+        return [content for _, _, content in sink.messages if b"original-envelope-id: " + envelope_id.lower() in content.lower()]
 
     with sink.changed:
         sink.changed.wait_for(reports, 60)
     found = reports()
-    return len(found) == 1 and b"Reporting-MTA: dns; " + reporter in found[0] and b"Action: relayed" in found[0] and b"Original-Recipient: rfc822;" in found[0]
+    return len(found) == 1 and b"Reporting-MTA: dns; " + reporter in found[0] and b"Action: " + action in found[0] and b"Original-Recipient: rfc822;" in found[0]
 
 
 def with_requests(address, envelope_id):

@@ -1,6 +1,7 @@
 //! Accounts: who may authenticate by which mechanism, in whose name they send, and how much.
 
 mod passwords;
+mod programs;
 mod rights;
 mod scram;
 mod tokens;

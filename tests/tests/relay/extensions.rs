@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use baton_tests::certificate::Certificate;
 use baton_tests::client::Client;
 use baton_tests::message;
 use baton_tests::relay::{Relay, output_within};
@@ -172,29 +173,6 @@ fn users_may_have_mail_held() -> Result<()> {
     Ok(())
 }
 
-/// A self-signed certificate for `localhost`, and a relay's settings with it; the files' names are those of the folder.
-fn with_certificate(folder: &std::path::Path) -> Result<Settings> {
-    let (chain, key) = (folder.join("relay.crt"), folder.join("relay.key"));
-    let mut command = Command::new("openssl");
-    command.args([
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "90",
-    ]);
-    command.args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]);
-    command.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
-    command.arg("-keyout").arg(&key).arg("-out").arg(&chain);
-    let made = output_within(command, wait::LONG)?;
-    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    Ok(Settings::new().with(&format!("[[tls.certificates]]\nchain = {chain:?}\nkey = {key:?}\n")))
-}
-
 /// Sends with REQUIRETLS under TLS and prints the reply to the message.
 const SENDER: &str = "\
 import smtplib, ssl, sys
@@ -214,8 +192,9 @@ server.quit()
 fn required_tls_goes_only_where_it_is_promised_and_proved() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let kept = tempfile::tempdir()?;
-    let settings = with_certificate(folder.path())?;
-    let authority = folder.path().join("relay.crt").display().to_string();
+    let certificate = Certificate::make(folder.path())?;
+    let settings = certificate.shown_by(Settings::new());
+    let authority = certificate.chain.display().to_string();
     let last = settings
         .clone()
         .set("listeners.second.address", "127.0.0.1:0")

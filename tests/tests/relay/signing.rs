@@ -145,6 +145,36 @@ fn what_one_relay_signs_another_one_verifies() -> Result<()> {
     Ok(())
 }
 
+/// A signature outlives relays that can not send 8 bits on, because there are none (RFC 6376 5.3).
+#[test]
+fn what_is_signed_is_in_seven_bits_before() -> Result<()> {
+    let sink = Sink::start()?;
+    let mut relay = Relay::prepare(Settings::new())?;
+    let keys = zone_lines(&relay.said(&["domain", "add", "sender.example"])?);
+    let published = format!("{ZONE}{keys}");
+    let zone = Zone::serve(&published)?;
+    relay.write_settings(settings(&sink, &zone))?;
+    relay.said(&["domain", "check", "sender.example"])?;
+    relay.start_again()?;
+    let content = message::corpus("eight-bit.eml")?;
+    let id = relay.send("ada@sender.example", &["bo@dest.example"], &content)?;
+    let received = sink.wait_for(1)?.pop().context("a message")?;
+    assert!(received.content.is_ascii(), "{}", received.text());
+    assert_eq!(dkimpy(&received.content, &published)?, "True True", "{}", received.text());
+    let converted = relay.wait_for_event(&id, "converted")?;
+    assert!(converted.to_string().contains("so that its signature outlives"), "{converted}");
+    // What somebody signed before stays as it is, and so does everything when the settings say so.
+    let signed_before = [&b"DKIM-Signature: v=1; d=other.example\r\n"[..], &content].concat();
+    let received = sent(&relay, &sink, &signed_before)?;
+    assert!(received.content.ends_with(&signed_before), "{}", received.text());
+    relay.write_settings(settings(&sink, &zone).set("signing.seven_bit", false))?;
+    relay.said(&["reload"])?;
+    let received = sent(&relay, &sink, &content)?;
+    assert!(received.content.ends_with(&content));
+    assert_eq!(dkimpy(&received.content, &published)?, "True True");
+    Ok(())
+}
+
 #[test]
 fn a_rotation_signs_with_the_old_keys_until_the_new_ones_are_seen() -> Result<()> {
     let sink = Sink::start()?;

@@ -131,6 +131,13 @@ fn with_issuer(sink: &Sink, keys: &str) -> Settings {
         ))
 }
 
+/// A key as a provider publishes it, and a good token by it for `ann@one.example`.
+pub(super) fn published_and_token() -> Result<(Value, String)> {
+    let key = Key::ed()?;
+    let token = key.token("k", &claims())?;
+    Ok((json!({ "keys": [key.published("k")] }), token))
+}
+
 fn oauthbearer(client: &mut Client, user: &str, token: &str) -> Result<Answer> {
     let message = format!("n,{user},\x01host=relay.example\x01port=587\x01auth=Bearer {token}\x01\x01");
     client.command(&format!("AUTH OAUTHBEARER {}", base64(message)))
