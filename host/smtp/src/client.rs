@@ -8,6 +8,8 @@ mod reply;
 mod result;
 mod transaction;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use baton_mail::Phase;
 use baton_mail::Reply;
 use bytes::{Bytes, BytesMut};
@@ -75,6 +77,8 @@ pub enum ClientPhase {
     Ehlo,
     /// The answer to STARTTLS, then the handshake.
     StartTls,
+    /// The answer to AUTH, or to a part of a login.
+    Auth,
     /// Nothing: a transaction may begin.
     Idle,
     /// The answer to MAIL.
@@ -101,7 +105,7 @@ impl ClientPhase {
         match self {
             ClientPhase::Greeting => Phase::Connect,
             ClientPhase::StartTls => Phase::Tls,
-            ClientPhase::Ehlo | ClientPhase::Idle => Phase::Ehlo,
+            ClientPhase::Ehlo | ClientPhase::Auth | ClientPhase::Idle => Phase::Ehlo,
             ClientPhase::Mail | ClientPhase::Reset => Phase::Mail,
             ClientPhase::Rcpt => Phase::Rcpt,
             ClientPhase::DataStart | ClientPhase::Body | ClientPhase::FinalReply => Phase::Data,
@@ -118,6 +122,8 @@ pub struct Client {
     capabilities: Capabilities,
     /// TLS protects the connection.
     is_protected: bool,
+    /// Replies that were read to their end.
+    replies: u64,
     state: State,
     commands: Vec<u8>,
     body: Option<Wire>,
@@ -143,6 +149,10 @@ enum State {
     Ready {
         told: bool,
     },
+    /// AUTH, or an answer to a challenge, was sent.
+    ExpectLogin,
+    /// A challenge waits for [`Client::respond`].
+    Challenged,
     Delivering(Delivery),
     /// The result is given at the next call of `handle`; then `then` holds.
     Finished {
@@ -173,6 +183,7 @@ impl Client {
             reader,
             capabilities: Capabilities::default(),
             is_protected: false,
+            replies: 0,
             state: State::ExpectGreeting,
             commands: Vec::new(),
             body: None,
@@ -203,6 +214,7 @@ impl Client {
                 state => self.state = state,
             }
             let Some(reply) = self.reader.read(input)? else { return Ok(ClientStep::NeedInput) };
+            self.replies += 1;
             if matches!(self.state, State::ExpectStartTls) && !input.is_empty() {
                 // Somebody in between speaks for the peer, to be believed under its protection (CVE-2021-38371).
                 return Err(ProtocolError::BehindStartTls);
@@ -219,6 +231,7 @@ impl Client {
             State::ExpectHello { is_fallback } => return self.handle_hello(reply, is_fallback),
             State::ExpectStartTls => return self.handle_starttls(reply),
             State::Delivering(delivery) => self.handle_transaction_reply(delivery, reply)?,
+            State::ExpectLogin if reply.code() != 421 => return self.handle_login(&reply).map(Some),
             State::ExpectReset if reply.is_positive() => self.state = State::Ready { told: false },
             State::ExpectBye | State::Closed => {}
             _ if reply.code() == 421 => self.state = State::Closing(reply),
@@ -277,6 +290,48 @@ impl Client {
             return Ok(None);
         }
         refused(Phase::Tls, reply)
+    }
+
+    /// Begins a login (RFC 4954 4): `first` are the octets that go with the command, where the mechanism begins with
+    /// ours. Allowed after [`ClientStep::Ready`], before the first transaction.
+    pub fn authenticate(&mut self, mechanism: &str, first: Option<&[u8]>) -> Result<(), NotReady> {
+        if !matches!(self.state, State::Ready { .. }) {
+            return Err(NotReady);
+        }
+        let first = first.map(|octets| match octets {
+            // What is empty is told apart from what is missing.
+            [] => " =".to_owned(),
+            octets => format!(" {}", BASE64.encode(octets)),
+        });
+        let command = format!("AUTH {mechanism}{}\r\n", first.unwrap_or_default());
+        self.commands.extend_from_slice(command.as_bytes());
+        self.state = State::ExpectLogin;
+        Ok(())
+    }
+
+    /// Answers a challenge.
+    pub fn respond(&mut self, answer: &[u8]) -> Result<(), NotReady> {
+        if !matches!(self.state, State::Challenged) {
+            return Err(NotReady);
+        }
+        self.commands.extend_from_slice(format!("{}\r\n", BASE64.encode(answer)).as_bytes());
+        self.state = State::ExpectLogin;
+        Ok(())
+    }
+
+    fn handle_login(&mut self, reply: &Reply) -> Result<ClientStep, ProtocolError> {
+        self.state = State::Ready { told: true };
+        match reply.code() {
+            235 => Ok(ClientStep::LoggedIn),
+            334 => {
+                let challenge =
+                    BASE64.decode(reply.text().trim()).map_err(|_| ProtocolError::Unexpected(334))?;
+                self.state = State::Challenged;
+                Ok(ClientStep::Challenge(challenge))
+            }
+            _ if reply.is_transient() || reply.is_permanent() => Ok(ClientStep::NotLoggedIn(reply.clone())),
+            code => Err(ProtocolError::Unexpected(code)),
+        }
     }
 
     /// TLS protects the connection from now on. After [`ClientStep::StartTls`] all that the peer said before is
@@ -383,12 +438,18 @@ impl Client {
         Ok(())
     }
 
+    /// How many replies were read to their end. The lines of one that does not end are none.
+    pub fn replies(&self) -> u64 {
+        self.replies
+    }
+
     /// What the client waits for.
     pub fn phase(&self) -> ClientPhase {
         match &self.state {
             State::ExpectGreeting => ClientPhase::Greeting,
             State::ExpectHello { .. } => ClientPhase::Ehlo,
             State::ExpectStartTls | State::StartingTls { .. } | State::Unprotected => ClientPhase::StartTls,
+            State::ExpectLogin | State::Challenged => ClientPhase::Auth,
             State::Ready { .. } | State::Finished { .. } => ClientPhase::Idle,
             State::Delivering(delivery) => delivery.phase(self.body.is_some()),
             State::ExpectReset => ClientPhase::Reset,

@@ -54,6 +54,12 @@ pub enum ClientStep {
     NoStartTls,
     /// The peer does not want us: at the greeting (`Connect`), at EHLO (`Ehlo`) or at STARTTLS (`Tls`). Close.
     Refused(Phase, Reply),
+    /// The peer wants an answer to this, for the login under way: call [`super::Client::respond`].
+    Challenge(Vec<u8>),
+    /// The login succeeded.
+    LoggedIn,
+    /// The peer refuses the login.
+    NotLoggedIn(Reply),
     /// The peer said 421 (RFC 5321 3.8). Close.
     Closing(Reply),
     /// All is said. Close.

@@ -378,3 +378,38 @@ fn without_tls_mail_goes_only_where_it_may() {
         assert!(matches!(pair.read(hello), ClientStep::Ready));
     }
 }
+
+#[test]
+fn a_login_goes_by_challenges_or_at_once() {
+    let mut pair = Pair::greeted("220 peer\r\n250-peer\r\n250 AUTH PLAIN LOGIN\r\n", |_| {});
+    pair.client.authenticate("PLAIN", Some(b"\0me\0secret")).unwrap();
+    assert_eq!(pair.written(), "AUTH PLAIN AG1lAHNlY3JldA==\r\n");
+    assert_eq!(pair.client.phase(), ClientPhase::Auth);
+    assert!(matches!(pair.read("535 5.7.8 no\r\n"), ClientStep::NotLoggedIn(reply) if reply.code() == 535));
+    pair.client.authenticate("LOGIN", None).unwrap();
+    assert_eq!(pair.written(), "AUTH LOGIN\r\n");
+    assert!(
+        matches!(pair.read("334 VXNlcm5hbWU6\r\n"), ClientStep::Challenge(asked) if asked == b"Username:")
+    );
+    pair.client.respond(b"me").unwrap();
+    assert_eq!(pair.written(), "bWU=\r\n");
+    assert!(matches!(pair.read("334 \r\n"), ClientStep::Challenge(asked) if asked.is_empty()));
+    pair.client.respond(b"").unwrap();
+    assert_eq!(pair.written(), "\r\n");
+    assert!(matches!(pair.read("235 2.7.0 ok\r\n"), ClientStep::LoggedIn));
+    pair.send(&["a@b.example"], "x\r\n");
+    assert_eq!(pair.result("250 ok\r\n550 no\r\n").recipients.len(), 1);
+}
+
+#[test]
+fn a_login_that_is_none_ends_the_connection() {
+    let begun = || {
+        let mut pair = Pair::greeted(EHLO_BARE, |_| {});
+        pair.client.authenticate("PLAIN", Some(b"")).unwrap();
+        assert_eq!(pair.written(), "AUTH PLAIN =\r\n");
+        pair
+    };
+    assert_eq!(begun().try_read("334 ???\r\n").unwrap_err(), ProtocolError::Unexpected(334));
+    assert_eq!(begun().try_read("250 ok\r\n").unwrap_err(), ProtocolError::Unexpected(250));
+    assert!(matches!(begun().read("421 bye\r\n"), ClientStep::Closing(_)));
+}
