@@ -21,6 +21,13 @@ impl Zone {
         Ok(Zone { server, _runtime: runtime })
     }
 
+    /// Serves zone text as one signed zone, but for `unsigned` names and all below them.
+    pub fn serve_signed(text: &str, unsigned: &[&str]) -> Result<Zone> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let server = runtime.block_on(DnsServer::start_signed(text, unsigned))?;
+        Ok(Zone { server, _runtime: runtime })
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.server.address()

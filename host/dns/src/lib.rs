@@ -16,9 +16,11 @@
 mod mail_hosts;
 mod records;
 mod resolver;
+mod secure;
 mod settings;
 
-pub use mail_hosts::{MAIL_HOSTS_MAX, MailHost, MailHosts};
+pub use mail_hosts::{FoundMailHosts, MAIL_HOSTS_MAX, MailHost, MailHosts};
 pub use records::{Records, Reverse};
 pub use resolver::{ADDRESSES_MAX, Answer, DnsError, RECORD_OCTETS_MAX, RECORDS_MAX, Resolver};
-pub use settings::DnsSettings;
+pub use secure::{HostAddresses, TlsaRecord};
+pub use settings::{DnsSettings, Dnssec};

@@ -30,33 +30,48 @@ pub enum MailHosts {
     NoSuchDomain,
 }
 
+/// The mail hosts of a domain, and how well that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundMailHosts {
+    /// What the DNS says.
+    pub hosts: MailHosts,
+    /// The names are proved by signatures (RFC 7672 2.2.1).
+    pub secure: bool,
+}
+
 impl Resolver {
-    /// The hosts that take mail for `domain`; the domain itself when it has an address but no MX record.
+    /// The hosts that take mail for `domain`; the domain itself when it has an address but no MX record. Signatures are
+    /// checked where that is possible.
     ///
     /// A literal such as `[192.0.2.1]` is its own only host (RFC 5321 4.1.3).
     ///
     /// # Errors
-    /// When the DNS gives no answer; all of these are transient.
-    pub async fn mail_hosts(&self, domain: &Domain) -> Result<MailHosts, DnsError> {
+    /// When the DNS gives no answer, or a forged one; all of these are transient.
+    pub async fn mail_hosts(&self, domain: &Domain) -> Result<FoundMailHosts, DnsError> {
         if let Some(address) = domain.as_literal() {
-            return Ok(MailHosts::Hosts(vec![MailHost { preference: 0, name: address.to_string() }]));
+            let hosts = MailHosts::Hosts(vec![MailHost { preference: 0, name: address.to_string() }]);
+            return Ok(FoundMailHosts { hosts, secure: false });
         }
-        match self.within_deadline(self.find(absolute(domain.as_str())?, RecordType::MX)).await? {
+        let name = absolute(domain.as_str())?;
+        let (found, secure) = self.within_deadline(self.find_checked(name, RecordType::MX)).await?;
+        match found {
             Found::Records { records, .. } => match read_mail_hosts(&records) {
-                Some(hosts) => Ok(hosts),
+                Some(hosts) => Ok(FoundMailHosts { hosts, secure }),
                 None => self.implicit_mail_host(domain).await,
             },
-            Found::NoSuchName => Ok(MailHosts::NoSuchDomain),
+            Found::NoSuchName => Ok(FoundMailHosts { hosts: MailHosts::NoSuchDomain, secure: false }),
             Found::NoSuchType => self.implicit_mail_host(domain).await,
         }
     }
 
     /// Without any MX record, a domain with an address is its own mail host (RFC 5321 5.1).
-    async fn implicit_mail_host(&self, domain: &Domain) -> Result<MailHosts, DnsError> {
-        if self.addresses(domain.as_str()).await?.is_empty() {
-            return Ok(MailHosts::NoSuchDomain);
+    async fn implicit_mail_host(&self, domain: &Domain) -> Result<FoundMailHosts, DnsError> {
+        let found = self.host_addresses(domain.as_str()).await?;
+        if found.addresses.is_empty() {
+            return Ok(FoundMailHosts { hosts: MailHosts::NoSuchDomain, secure: false });
         }
-        Ok(MailHosts::Hosts(vec![MailHost { preference: 0, name: domain.as_str().to_owned() }]))
+        let hosts = MailHosts::Hosts(vec![MailHost { preference: 0, name: domain.as_str().to_owned() }]);
+        Ok(FoundMailHosts { hosts, secure: found.secure })
     }
 }
 

@@ -14,7 +14,8 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as Answered, NetError};
 use hickory_resolver::{TokioResolver, system_conf};
 
-use crate::settings::DnsSettings;
+use crate::secure::{Validator, trust_anchors};
+use crate::settings::{DnsSettings, Dnssec};
 
 /// Addresses of one host that are looked at.
 pub const ADDRESSES_MAX: usize = 100;
@@ -33,7 +34,9 @@ const CACHED_NEGATIVE_MAX: Duration = Duration::from_secs(900);
 #[derive(Clone, Debug)]
 pub struct Resolver {
     inner: Arc<TokioResolver>,
-    deadline: Duration,
+    /// Checks signatures, unless that is off.
+    pub(crate) validator: Option<Arc<Validator>>,
+    pub(crate) deadline: Duration,
 }
 
 /// The DNS gave no usable answer.
@@ -45,6 +48,9 @@ pub enum DnsError {
     /// Servers answered that they can not, or answered nonsense.
     #[error("the DNS failed: {0}")]
     Failed(String),
+    /// The answer should be signed, and no signature proves it: it is forged, or the zone is broken.
+    #[error("the DNS gave an answer whose signatures do not prove it (DNSSEC)")]
+    Bogus,
     /// The text can not be a name; the only permanent error.
     #[error("this can not be a name in the DNS")]
     BadName,
@@ -97,10 +103,14 @@ impl Resolver {
         options.try_tcp_on_error = false;
         options.positive_max_ttl = Some(CACHED_MAX);
         options.negative_max_ttl = Some(CACHED_NEGATIVE_MAX);
+        let validator = match settings.dnssec {
+            Dnssec::Off => None,
+            mode => Some(Arc::new(Validator::new(validating(settings, &config, &options)?, mode))),
+        };
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         *builder.options_mut() = options;
         let inner = builder.build().map_err(|error| DnsError::Settings(error.to_string()))?;
-        Ok(Resolver { inner: Arc::new(inner), deadline: settings.deadline() })
+        Ok(Resolver { inner: Arc::new(inner), validator, deadline: settings.deadline() })
     }
 
     /// The addresses of `host`, IPv6 and IPv4, at most [`ADDRESSES_MAX`]; none when it has none or does not exist.
@@ -193,16 +203,7 @@ impl Resolver {
                     authenticated: message.metadata.authentic_data,
                 })
             }
-            Err(error) if error.is_nx_domain() => Ok(Found::NoSuchName),
-            Err(error) => match error {
-                NetError::Dns(Answered::NoRecordsFound(nothing))
-                    if nothing.response_code == ResponseCode::NoError =>
-                {
-                    Ok(Found::NoSuchType)
-                }
-                NetError::Timeout => Err(DnsError::Timeout),
-                other => Err(DnsError::Failed(sanitize(&other.to_string(), 200))),
-            },
+            Err(error) => understand(error),
         }
     }
 
@@ -213,6 +214,39 @@ impl Resolver {
     ) -> Result<T, DnsError> {
         tokio::time::timeout(self.deadline, lookup).await.unwrap_or(Err(DnsError::Timeout))
     }
+}
+
+/// What an error of the library means: that there is nothing, or that nothing is known.
+pub(crate) fn understand(error: NetError) -> Result<Found, DnsError> {
+    if error.is_nx_domain() {
+        return Ok(Found::NoSuchName);
+    }
+    match error {
+        NetError::Dns(Answered::NoRecordsFound(nothing))
+            if nothing.response_code == ResponseCode::NoError =>
+        {
+            Ok(Found::NoSuchType)
+        }
+        NetError::Timeout => Err(DnsError::Timeout),
+        other => Err(DnsError::Failed(sanitize(&other.to_string(), 200))),
+    }
+}
+
+/// The resolver that checks signatures, with a cache of its own: what is kept there is proved.
+fn validating(
+    settings: &DnsSettings,
+    config: &ResolverConfig,
+    options: &ResolverOpts,
+) -> Result<TokioResolver, DnsError> {
+    let mut builder = TokioResolver::builder_with_config(config.clone(), TokioRuntimeProvider::default())
+        .with_trust_anchor(trust_anchors(settings.trust_anchor_file.as_deref())?);
+    *builder.options_mut() = options.clone();
+    let options = builder.options_mut();
+    options.validate = true;
+    options.edns0 = true;
+    // An alias that is not proved would go unseen.
+    options.preserve_intermediates = true;
+    builder.build().map_err(|error| DnsError::Settings(error.to_string()))
 }
 
 /// Questions in flight over one connection to a server at most; more are refused as trouble, not queued.
@@ -238,7 +272,7 @@ pub(crate) fn absolute(name: &str) -> Result<Name, DnsError> {
     Ok(name)
 }
 
-fn address_of(record: &Record) -> Option<IpAddr> {
+pub(crate) fn address_of(record: &Record) -> Option<IpAddr> {
     match &record.data {
         RData::A(address) => Some(IpAddr::V4(address.0)),
         RData::AAAA(address) => Some(IpAddr::V6(address.0)),

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use baton_dns::{ADDRESSES_MAX, DnsError, DnsSettings, MAIL_HOSTS_MAX, MailHost, MailHosts, Resolver};
+use baton_dns::{
+    ADDRESSES_MAX, DnsError, DnsSettings, Dnssec, MAIL_HOSTS_MAX, MailHost, MailHosts, Resolver,
+};
 use baton_mail::Domain;
 use hickory_proto::rr::RecordType;
 
@@ -47,6 +49,10 @@ fn domain(name: &str) -> Domain {
     name.parse().expect("the test names a domain")
 }
 
+async fn mail_hosts(resolver: &Resolver, name: &str) -> Result<MailHosts, DnsError> {
+    resolver.mail_hosts(&domain(name)).await.map(|found| found.hosts)
+}
+
 fn hosts(list: &[(u16, &str)]) -> MailHosts {
     MailHosts::Hosts(
         list.iter()
@@ -59,37 +65,37 @@ fn hosts(list: &[(u16, &str)]) -> MailHosts {
 async fn mail_hosts_come_by_preference_each_once() {
     let (_server, resolver) = start(ZONE).await;
     let expected = hosts(&[(10, "mx1.both.test"), (20, "mx2.both.test")]);
-    assert_eq!(resolver.mail_hosts(&domain("both.test")).await, Ok(expected.clone()));
-    assert_eq!(resolver.mail_hosts(&domain("alias.test")).await, Ok(expected), "an alias is followed");
+    assert_eq!(mail_hosts(&resolver, "both.test").await, Ok(expected.clone()));
+    assert_eq!(mail_hosts(&resolver, "alias.test").await, Ok(expected), "an alias is followed");
 }
 
 #[tokio::test]
 async fn a_domain_without_mx_is_its_own_host_when_it_has_an_address() {
     let (_server, resolver) = start(ZONE).await;
-    assert_eq!(resolver.mail_hosts(&domain("address.test")).await, Ok(hosts(&[(0, "address.test")])));
+    assert_eq!(mail_hosts(&resolver, "address.test").await, Ok(hosts(&[(0, "address.test")])));
     assert_eq!(
-        resolver.mail_hosts(&domain("text.test")).await,
+        mail_hosts(&resolver, "text.test").await,
         Ok(MailHosts::NoSuchDomain),
         "neither MX nor address"
     );
-    assert_eq!(resolver.mail_hosts(&domain("[192.0.2.7]")).await, Ok(hosts(&[(0, "192.0.2.7")])));
+    assert_eq!(mail_hosts(&resolver, "[192.0.2.7]").await, Ok(hosts(&[(0, "192.0.2.7")])));
 }
 
 #[tokio::test]
 async fn domains_that_take_no_mail_are_told_apart() {
     let (_server, resolver) = start(ZONE).await;
-    assert_eq!(resolver.mail_hosts(&domain("null.test")).await, Ok(MailHosts::NullMx));
-    assert_eq!(resolver.mail_hosts(&domain("mixed.test")).await, Ok(hosts(&[(5, "mx1.both.test")])));
-    assert_eq!(resolver.mail_hosts(&domain("numeric.test")).await, Ok(hosts(&[(6, "mx1.both.test")])));
+    assert_eq!(mail_hosts(&resolver, "null.test").await, Ok(MailHosts::NullMx));
+    assert_eq!(mail_hosts(&resolver, "mixed.test").await, Ok(hosts(&[(5, "mx1.both.test")])));
+    assert_eq!(mail_hosts(&resolver, "numeric.test").await, Ok(hosts(&[(6, "mx1.both.test")])));
     for missing in ["nowhere.test", "lame.test"] {
-        assert_eq!(resolver.mail_hosts(&domain(missing)).await, Ok(MailHosts::NoSuchDomain), "{missing}");
+        assert_eq!(mail_hosts(&resolver, missing).await, Ok(MailHosts::NoSuchDomain), "{missing}");
     }
 }
 
 #[tokio::test]
 async fn alias_loops_end() {
     let (_server, resolver) = start(ZONE).await;
-    let found = resolver.mail_hosts(&domain("one.test")).await;
+    let found = mail_hosts(&resolver, "one.test").await;
     assert!(matches!(found, Ok(MailHosts::NoSuchDomain) | Err(_)), "{found:?}");
 }
 
@@ -97,13 +103,15 @@ async fn alias_loops_end() {
 async fn trouble_is_never_an_answer() {
     let (server, resolver) = start(ZONE).await;
     server.set_fault("both.test", Some(Fault::Failure));
-    assert!(matches!(resolver.mail_hosts(&domain("both.test")).await, Err(DnsError::Failed(_))));
+    assert!(matches!(mail_hosts(&resolver, "both.test").await, Err(DnsError::Failed(_))));
     server.set_fault("both.test", Some(Fault::Silence));
-    assert_eq!(resolver.mail_hosts(&domain("both.test")).await, Err(DnsError::Timeout));
+    assert_eq!(mail_hosts(&resolver, "both.test").await, Err(DnsError::Timeout));
     server.set_fault("both.test", Some(Fault::Refusal));
-    assert!(matches!(resolver.mail_hosts(&domain("both.test")).await, Err(DnsError::Failed(_))));
+    assert!(matches!(mail_hosts(&resolver, "both.test").await, Err(DnsError::Failed(_))));
+    server.set_fault("both.test", Some(Fault::Cut));
+    assert!(mail_hosts(&resolver, "both.test").await.is_err(), "an answer that was cut off is none");
     server.set_fault("both.test", None);
-    assert!(resolver.mail_hosts(&domain("both.test")).await.is_ok(), "failures are not remembered");
+    assert!(mail_hosts(&resolver, "both.test").await.is_ok(), "failures are not remembered");
 }
 
 #[tokio::test]
@@ -126,7 +134,7 @@ async fn floods_of_records_are_cut() {
         zone.push_str(&format!("many.test. IN A 198.51.100.{number}\n"));
     }
     let (_server, resolver) = start(&zone).await;
-    let Ok(MailHosts::Hosts(found)) = resolver.mail_hosts(&domain("flood.test")).await else {
+    let Ok(MailHosts::Hosts(found)) = mail_hosts(&resolver, "flood.test").await else {
         panic!("the answer is too large for UDP and comes by TCP")
     };
     assert_eq!(found.len(), MAIL_HOSTS_MAX);
@@ -168,7 +176,98 @@ async fn equal_questions_at_once_go_out_once_and_answers_are_remembered() {
     }
     assert_eq!(server.questions("text.test", RecordType::TXT), 1);
     for _ in 0..2 {
-        assert_eq!(resolver.mail_hosts(&domain("nowhere.test")).await, Ok(MailHosts::NoSuchDomain));
+        assert_eq!(mail_hosts(&resolver, "nowhere.test").await, Ok(MailHosts::NoSuchDomain));
     }
     assert_eq!(server.questions("nowhere.test", RecordType::MX), 1, "negative answers are remembered too");
+}
+
+const SIGNED: &str = r#"
+$ORIGIN .
+$TTL 0
+good.test.        IN MX 10 mx.good.test.
+mx.good.test.     IN A 192.0.2.1
+_25._tcp.mx.good.test. IN TLSA 3 1 1 0000000000000000000000000000000000000000000000000000000000000000
+alone.test.       IN A 192.0.2.2
+mixed.test.       IN MX 10 mx.open.test.
+open.test.        IN MX 10 mx.open.test.
+mx.open.test.     IN A 192.0.2.3
+_25._tcp.mx.open.test. IN TLSA 3 1 1 0000000000000000000000000000000000000000000000000000000000000000
+out.test.         IN CNAME mx.open.test.
+in.open.test.     IN CNAME mx.good.test.
+"#;
+
+async fn start_signed(dnssec: Dnssec, is_known: bool) -> (DnsServer, Resolver, tempfile::NamedTempFile) {
+    let server = DnsServer::start_signed(SIGNED, &["open.test"]).await.expect("a loopback port is free");
+    let anchor = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(anchor.path(), server.trust_anchor()).expect("it is written");
+    let settings = DnsSettings {
+        servers: vec![server.address()],
+        timeout_ms: 400,
+        attempts: 1,
+        dnssec,
+        trust_anchor_file: is_known.then(|| anchor.path().to_owned()),
+        ..Default::default()
+    };
+    (server, Resolver::new(&settings).expect("the settings name a server"), anchor)
+}
+
+/// Whether the mail hosts of a domain, and the addresses of a host, are proved.
+async fn is_secure(resolver: &Resolver, name: &str) -> Result<bool, DnsError> {
+    resolver.mail_hosts(&domain(name)).await.map(|found| found.secure)
+}
+
+#[tokio::test]
+async fn what_is_signed_is_proved_and_what_is_not_is_not() {
+    let (_server, resolver, _anchor) = start_signed(Dnssec::Validate, true).await;
+    assert_eq!(is_secure(&resolver, "good.test").await, Ok(true));
+    assert_eq!(is_secure(&resolver, "alone.test").await, Ok(true), "without MX records");
+    assert_eq!(is_secure(&resolver, "mixed.test").await, Ok(true), "the name of the host is proved");
+    assert_eq!(is_secure(&resolver, "open.test").await, Ok(false));
+    let addresses =
+        async |host: &str| resolver.host_addresses(host).await.map(|found| (found.secure, found.name));
+    assert_eq!(addresses("mx.good.test").await, Ok((true, "mx.good.test".to_owned())));
+    assert!(matches!(addresses("mx.open.test").await, Ok((false, _))));
+    assert!(matches!(addresses("out.test").await, Ok((false, _))), "an alias into a zone without signatures");
+    assert!(matches!(addresses("in.open.test").await, Ok((false, _))), "an alias out of one");
+    assert_eq!(resolver.tlsa("mx.good.test", 25).await.map(|records| records.len()), Ok(1));
+    assert_eq!(resolver.tlsa("alone.test", 25).await, Ok(Vec::new()), "proved to be none");
+    assert_eq!(resolver.tlsa("mx.open.test", 25).await, Ok(Vec::new()), "not proved, so not there");
+}
+
+#[tokio::test]
+async fn forged_answers_are_trouble() {
+    let (server, resolver, _anchor) = start_signed(Dnssec::Validate, true).await;
+    for fault in [Fault::Forgery, Fault::Strip] {
+        for name in ["good.test", "_25._tcp.mx.good.test", "mx.good.test", "_25._tcp.alone.test"] {
+            server.set_fault(name, Some(fault));
+        }
+        assert_eq!(is_secure(&resolver, "good.test").await, Err(DnsError::Bogus), "{fault:?}");
+        assert_eq!(resolver.host_addresses("mx.good.test").await, Err(DnsError::Bogus), "{fault:?}");
+        assert_eq!(resolver.tlsa("mx.good.test", 25).await, Err(DnsError::Bogus), "{fault:?}");
+        assert_eq!(
+            resolver.tlsa("alone.test", 25).await,
+            Err(DnsError::Bogus),
+            "{fault:?}: nothing is not proved"
+        );
+    }
+}
+
+#[tokio::test]
+async fn where_signatures_do_not_come_through_nothing_is_proved_and_mail_goes_on() {
+    let (_server, resolver) = start(ZONE).await;
+    assert_eq!(is_secure(&resolver, "both.test").await, Ok(false), "a name server without signatures");
+    assert!(!resolver.validates().await);
+    // Signed, but by nobody that is known.
+    let (_server, resolver, _anchor) = start_signed(Dnssec::Auto, false).await;
+    assert_eq!(is_secure(&resolver, "good.test").await, Ok(false));
+    let (_server, resolver, _anchor) = start_signed(Dnssec::Validate, false).await;
+    assert_eq!(is_secure(&resolver, "good.test").await, Err(DnsError::Bogus));
+    let (_server, resolver, _anchor) = start_signed(Dnssec::Off, true).await;
+    assert_eq!(is_secure(&resolver, "good.test").await, Ok(false));
+    // Once they came through, they must.
+    let (server, resolver, _anchor) = start_signed(Dnssec::Auto, true).await;
+    assert_eq!(is_secure(&resolver, "good.test").await, Ok(true));
+    server.set_fault("good.test", Some(Fault::Strip));
+    server.set_fault(".", Some(Fault::Strip));
+    assert_eq!(is_secure(&resolver, "good.test").await, Err(DnsError::Bogus));
 }

@@ -50,6 +50,7 @@ impl Session {
 
     /// Only a clear answer counts: without one, delivery finds out.
     async fn takes_no_mail(&self, domain: &Domain) -> bool {
-        matches!(self.listener.deps.resolver.mail_hosts(domain).await, Ok(MailHosts::NullMx))
+        let found = self.listener.deps.resolver.mail_hosts(domain).await;
+        matches!(found, Ok(found) if found.hosts == MailHosts::NullMx)
     }
 }
