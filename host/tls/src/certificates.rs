@@ -25,7 +25,7 @@ pub struct CertificateSettings {
 }
 
 /// One certificate and its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CertificateFiles {
     /// The certificate, and behind it those that signed it, as PEM.
     pub chain: PathBuf,

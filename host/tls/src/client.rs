@@ -16,9 +16,10 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use crate::certificate::identify;
+use crate::dane::{Dane, DaneVerifier};
 use crate::server::facts;
 use crate::settings::provider;
-use crate::{HandshakeFailure, Suites, TlsError, TlsVersion, pem};
+use crate::{CertificateFiles, HandshakeFailure, Suites, TlsError, TlsVersion, pem};
 
 /// A protected connection to a server.
 pub type ClientStream<S> = tokio_rustls::client::TlsStream<S>;
@@ -39,6 +40,8 @@ pub enum Trust {
     Anybody,
     /// One that is for the name, and that these authorities vouch for.
     Verified(Authorities),
+    /// One that the DNS names.
+    Dane(Arc<Dane>),
 }
 
 /// Who vouches for servers.
@@ -83,34 +86,76 @@ impl TlsClient {
         self.judge(authorities).map(drop)
     }
 
-    /// The handshake with a server of this name or address. Its deadline is the caller's.
+    /// Reads the certificate that is shown to servers now, so that mistakes show early.
+    pub fn prepare_identity(&self, identity: &CertificateFiles) -> Result<(), TlsError> {
+        self.with_identity(Arc::new(AnyServer(self.provider.clone())), identity).map(drop)
+    }
+
+    /// The handshake with a server of this name or address, to which `identity` is shown when it asks for a certificate.
+    /// Its deadline is the caller's.
     pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
         host: &str,
         trust: &Trust,
+        identity: Option<&CertificateFiles>,
     ) -> Result<(ClientStream<S>, TlsFacts), HandshakeFailure> {
         let unfit = || Error::General(format!("{host} is no name that a certificate could have"));
         let name = ServerName::try_from(host.to_owned()).map_err(|_| unfit())?;
-        let config = match trust {
-            Trust::Anybody => self.anybody.clone(),
-            Trust::Verified(authorities) => {
-                let judge = self.judge(authorities).map_err(|error| Error::General(error.to_string()))?;
-                judge.config.clone()
-            }
-        };
+        let config = self
+            .config_for(trust, identity)
+            .map_err(|error| HandshakeFailure::from(Error::General(error.to_string())))?;
         let stream = TlsConnector::from(config).connect(name.clone(), stream).await?;
         let (_, connection) = stream.get_ref();
         let mut facts = facts(connection);
         facts.server_name = Some(host.to_owned());
         if let Some((leaf, rest)) = connection.peer_certificates().and_then(<[_]>::split_first) {
             let distrust = match trust {
-                Trust::Verified(_) => None,
+                Trust::Verified(_) | Trust::Dane(_) => None,
                 Trust::Anybody => self.distrust(leaf, rest, &name),
             };
             facts.certificate = Some(identify(leaf, distrust));
         }
         Ok((stream, facts))
+    }
+
+    fn config_for(
+        &self,
+        trust: &Trust,
+        identity: Option<&CertificateFiles>,
+    ) -> Result<Arc<ClientConfig>, TlsError> {
+        let verifier: Arc<dyn ServerCertVerifier> = match (trust, identity) {
+            (Trust::Anybody, None) => return Ok(self.anybody.clone()),
+            (Trust::Verified(authorities), None) => return Ok(self.judge(authorities)?.config.clone()),
+            (Trust::Anybody, Some(_)) => Arc::new(AnyServer(self.provider.clone())),
+            (Trust::Verified(authorities), Some(_)) => self.judge(authorities)?.verifier.clone(),
+            (Trust::Dane(dane), _) => {
+                Arc::new(DaneVerifier { dane: dane.clone(), provider: self.provider.clone() })
+            }
+        };
+        match identity {
+            Some(identity) => self.with_identity(verifier, identity),
+            None => config(&self.provider, self.minimum, verifier),
+        }
+    }
+
+    /// The files are read for each connection, so that a renewed certificate is shown at once.
+    fn with_identity(
+        &self,
+        verifier: Arc<dyn ServerCertVerifier>,
+        identity: &CertificateFiles,
+    ) -> Result<Arc<ClientConfig>, TlsError> {
+        let (chain, key) = (pem::read_certificates(&identity.chain)?, pem::read_key(&identity.key)?);
+        let builder = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(self.minimum.and_later())
+            .map_err(|error| TlsError::Settings(error.to_string()))?;
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let made = builder.with_client_auth_cert(chain, key).map_err(|cause| TlsError::BadKey {
+            key: identity.key.clone(),
+            chain: identity.chain.clone(),
+            cause,
+        })?;
+        Ok(Arc::new(made))
     }
 
     /// Why the system's authorities do not vouch for a certificate.
