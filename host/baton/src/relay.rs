@@ -9,13 +9,15 @@ use baton_accounts::{Authenticator, Fetch};
 use baton_api::{AdminDeps, PublicDeps, ReloadRequest, bind_admin, serve_admin, serve_public};
 use baton_dns::Resolver;
 use baton_hooks::cache::Cache;
-use baton_hooks::host::Capabilities;
+use baton_hooks::host::{Capabilities, HttpBackend};
 use baton_hooks::{Engine, EventFeed, Generation};
 use baton_identity::Signer;
 use baton_identity::domains::{Domains, Inspector};
 use baton_inbound::{Inbound, InboundDeps, ListenerTls, Policy, Sockets};
 use baton_mail::{Clock, SystemClock};
-use baton_outbound::{Outbound, OutboundDeps, OutboundSettings, Verifier, read_next_hop};
+use baton_outbound::{
+    HttpClient, Outbound, OutboundDeps, OutboundSettings, Policies, Verifier, read_next_hop,
+};
 use baton_store::Store;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, UnixListener};
@@ -41,6 +43,8 @@ pub(crate) struct Swappable {
     pub(crate) hooks: Arc<ArcSwap<Generation>>,
     pub(crate) policy: Arc<ArcSwap<Policy>>,
     pub(crate) outbound: Arc<ArcSwap<OutboundSettings>>,
+    /// Fetches the policies of domains.
+    pub(crate) client: HttpClient,
     /// Tells the plugins that observe.
     pub(crate) feed: Arc<EventFeed>,
     /// Signs what leaves, with the keys of these domains.
@@ -105,8 +109,11 @@ impl Relay {
             .context("the plugin engine can not be made; see [engine]")?;
         let metrics = outbound_metrics(&mut registry);
         let settings = Arc::new(ArcSwap::from_pointee(checked.outbound.clone()));
-        let verifier = Verifier::new(settings.clone(), resolver.clone(), metrics.clone());
         let http = Arc::new(PluginHttp::new(checked.http.clone(), resolver.clone())?);
+        let client = http_client(&http);
+        let policies =
+            Policies::new(resolver.clone(), client.clone(), store.kv(), clock.clone(), metrics.clone());
+        let verifier = Verifier::new(settings.clone(), resolver.clone(), policies.clone(), metrics.clone());
         let capabilities = services(&store, &resolver, &http, verifier, &clock, &mut registry);
         let (generation, tags) = load_generation(&engine, checked, &capabilities).await?;
         events::tags_resolved(&tags);
@@ -138,12 +145,14 @@ impl Relay {
             store: store.clone(),
             hooks: hooks.clone(),
             resolver: resolver.clone(),
+            policies,
             signer: signer.clone(),
             clock: clock.clone(),
             metrics,
         };
         let outbound = Outbound::new(settings.clone(), deps);
-        let swappable = Swappable { hooks, policy, outbound: settings, feed, signer, domains, authenticator };
+        let swappable =
+            Swappable { hooks, policy, outbound: settings, client, feed, signer, domains, authenticator };
         Ok(Relay {
             swappable,
             engine,
@@ -239,6 +248,12 @@ async fn watch(name: &str, part: JoinHandle<()>, shutdown: CancellationToken) {
         events::part_failed(name, "it returned");
     }
     shutdown.cancel();
+}
+
+/// The client of plugins for the relay's own requests; a reload may put another one there.
+fn http_client(http: &Arc<PluginHttp>) -> HttpClient {
+    let backend: Arc<dyn HttpBackend> = http.clone();
+    Arc::new(ArcSwap::from_pointee(backend))
 }
 
 /// The folder of compiled plugins. The relay runs without it too, only that its start takes longer.

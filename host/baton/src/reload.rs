@@ -8,7 +8,7 @@ use std::sync::Arc;
 use baton_api::FieldError;
 use baton_api::wire::ReloadReport;
 use baton_dns::Resolver;
-use baton_hooks::host::Capabilities;
+use baton_hooks::host::{Capabilities, HttpBackend};
 use baton_hooks::{Engine, Generation};
 use baton_identity::SignerError;
 use baton_inbound::ListenerTls;
@@ -192,6 +192,8 @@ impl Reloader {
         self.swappable.authenticator.replace_settings(checked.accounts, fetch_by(&self.http));
         self.swappable.policy.store(Arc::new(checked.policy));
         self.swappable.outbound.store(Arc::new(outbound));
+        let client: Arc<dyn HttpBackend> = self.http.clone();
+        self.swappable.client.store(Arc::new(client));
         self.swappable.feed.serve(&generation);
         let generation = Arc::new(generation);
         self.swappable.hooks.swap(Arc::clone(&generation)).retire(&generation);

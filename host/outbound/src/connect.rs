@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_dns::Resolver;
+use baton_dns::{HostAddresses, Resolver};
 use baton_mail::status::Remote;
-use baton_mail::{EnhancedCode, FailureClass, Outcome, Phase, Status};
+use baton_mail::{Domain, EnhancedCode, FailureClass, Outcome, Phase, Status};
 use rand::seq::SliceRandom;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
@@ -15,27 +15,40 @@ use tokio::time::timeout;
 use crate::hosts::HostFailures;
 use crate::link::{Link, Opening, Refusal};
 use crate::log;
-use crate::loops::{check_address, is_own_listener};
+use crate::loops::{Unfit, check_address, is_own_listener};
 use crate::metrics::Metrics;
-use crate::next_hop::{HostPort, LmtpTarget, NextHop};
+use crate::next_hop::{LmtpTarget, NextHop};
+use crate::protection::{Protection, protect};
 use crate::security::{TlsPolicy, TlsUse};
 use crate::settings::OutboundSettings;
 use crate::site::{Candidate, Target};
+use crate::sts::Policies;
 
 /// What it takes to find hosts and to connect to them.
 pub(crate) struct Reach {
     pub(crate) resolver: Resolver,
+    /// What domains demand of TLS.
+    pub(crate) policies: Policies,
     pub(crate) failures: HostFailures,
+    /// Hosts whose TLS failed where it was welcome: they are spoken to in plain text for a while.
+    pub(crate) tls_failures: HostFailures,
     pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Reach {
-    pub(crate) fn new(resolver: Resolver, metrics: Arc<Metrics>) -> Reach {
-        Reach { resolver, failures: HostFailures::new(), metrics }
+    pub(crate) fn new(resolver: Resolver, policies: Policies, metrics: Arc<Metrics>) -> Reach {
+        Reach {
+            resolver,
+            policies,
+            failures: HostFailures::new(),
+            tls_failures: HostFailures::new(),
+            metrics,
+        }
     }
 }
 
-/// Opens a connection to the site, ready for a transaction.
+/// Opens a connection to the site, ready for a transaction. `domain` is for whose mail: a name that certificates of its
+/// mail hosts may have where DANE vouches for them (RFC 7672 3.2.2).
 ///
 /// # Errors
 /// The outcome for every recipient: transient when any host may answer later.
@@ -43,16 +56,26 @@ pub(crate) async fn connect(
     reach: &Reach,
     settings: &OutboundSettings,
     target: &Target,
+    domain: Option<&Domain>,
 ) -> Result<Link, Outcome> {
     match target {
         Target::Smtp(candidates) => {
-            let mut search = Search { reach, settings, lmtp: false, tried: 0, failure: None };
+            let mut search =
+                Search { reach, settings, domain, lmtp: false, tried: 0, withheld: false, failure: None };
             search.run(shuffled(candidates)).await
         }
         Target::Lmtp(LmtpTarget::Tcp(host)) => {
             let tls = lmtp_policy(settings, target);
             let candidate = Candidate { rank: 0, host: host.clone(), trusted: true, tls };
-            let mut search = Search { reach, settings, lmtp: true, tried: 0, failure: None };
+            let mut search = Search {
+                reach,
+                settings,
+                domain: None,
+                lmtp: true,
+                tried: 0,
+                withheld: false,
+                failure: None,
+            };
             search.run(vec![candidate]).await
         }
         Target::Lmtp(LmtpTarget::Unix(path)) => {
@@ -62,8 +85,9 @@ pub(crate) async fn connect(
             let opened = flatten(opening).map_err(|error| unreachable_host(&remote, &error));
             let stream = opened.map_err(Outcome::Deferred)?;
             let tls = lmtp_policy(settings, target);
+            let trust = tls.trust();
             let opening =
-                Opening { metrics: &reach.metrics, settings, lmtp: true, tls: &tls, plain_why: None };
+                Opening { metrics: &reach.metrics, settings, lmtp: true, tls: &tls, trust, plain_why: None };
             let greeted = Link::open(Box::new(stream), remote, &opening).await;
             greeted.map_err(|refusal| outcome(refusal.status, refusal.permanent))
         }
@@ -94,8 +118,11 @@ fn shuffled(candidates: &[Candidate]) -> Vec<Candidate> {
 struct Search<'a> {
     reach: &'a Reach,
     settings: &'a OutboundSettings,
+    domain: Option<&'a Domain>,
     lmtp: bool,
     tried: usize,
+    /// A host could not satisfy what is published about it: no other one that needs less is tried.
+    withheld: bool,
     /// The outcome if no host answers. A transient failure is never replaced by a permanent one.
     failure: Option<Outcome>,
 }
@@ -109,6 +136,9 @@ enum Then {
 impl Search<'_> {
     async fn run(&mut self, candidates: Vec<Candidate>) -> Result<Link, Outcome> {
         for candidate in candidates {
+            if self.withheld && !candidate.tls.published.demands_tls() {
+                break;
+            }
             match self.try_host(&candidate).await {
                 Ok(link) => return Ok(link),
                 Err(Then::NextHost) => {}
@@ -120,13 +150,29 @@ impl Search<'_> {
     }
 
     async fn try_host(&mut self, candidate: &Candidate) -> Result<Link, Then> {
-        for address in self.addresses(&candidate.host).await {
+        let Some(found) = self.addresses(candidate).await else { return Err(Then::NextHost) };
+        let way = match protect(self.reach, candidate, &found, self.domain).await {
+            Ok(way) => way,
+            Err(status) => {
+                self.withheld = true;
+                self.note(status.at(Remote::named(candidate.host.host.as_str())), false);
+                return Err(Then::NextHost);
+            }
+        };
+        for address in alternated(found.addresses) {
             let target = SocketAddr::new(address, candidate.host.port);
             let remote = Remote::named(candidate.host.host.as_str()).at(address);
-            if let Some(why) = check_address(target, &self.settings.loops).filter(|_| !candidate.trusted) {
+            match check_address(target, &self.settings.loops).filter(|_| !candidate.trusted) {
                 // As a host that is us: worse ones would only send it back (RFC 5321 5.1).
-                self.note(looped(why).at(remote), true);
-                return Err(Then::Stop);
+                Some(Unfit::Loop(why)) => {
+                    self.note(looped(why).at(remote), true);
+                    return Err(Then::Stop);
+                }
+                Some(Unfit::Prohibited(network)) => {
+                    self.note(prohibited(address, &network).at(remote), true);
+                    continue;
+                }
+                None => {}
             }
             if let Some(known) = self.reach.failures.reason(target) {
                 self.note(known, false);
@@ -136,33 +182,43 @@ impl Search<'_> {
                 return Err(Then::Stop);
             }
             self.tried += 1;
-            match self.try_address(target, remote, candidate).await {
+            match self.try_address(target, remote, candidate, &way).await {
                 Ok(link) => return Ok(link),
-                Err(refusal) => self.note_refusal(target, refusal),
+                Err(refusal) => {
+                    self.withheld |=
+                        candidate.tls.published.demands_tls() && refusal.status.phase == Phase::Tls;
+                    self.note_refusal(target, refusal);
+                }
             }
         }
         Err(Then::NextHost)
     }
 
-    /// The addresses of a host in the order in which they are tried; none when that is noted as the failure.
-    async fn addresses(&mut self, host: &HostPort) -> Vec<IpAddr> {
-        if let Ok(address) = host.host.parse() {
-            return vec![address];
-        }
+    /// The addresses of a host; none when that is noted as the failure.
+    async fn addresses(&mut self, candidate: &Candidate) -> Option<HostAddresses> {
+        let (host, resolver) = (&candidate.host, &self.reach.resolver);
         let remote = Remote::named(host.host.as_str());
-        match self.reach.resolver.addresses(&host.host).await {
-            Ok(addresses) if addresses.is_empty() => {
+        // Proofs are of use only where the name of the host is proved, too.
+        let found = if candidate.tls.published.dane {
+            resolver.host_addresses(&host.host).await
+        } else {
+            let name = host.host.clone();
+            let found = resolver.addresses(&host.host).await;
+            found.map(|addresses| HostAddresses { addresses, name, secure: false })
+        };
+        match found {
+            Ok(found) if found.addresses.is_empty() => {
                 let text = "the mail host has no address";
                 let status = Status::ours(Phase::Dns, FailureClass::BadDomain, EnhancedCode(5, 4, 4), text);
                 self.note(status.at(remote), true);
-                Vec::new()
+                None
             }
-            Ok(addresses) => alternated(addresses),
+            Ok(found) => Some(found),
             Err(error) => {
                 let text = format!("address of {}: {error}", host.host);
                 let status = Status::ours(Phase::Dns, FailureClass::Dns, EnhancedCode(4, 4, 3), text);
                 self.note(status.at(remote), false);
-                Vec::new()
+                None
             }
         }
     }
@@ -173,12 +229,23 @@ impl Search<'_> {
         target: SocketAddr,
         remote: Remote,
         candidate: &Candidate,
+        way: &Protection,
     ) -> Result<Link, Refusal> {
-        match self.open_link(target, remote.clone(), candidate, None).await {
-            Err(refusal) if candidate.tls.mode == TlsUse::Opportunistic && refusal.is_for_want_of_tls() => {
+        let is_optional = way.tls.mode == TlsUse::Opportunistic;
+        if let Some(known) = self.reach.tls_failures.reason(target).filter(|_| is_optional) {
+            return self.open_link(target, remote, candidate, way, Some(&known.text)).await;
+        }
+        match self.open_link(target, remote.clone(), candidate, way, None).await {
+            Err(refusal) if is_optional && refusal.is_for_want_of_tls() => {
                 log::falls_back(&remote, &refusal.status);
                 self.reach.metrics.count_security("failed");
-                self.open_link(target, remote, candidate, Some(&refusal.status.text)).await
+                let opened = self.open_link(target, remote, candidate, way, Some(&refusal.status.text)).await;
+                // Only where it then works without, TLS is what is broken.
+                if opened.is_ok() {
+                    let lasts_ms = self.settings.limits.tls_failure_ms;
+                    self.reach.tls_failures.note(target, refusal.status, lasts_ms);
+                }
+                opened
             }
             opened => opened,
         }
@@ -190,6 +257,7 @@ impl Search<'_> {
         target: SocketAddr,
         remote: Remote,
         candidate: &Candidate,
+        way: &Protection,
         plain_why: Option<&str>,
     ) -> Result<Link, Refusal> {
         let bound = Duration::from_millis(self.settings.timeouts.connect_ms);
@@ -205,7 +273,8 @@ impl Search<'_> {
             metrics: &self.reach.metrics,
             settings: self.settings,
             lmtp: self.lmtp,
-            tls: &candidate.tls,
+            tls: &way.tls,
+            trust: way.trust.clone(),
             plain_why,
         };
         let link = Link::open(Box::new(stream), remote, &opening).await?;
@@ -218,8 +287,9 @@ impl Search<'_> {
         let Refusal { status, permanent } = refusal;
         self.reach.metrics.connections_failed.inc();
         log::not_connected(status.remote.as_ref().map_or("", |remote| remote.host.as_str()), &status);
-        // A host that lacks the TLS which one next hop needs is good enough for others.
-        if !permanent && status.phase != Phase::Tls {
+        // A host that lacks the TLS which one next hop needs, or does not know who we are, is good enough for others.
+        let is_of_next_hop = status.phase == Phase::Tls || status.enhanced == EnhancedCode(4, 7, 8);
+        if !permanent && !is_of_next_hop {
             self.reach.failures.note(target, status.clone(), self.settings.limits.host_failure_ms);
         }
         self.note(status, permanent);
@@ -244,6 +314,12 @@ fn looped(why: &str) -> Status {
         EnhancedCode(5, 4, 6),
         format!("mail loops back to myself: {why}"),
     )
+}
+
+/// RFC 3463 3.5: unable to route.
+fn prohibited(address: IpAddr, network: &str) -> Status {
+    let text = format!("the mail host is at {address}, in the prohibited network {network}");
+    Status::ours(Phase::Connect, FailureClass::BadDomain, EnhancedCode(5, 4, 4), text)
 }
 
 /// RFC 3463 3.5: no answer from host.
@@ -285,6 +361,7 @@ fn alternated(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::next_hop::HostPort;
 
     #[test]
     fn families_take_turns() {

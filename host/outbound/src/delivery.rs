@@ -170,13 +170,17 @@ impl Delivery<'_> {
             let was_kept = link.is_some();
             let mut open = match link.take() {
                 Some(open) => open,
-                None => match connect(&self.shared.reach, self.settings, &self.site.target).await {
-                    Ok(open) => {
-                        self.shared.metrics.connections.inc();
-                        open
+                None => {
+                    match connect(&self.shared.reach, self.settings, &self.site.target, self.domain(chunk))
+                        .await
+                    {
+                        Ok(open) => {
+                            self.shared.metrics.connections.inc();
+                            open
+                        }
+                        Err(outcome) => return Tried::new(vec![self.judged(outcome); chunk.len()]),
                     }
-                    Err(outcome) => return Tried::new(vec![self.judged(outcome); chunk.len()]),
-                },
+                }
             };
             let chunk = chunk.get(..self.taken_at_once(chunk, open.offers())).unwrap_or(chunk);
             let fitted = match self.fitted(open.offers()).await {
@@ -203,6 +207,11 @@ impl Delivery<'_> {
             }
         }
         Tried::default()
+    }
+
+    /// The domain of the first of these recipients.
+    fn domain(&self, chunk: &[(usize, u16)]) -> Option<&Domain> {
+        self.recipient(*chunk.first()?).map(|recipient| recipient.address.domain())
     }
 
     /// How many of these recipients the peer takes in one transaction (RFC 9422 4.2, 4.3); one at least.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use baton_hooks::Hook;
 use baton_mail::event::What;
+use baton_mail::header::{HeaderIndex, HeaderLimits};
 use baton_mail::{EnhancedCode, FailureClass, Outcome, Phase, Status};
 use baton_store::Settlement;
 
@@ -128,20 +129,36 @@ impl Shared {
                 self.spawn(async move { shared.discard(job).await });
             }
             _ => match self.sites.remembered(&route) {
-                Some(resolved) => self.arrive(job, resolved),
+                Some(resolved) => self.arrive(job, route, resolved),
                 None => {
                     let shared = Arc::clone(self);
                     self.spawn(async move {
                         let settings = shared.settings.load_full();
-                        let resolved = shared.sites.resolve(&route, &shared.reach.resolver, &settings).await;
-                        shared.arrive(job, resolved);
+                        let resolved = shared.sites.resolve(&route, &shared.reach, &settings).await;
+                        shared.arrive(job, route, resolved);
                     });
                 }
             },
         }
     }
 
-    fn arrive(self: &Arc<Self>, job: Job, resolved: Resolved) {
+    /// The way of the job is known. Where what the recipients' domain published may keep it from going, its sender may
+    /// have wished that it goes rather without TLS.
+    fn arrive(self: &Arc<Self>, job: Job, route: Route, resolved: Resolved) {
+        if route.require_tls || route.tls_optional || !resolved.has_published_demands() {
+            return self.admit(job, resolved);
+        }
+        let shared = Arc::clone(self);
+        self.spawn(async move {
+            if shared.waives_tls(&job).await {
+                shared.forward(job, Route { tls_optional: true, ..route });
+            } else {
+                shared.admit(job, resolved);
+            }
+        });
+    }
+
+    fn admit(self: &Arc<Self>, job: Job, resolved: Resolved) {
         match resolved {
             Resolved::Site(site) => self.place(job, site),
             Resolved::Refused(outcome) => {
@@ -149,6 +166,15 @@ impl Shared {
                 self.spawn(async move { shared.finish(Attempted::unsent(job, &outcome)).await });
             }
         }
+    }
+
+    /// True when the header says `TLS-Required: No` (RFC 8689 5). A message that can not be read wishes nothing.
+    async fn waives_tls(&self, job: &Job) -> bool {
+        let Ok(body) = self.body(job).await else { return false };
+        let header = body.to_content().header;
+        let Ok(index) = HeaderIndex::scan(&header, &HeaderLimits::default()) else { return false };
+        let values = index.all("TLS-Required");
+        matches!(values.as_slice(), [value] if value.trim_ascii().eq_ignore_ascii_case(b"no"))
     }
 
     /// Keeps the job until an operator decides.

@@ -21,6 +21,9 @@
 //! Invariant: the relay does not deliver to itself, nor to this machine, because the DNS, a recipient or a plugin
 //! says so; only the settings can (RFC 5321 5.1).
 //!
+//! Invariant: the settings of a next hop come first, then what is published by DANE, then MTA-STS; mail for a mail host
+//! whose TLSA records, or whose domain's MTA-STS policy, can not be satisfied waits.
+//!
 //! Invariant: mail for a next hop that needs TLS waits rather than goes without; nothing that a peer says, or does not
 //! offer, changes that.
 //!
@@ -39,12 +42,14 @@ mod hosts;
 mod job;
 mod link;
 mod log;
+mod login;
 mod loops;
 mod maildir;
 pub mod metrics;
 mod next_hop;
 mod operator;
 mod outbound;
+mod protection;
 mod ready;
 mod report;
 mod retry;
@@ -56,19 +61,22 @@ mod settings;
 mod settle;
 mod shared;
 mod site;
+mod sts;
 mod told;
 mod verify;
 mod worker;
 
 pub use classify::{Classes, ClassesError};
+pub use login::{Login, LoginMechanism, LoginSecret};
 pub use next_hop::{HostPort, InvalidNextHop, LmtpTarget, NextHop};
 pub use operator::read_next_hop;
 pub use outbound::{Outbound, OutboundDeps};
 pub use retry::{ClassRetry, RetryByClass};
 pub use routes::{DomainPattern, RouteTable, RouteTarget, UnknownNextHop};
-pub use security::{TlsPolicy, TlsSettings, TlsUse};
+pub use security::{Published, Sts, TlsPolicy, TlsSettings, TlsUse};
 pub use settings::{
     Convert, DelayReports, DsnSettings, LimitSettings, LoopSettings, OutboundSettings, RetrySettings,
     TimeoutSettings,
 };
+pub use sts::{HttpClient, Policies, StsSettings};
 pub use verify::{RecipientAnswer, Unasked, Verifier};

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 use crate::security::TlsUse;
 use crate::settings::OutboundSettings;
 
+mod login;
 mod protect;
 mod wire;
 
@@ -103,9 +104,14 @@ impl Link {
                 Ok(ClientStep::StartTls) => link.protect(opening).await?,
                 Ok(ClientStep::Ready) => {
                     link.note_security(opening);
+                    if let Some(login) = &opening.tls.login {
+                        link.log_in(login, opening.settings).await?;
+                    }
                     return Ok(link);
                 }
-                Ok(ClientStep::NoStartTls) => return Err(link.unprotected("the peer offers no STARTTLS")),
+                Ok(ClientStep::NoStartTls) => {
+                    return Err(link.unprotected("the peer offers no STARTTLS", opening));
+                }
                 Ok(ClientStep::Refused(phase, reply)) => return Err(link.refused(phase, &reply)),
                 Ok(ClientStep::Closing(reply)) => {
                     return Err(link.refused(link.client.phase().as_phase(), &reply));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use baton_mail::status::Remote;
-use baton_mail::{Mailbox, MessageId, Status, UnixMs};
+use baton_mail::{Domain, Mailbox, MessageId, Status, UnixMs};
 use tracing::{debug, error, info, warn};
 
 /// The target of all lines of this stage.
@@ -38,6 +38,21 @@ pub(crate) fn delivered(
 /// TLS failed where it is welcome but not needed.
 pub(crate) fn falls_back(remote: &Remote, status: &Status) {
     info!(target: TARGET, %remote, reason = status.text, "TLS failed; trying again in plain text");
+}
+
+/// A domain's MTA-STS policy is in force from now on.
+pub(crate) fn policy_fetched(domain: &Domain, lines: &[String]) {
+    info!(target: TARGET, %domain, policy = lines.join("; "), "MTA-STS policy fetched");
+}
+
+/// There should be an MTA-STS policy, and there is none to be had. An older one stays in force.
+pub(crate) fn policy_not_fetched(domain: &Domain, flaw: &dyn fmt::Display, has_older: bool) {
+    warn!(target: TARGET, %domain, %flaw, has_older, "MTA-STS policy not fetched");
+}
+
+/// A policy could not be written down; a restart fetches it again.
+pub(crate) fn policy_not_kept(domain: &Domain, error: &dyn fmt::Display) {
+    warn!(target: TARGET, %domain, %error, "MTA-STS policy not kept");
 }
 
 /// Not yet.

@@ -24,15 +24,29 @@ pub(crate) fn hosts_before_us(
     }
 }
 
+/// Why an address is not connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    /// It is this relay, this machine, or none of one host.
+    Loop(&'static str),
+    /// It lies in this network, which the settings prohibit.
+    Prohibited(String),
+}
+
 /// Why an address that the DNS, a recipient or a plugin named is not connected to; `None` when it may be.
-pub(crate) fn check_address(target: SocketAddr, loops: &LoopSettings) -> Option<&'static str> {
+pub(crate) fn check_address(target: SocketAddr, loops: &LoopSettings) -> Option<Unfit> {
     let address = target.ip().to_canonical();
     if loops.own_addresses.iter().any(|own| own.port() == target.port() && own.ip().to_canonical() == address)
     {
-        return Some("this is the relay itself");
+        return Some(Unfit::Loop("this is the relay itself"));
     }
     let points_here = address.is_loopback() || address.is_unspecified() || is_broadcast(address);
-    (points_here && !loops.allow_loopback_next_hops).then_some("the address is not one of another host")
+    if points_here {
+        let unfit = Unfit::Loop("the address is not one of another host");
+        return (!loops.allow_loopback_next_hops).then_some(unfit);
+    }
+    let network = loops.prohibited.iter().find(|network| network.contains(&address))?;
+    Some(Unfit::Prohibited(network.to_string()))
 }
 
 fn is_broadcast(address: IpAddr) -> bool {
@@ -61,6 +75,7 @@ mod tests {
             own_names: vec!["alias.example.org".parse().unwrap()],
             own_addresses: vec!["192.0.2.1:25".parse().unwrap()],
             allow_loopback_next_hops: false,
+            prohibited: vec!["10.0.0.0/8".parse().unwrap(), "fc00::/7".parse().unwrap()],
         }
     }
 
@@ -89,6 +104,10 @@ mod tests {
             "another server of this address"
         );
         assert!(check_address("198.51.100.1:25".parse().unwrap(), &loops()).is_none());
+        for bad in ["10.1.2.3:25", "[::ffff:10.1.2.3]:25", "[fd00::1]:25"] {
+            let found = check_address(bad.parse().unwrap(), &loops());
+            assert!(matches!(found, Some(Unfit::Prohibited(_))), "{bad}: {found:?}");
+        }
         let allowed = LoopSettings { allow_loopback_next_hops: true, ..loops() };
         assert!(check_address("127.0.0.1:25".parse().unwrap(), &allowed).is_none());
     }

@@ -47,6 +47,8 @@ pub struct Metrics {
     pub overflowed: Counter,
     /// Connections by how they are protected.
     pub security: Family<Protection, Counter>,
+    /// Fetches of MTA-STS policies by what came of them.
+    pub policies: Family<PolicyFetch, Counter>,
     /// Reports queued.
     pub reports: Counter,
     /// Questions about recipients, by what came of them.
@@ -68,6 +70,13 @@ pub struct Protection {
     pub tls: &'static str,
 }
 
+/// What came of fetching an MTA-STS policy: `fetched` or `failed`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PolicyFetch {
+    /// The word.
+    pub result: &'static str,
+}
+
 impl Default for Metrics {
     fn default() -> Metrics {
         Metrics {
@@ -81,6 +90,7 @@ impl Default for Metrics {
             jobs: Gauge::default(),
             overflowed: Counter::default(),
             security: Family::default(),
+            policies: Family::default(),
             reports: Counter::default(),
             questions: Family::default(),
         }
@@ -101,6 +111,7 @@ impl Metrics {
         registry.register("jobs", "Jobs claimed from the queue", self.jobs.clone());
         registry.register("overflowed", "Jobs handed back by a full ready queue", self.overflowed.clone());
         registry.register("security", "Connections by protection", self.security.clone());
+        registry.register("sts_policies", "MTA-STS policies fetched", self.policies.clone());
         registry.register("reports", "Delivery reports queued", self.reports.clone());
         registry.register("questions", "Questions about recipients", self.questions.clone());
     }
@@ -108,6 +119,11 @@ impl Metrics {
     /// Counts a connection by its protection.
     pub(crate) fn count_security(&self, tls: &'static str) {
         self.security.get_or_create(&Protection { tls }).inc();
+    }
+
+    /// Counts a fetch of a policy.
+    pub(crate) fn count_policy(&self, result: &'static str) {
+        self.policies.get_or_create(&PolicyFetch { result }).inc();
     }
 
     /// Counts one recipient's result.

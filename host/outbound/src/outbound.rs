@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::settings::OutboundSettings;
 use crate::shared::Shared;
 use crate::site::Sites;
+use crate::sts::Policies;
 
 /// Claims asked for at once.
 const CLAIMS_MAX: usize = 256;
@@ -36,6 +37,8 @@ pub struct OutboundDeps {
     pub hooks: Arc<ArcSwap<Generation>>,
     /// Name lookups.
     pub resolver: Resolver,
+    /// What domains demand of TLS.
+    pub policies: Policies,
     /// Signs reports.
     pub signer: Signer,
     /// Wall time.
@@ -62,7 +65,7 @@ impl Outbound {
             hooks: deps.hooks,
             signer: deps.signer,
             clock: deps.clock,
-            reach: Reach::new(deps.resolver, deps.metrics.clone()),
+            reach: Reach::new(deps.resolver, deps.policies, deps.metrics.clone()),
             metrics: deps.metrics,
             sites: Sites::new(weights),
             gate: Arc::new(Gate::default()),

@@ -145,6 +145,7 @@ impl Edited {
                 queue: self.queue,
                 trusted: self.trusted,
                 require_tls: false,
+                tls_optional: false,
             },
             None => {
                 let base = Route::of_settings(routes.find(domain));

@@ -6,11 +6,13 @@ use std::time::Duration;
 use baton_mail::lane::{LANE_WEIGHTS, LaneWeights};
 use baton_mail::mime::MimeLimits;
 use baton_mail::{Domain, Mailbox};
+use ipnet::IpNet;
 
 use crate::classify::Classes;
 use crate::retry::RetryByClass;
 use crate::routes::RouteTable;
 use crate::security::TlsSettings;
+use crate::sts::StsSettings;
 
 /// All settings of delivery. A reload replaces the whole; running deliveries keep what they began with.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub struct OutboundSettings {
     pub timeouts: TimeoutSettings,
     /// How connections are protected.
     pub tls: TlsSettings,
+    /// How the policies of domains are found.
+    pub sts: StsSettings,
     /// What would be a loop.
     pub loops: LoopSettings,
     /// Reports about failed mail.
@@ -58,6 +62,7 @@ impl OutboundSettings {
             limits: LimitSettings::default(),
             timeouts: TimeoutSettings::default(),
             tls: TlsSettings::default(),
+            sts: StsSettings::default(),
             loops: LoopSettings::default(),
             dsn: DsnSettings::new(from),
             convert: Convert::WhenNeeded,
@@ -120,6 +125,9 @@ pub struct LimitSettings {
     pub addresses_max: usize,
     /// A host that could not be reached is not tried again for this time, in milliseconds. Default 30,000.
     pub host_failure_ms: u64,
+    /// A host whose TLS failed where it is welcome but not needed is spoken to in plain text for this time, in
+    /// milliseconds. Default 600,000.
+    pub tls_failure_ms: u64,
     /// Resolved sites are remembered for this time, in milliseconds. Default 30,000.
     pub site_cache_ms: u64,
     /// A handed-back job comes back as soon as its site can be expected to have room, and after this time at the
@@ -147,6 +155,7 @@ impl Default for LimitSettings {
             idle_ms: 5_000,
             addresses_max: 8,
             host_failure_ms: 30_000,
+            tls_failure_ms: 600_000,
             site_cache_ms: 30_000,
             overflow_ms: 10_000,
             verify_max: 64,
@@ -207,6 +216,8 @@ pub struct LoopSettings {
     /// Also deliver to loopback addresses that the DNS, a recipient or a plugin names. Default no: such a name is
     /// a loop or an attack. Hosts that the settings name are always allowed.
     pub allow_loopback_next_hops: bool,
+    /// Networks that are not delivered to when the DNS, a recipient or a plugin names an address there.
+    pub prohibited: Vec<IpNet>,
 }
 
 /// Reports (RFC 3464, RFC 3461).

@@ -6,20 +6,24 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use baton_dns::{DnsError, MailHost, MailHosts, Resolver};
+use baton_dns::{DnsError, MailHost, MailHosts};
 use baton_mail::lane::LaneWeights;
 use baton_mail::{Domain, EnhancedCode, FailureClass, Outcome, Phase, Status};
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
+use crate::connect::Reach;
 use crate::job::Job;
 use crate::loops::hosts_before_us;
 use crate::next_hop::{HostPort, LmtpTarget, NextHop};
 use crate::ready::ReadyQueue;
 use crate::security::TlsPolicy;
 use crate::settings::OutboundSettings;
+use crate::sts::Policy;
 
+/// Mail hosts that are named in the reason why none of them is used.
+const HOSTS_SHOWN_MAX: usize = 5;
 /// Routes whose site is remembered.
 const ROUTES_REMEMBERED_MAX: usize = 10_000;
 
@@ -35,13 +39,22 @@ pub(crate) struct Route {
     pub(crate) trusted: bool,
     /// Only over connections whose other end is known to be who it is (RFC 8689).
     pub(crate) require_tls: bool,
+    /// Rather without TLS than not at all, whatever the recipients' domain published (RFC 8689 5).
+    pub(crate) tls_optional: bool,
 }
 
 impl Route {
     /// A route as the settings say.
     pub(crate) fn of_settings(next_hop: Arc<NextHop>) -> Route {
         let trusted = !matches!(*next_hop, NextHop::Mx(_));
-        Route { next_hop, fallbacks: Vec::new(), queue: None, trusted, require_tls: false }
+        Route {
+            next_hop,
+            fallbacks: Vec::new(),
+            queue: None,
+            trusted,
+            require_tls: false,
+            tls_optional: false,
+        }
     }
 }
 
@@ -54,6 +67,18 @@ pub(crate) struct Site {
     pub(crate) target: Target,
     /// What waits for it.
     pub(crate) ready: ReadyQueue<Job>,
+}
+
+impl Target {
+    /// True when what the recipients' domain published may keep mail from going there.
+    pub(crate) fn has_published_demands(&self) -> bool {
+        match self {
+            Target::Smtp(candidates) => {
+                candidates.iter().any(|candidate| candidate.tls.published.demands_tls())
+            }
+            Target::Lmtp(_) | Target::File(_) => false,
+        }
+    }
 }
 
 /// How a site is reached.
@@ -88,6 +113,16 @@ pub(crate) enum Resolved {
     Refused(Box<Outcome>),
 }
 
+impl Resolved {
+    /// True when what the recipients' domain published may keep mail from going, or does so now.
+    pub(crate) fn has_published_demands(&self) -> bool {
+        match self {
+            Resolved::Site(site) => site.target.has_published_demands(),
+            Resolved::Refused(outcome) => outcome.status().phase == Phase::Tls,
+        }
+    }
+}
+
 /// A site is its target, and the queue name that a plugin may have given it.
 type SiteKey = (Option<String>, Target);
 
@@ -115,10 +150,10 @@ impl Sites {
     pub(crate) async fn resolve(
         &self,
         route: &Route,
-        resolver: &Resolver,
+        reach: &Reach,
         settings: &OutboundSettings,
     ) -> Resolved {
-        let resolved = match find_target(route, resolver, settings).await {
+        let resolved = match find_target(route, reach, settings).await {
             Ok(target) => Resolved::Site(self.site(route, target)),
             Err(outcome) => Resolved::Refused(Box::new(outcome)),
         };
@@ -160,24 +195,31 @@ impl Sites {
 /// Finds out how the next hop of a route is reached.
 pub(crate) async fn find_target(
     route: &Route,
-    resolver: &Resolver,
+    reach: &Reach,
     settings: &OutboundSettings,
 ) -> Result<Target, Outcome> {
     let tls = settings.tls.policy(&route.next_hop);
+    // Who we are is for the hosts of the settings only.
+    let tls = if route.trusted { tls } else { tls.anonymous() };
     let tls = if route.require_tls { required_tls(route, tls)? } else { tls };
     let mut candidates = match &*route.next_hop {
         NextHop::Lmtp(target) => return Ok(Target::Lmtp(target.clone())),
         NextHop::File(path) => return Ok(Target::File(path.clone())),
         NextHop::Hosts(hosts) => in_order(hosts, 0, route.trusted, &tls),
-        NextHop::Mx(domain) => match find_mail_hosts(domain, resolver, settings, &tls).await {
+        NextHop::Mx(domain) => match find_mail_hosts(domain, route, reach, settings, &tls).await {
             Ok(candidates) => candidates,
-            Err(Outcome::Deferred(_)) if !route.fallbacks.is_empty() => Vec::new(),
+            // What a domain demands of TLS can not be gone round.
+            Err(Outcome::Deferred(status)) if status.phase != Phase::Tls && !route.fallbacks.is_empty() => {
+                Vec::new()
+            }
             Err(outcome) => return Err(outcome),
         },
         NextHop::Hold(_) | NextHop::Discard => Vec::new(),
     };
     let first_free = candidates.last().map_or(0, |last| last.rank + 1);
-    candidates.extend(in_order(&route.fallbacks, first_free, route.trusted, &tls));
+    if !route.require_tls {
+        candidates.extend(in_order(&route.fallbacks, first_free, route.trusted, &tls.anonymous()));
+    }
     if candidates.is_empty() {
         let text = "the next hop has no hosts";
         return Err(Outcome::Deferred(Status::ours(
@@ -191,11 +233,10 @@ pub(crate) async fn find_target(
 }
 
 /// The policy for mail that asks for REQUIRETLS (RFC 8689 4.2.1): the way to the next hop must be known, and so must be
-/// who is there. Names of mail hosts out of the DNS are believed to be neither as long as DNSSEC or MTA-STS do not vouch
-/// for them.
+/// who is there. Of mail hosts out of the DNS see [`heed`].
 fn required_tls(route: &Route, tls: TlsPolicy) -> Result<TlsPolicy, Outcome> {
     let why = match &*route.next_hop {
-        NextHop::Mx(_) => "the mail hosts of the domain are not known for sure",
+        NextHop::Mx(_) => return Ok(tls.verified()),
         _ if !route.trusted => "a plugin chose the next hop",
         NextHop::Lmtp(LmtpTarget::Tcp(_)) if !tls.is_verified() => {
             "the way to the mail store is not protected"
@@ -226,19 +267,31 @@ fn in_order(hosts: &[HostPort], first: usize, trusted: bool, tls: &TlsPolicy) ->
 /// The mail hosts of a domain, without ourselves (RFC 5321 5.1).
 async fn find_mail_hosts(
     domain: &Domain,
-    resolver: &Resolver,
+    route: &Route,
+    reach: &Reach,
     settings: &OutboundSettings,
     tls: &TlsPolicy,
 ) -> Result<Vec<Candidate>, Outcome> {
     let failed = |class, code, text: &str| Outcome::Failed(Status::ours(Phase::Dns, class, code, text));
-    match resolver.mail_hosts(domain).await {
+    let heeds_published =
+        route.require_tls || (settings.tls.heeds_published(&route.next_hop) && !route.tls_optional);
+    let (found, sts) = tokio::join!(reach.resolver.mail_hosts(domain), async {
+        if heeds_published { reach.policies.find(domain, &settings.sts).await } else { None }
+    });
+    let secure = matches!(&found, Ok(found) if found.secure);
+    match found.map(|found| found.hosts) {
         Ok(MailHosts::Hosts(hosts)) => {
             let hosts = hosts_before_us(hosts, &settings.hostname, &settings.loops);
             if hosts.is_empty() {
                 let text = format!("mail for {domain} loops back to this relay");
                 return Err(failed(FailureClass::Loop, EnhancedCode(5, 4, 6), &text));
             }
-            Ok(ranked(hosts, settings.smtp_port, tls))
+            let mut candidates = ranked(hosts, settings.smtp_port, tls);
+            if heeds_published {
+                let published = Known { domain, sts: sts.as_deref(), secure, dane: settings.tls.dane };
+                heed(&mut candidates, &published, route.require_tls)?;
+            }
+            Ok(candidates)
         }
         // RFC 7505 4.1 gives code and enhanced code.
         Ok(MailHosts::NullMx) => {
@@ -258,6 +311,40 @@ async fn find_mail_hosts(
             Err(Outcome::Deferred(Status::ours(Phase::Dns, FailureClass::Dns, EnhancedCode(4, 4, 3), text)))
         }
     }
+}
+
+/// What is known of a domain and its mail hosts.
+struct Known<'a> {
+    domain: &'a Domain,
+    sts: Option<&'a Policy>,
+    /// The names of the hosts are proved by DNSSEC.
+    secure: bool,
+    dane: bool,
+}
+
+/// Gives each mail host the protection that the domain published, and drops those that it does not want mail to go to.
+///
+/// With REQUIRETLS, also those whose names neither DNSSEC nor an MTA-STS policy vouches for (RFC 8689 4.2.1).
+fn heed(candidates: &mut Vec<Candidate>, known: &Known<'_>, require_tls: bool) -> Result<(), Outcome> {
+    let before = std::mem::take(candidates);
+    let hosts: Vec<String> = before.iter().map(|candidate| candidate.host.host.clone()).collect();
+    candidates.extend(before.into_iter().filter_map(|candidate| {
+        let host = &candidate.host.host;
+        let is_known = known.secure || known.sts.is_some_and(|policy| policy.lists(host));
+        let tls = candidate.tls.at_host(host, known.sts, known.secure && known.dane)?;
+        (is_known || !require_tls).then_some(Candidate { tls, ..candidate })
+    }));
+    if !candidates.is_empty() {
+        return Ok(());
+    }
+    if require_tls {
+        let why = "neither DNSSEC nor MTA-STS vouches for the mail hosts of the domain";
+        return Err(Outcome::Failed(no_required_tls(why)));
+    }
+    let shown: Vec<&str> = hosts.iter().take(HOSTS_SHOWN_MAX).map(String::as_str).collect();
+    let text =
+        format!("the MTA-STS policy of {} lists none of its mail hosts: {}", known.domain, shown.join(", "));
+    Err(Outcome::Deferred(Status::ours(Phase::Tls, FailureClass::Tls, EnhancedCode(4, 7, 5), text)))
 }
 
 /// Preferences become ranks from 0 on, so that two domains which name the same hosts in the same order are one site.

@@ -18,6 +18,7 @@ use crate::link::Link;
 use crate::metrics::{Metrics, Question};
 use crate::settings::OutboundSettings;
 use crate::site::{Route, Target, find_target};
+use crate::sts::Policies;
 
 /// Recipients whose answer is remembered.
 const ANSWERS_MAX: usize = 10_000;
@@ -61,10 +62,16 @@ impl Verifier {
     pub fn new(
         settings: Arc<ArcSwap<OutboundSettings>>,
         resolver: Resolver,
+        policies: Policies,
         metrics: Arc<Metrics>,
     ) -> Verifier {
         let turns = ArcSwap::from_pointee(Turns::new(settings.load().limits.verify_max));
-        Verifier { settings, reach: Reach::new(resolver, metrics), turns, answers: Cache::new(ANSWERS_MAX) }
+        Verifier {
+            settings,
+            reach: Reach::new(resolver, policies, metrics),
+            turns,
+            answers: Cache::new(ANSWERS_MAX),
+        }
     }
 
     /// Asks about one recipient. Each step has the deadline of delivery; the caller may give up earlier.
@@ -108,12 +115,12 @@ impl Verifier {
         let _turn = turns.free.acquire().await.map_err(|error| Unasked(error.to_string()))?;
         let settings = self.settings.load_full();
         let route = Route::of_settings(settings.routes.find(recipient.domain()));
-        let found = find_target(&route, &self.reach.resolver, &settings).await;
+        let found = find_target(&route, &self.reach, &settings).await;
         let target = found.map_err(|outcome| Unasked(outcome.status().to_string()))?;
         if matches!(target, Target::File(_)) {
             return Err(Unasked(format!("{} is not a host that can be asked", route.next_hop)));
         }
-        let connected = connect(&self.reach, &settings, &target).await;
+        let connected = connect(&self.reach, &settings, &target, Some(recipient.domain())).await;
         let mut link = connected.map_err(|outcome| Unasked(outcome.status().to_string()))?;
         let asked = link.ask(question(recipient), &settings).await;
         let host = link.host().to_owned();

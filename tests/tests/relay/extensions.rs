@@ -174,7 +174,7 @@ fn users_may_have_mail_held() -> Result<()> {
 }
 
 /// Sends with REQUIRETLS under TLS and prints the reply to the message.
-const SENDER: &str = "\
+pub(crate) const SENDER: &str = "\
 import smtplib, ssl, sys
 server = smtplib.SMTP('localhost', int(sys.argv[1]))
 server.ehlo()

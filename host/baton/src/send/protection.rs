@@ -33,7 +33,7 @@ impl Protection {
 
     /// The handshake.
     pub(super) async fn begin(&self, stream: Connection, host: &str) -> anyhow::Result<Connection> {
-        let shaken = self.client.connect(stream, host, &Trust::Anybody).await;
+        let shaken = self.client.connect(stream, host, &Trust::Anybody, None).await;
         let (stream, _) = shaken.context("the TLS handshake failed")?;
         Ok(Box::new(stream))
     }

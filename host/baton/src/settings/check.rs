@@ -22,7 +22,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use baton_accounts::AccountSettings;
-use baton_dns::{DnsSettings, Resolver};
+use baton_dns::{DnsSettings, Dnssec, Resolver};
 use baton_hooks::trust::TrustedKey;
 use baton_hooks::{EngineSettings, Hook, PluginSettings, Thresholds};
 use baton_identity::domains::{Domains, Inspector};
@@ -271,6 +271,8 @@ impl Checker<'_> {
             timeout_ms: self.bound("dns.timeout_ms", raw.timeout_ms, 1, 60_000),
             attempts: self.bound("dns.attempts", raw.attempts, 1, 10),
             cache_entries_max: self.bound("dns.cache_entries_max", raw.cache_entries_max, 1, 100_000_000),
+            dnssec: self.choose("dns.dnssec", &raw.dnssec, &DNSSEC).unwrap_or_default(),
+            trust_anchor_file: raw.trust_anchor_file.as_ref().map(|path| self.folder.join(path)),
         }
     }
 
@@ -314,6 +316,9 @@ fn localhost() -> Domain {
     "localhost".parse().expect("a label is a domain")
 }
 
+/// Whether answers about mail hosts are proved.
+const DNSSEC: [(&str, Dnssec); 3] =
+    [("auto", Dnssec::Auto), ("validate", Dnssec::Validate), ("off", Dnssec::Off)];
 /// What is right where an address and port are meant.
 const ADDRESS_REMEDY: &str = "write address:port, such as \"127.0.0.1:2525\" or \"[::1]:2525\"";
 /// More threads than any machine has processors is a mistake.

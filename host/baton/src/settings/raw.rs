@@ -2,9 +2,11 @@
 
 mod accounts;
 mod clients;
+mod next_hops;
 mod reports;
 mod retry;
 mod running;
+mod security;
 mod store;
 mod tls;
 
@@ -14,12 +16,15 @@ use super::field::{Anything, Named, section};
 
 pub(crate) use accounts::{RawAccounts, RawIssuer};
 pub(crate) use clients::{RawClients, RawNetwork, RawPressure};
+pub(crate) use next_hops::{RawNextHop, RawRoute};
 pub(crate) use reports::RawReports;
 pub(crate) use retry::{RawClassRetry, RawRetry};
 pub(crate) use running::{
     RawBreaker, RawEvents, RawNext, RawPool, RawRecord, RawRegistry, RawSessionInstances, RawThresholds,
     RawWhen,
 };
+use security::prohibited_networks;
+pub(crate) use security::{RawLogin, RawMtaSts};
 pub(crate) use store::{RawLanes, RawStore};
 pub(crate) use tls::{RawAcme, RawTls};
 
@@ -102,6 +107,10 @@ section! {
         attempts: usize = 2,
         /// Answers kept in memory at most, negative ones included.
         cache_entries_max: usize = 32_768,
+        /// Whether the relay proves answers about mail hosts by their signatures (DNSSEC), which DANE and REQUIRETLS build on: `auto` (when the name servers pass signatures on; from the first time that they did, until the end of the process), `validate` (always: without signatures no mail host is found) or `off`. Forged answers make mail wait. `auto` is the default, as some name servers pass no signatures on: with them `validate` would stop all mail.
+        dnssec: String = "auto".to_owned(),
+        /// A file of DNSKEY records, as in a zone, whose keys are believed. Unset: the keys of the root.
+        trust_anchor_file: Option<PathBuf> = None,
     }
 }
 
@@ -464,42 +473,6 @@ section! {
 }
 
 section! {
-    /// One place that mail can go to: exactly one of these keys.
-    RawNextHop {
-        /// Delivers to the mail hosts of this domain.
-        mx: Option<String> = None,
-        /// Delivers by SMTP to the first of these that answers, each `host:port`.
-        hosts: Option<Vec<String>> = None,
-        /// Delivers by LMTP to `host:port` or `unix:/path`.
-        lmtp: Option<String> = None,
-        /// Writes each message as a file into this Maildir folder.
-        file: Option<PathBuf> = None,
-        /// Keeps the mail for an operator, with this reason.
-        hold: Option<String> = None,
-        /// Throws the mail away. The history says so.
-        discard: bool = false,
-        /// When TLS begins, for `mx`, `hosts` and `lmtp`: `off`, `opportunistic` (by STARTTLS when it is offered and works, else in plain text), `required` (by STARTTLS, or the mail waits) or `implicit` (with the connection, port 465). Unset: as `delivery.tls`; `off` for `lmtp`.
-        tls: Option<String> = None,
-        /// Where TLS is needed, a PEM file of the only authorities that may vouch for the hosts. Unset: those of the system.
-        tls_ca_file: Option<PathBuf> = None,
-        /// Where TLS is needed, the name that the certificate must be for. Unset: that of the host.
-        tls_name: Option<String> = None,
-        /// Where TLS is needed, whether the certificate must be valid too.
-        tls_verify: bool = true,
-    }
-}
-
-section! {
-    /// One route.
-    RawRoute {
-        /// Which recipient domains: a domain, `*.domain` for all below it, or `*`.
-        domain: String = "*".to_owned(),
-        /// The name of a next hop, or `mx` for the mail hosts of the recipient's domain.
-        next_hop: String = String::new(),
-    }
-}
-
-section! {
     /// How mail is delivered and retried.
     RawDelivery {
         /// The wait after the first failed attempt, in seconds. Greylisting peers ask for five minutes.
@@ -532,6 +505,8 @@ section! {
         addresses_max: usize = 8,
         /// How long a host that could not be reached is not tried again, in milliseconds.
         host_failure_ms: u64 = 30_000,
+        /// How long a host whose TLS failed is spoken to in plain text, where TLS is welcome but not needed, in milliseconds.
+        tls_failure_ms: u64 = 600_000,
         /// How long the mail hosts of a domain are remembered, in milliseconds.
         site_cache_ms: u64 = 30_000,
         /// How long a job waits that found no room in memory, in milliseconds.
@@ -542,6 +517,12 @@ section! {
         verify_cache_ms: u64 = 60_000,
         /// TLS towards next hops that say nothing of it themselves: `off`, `opportunistic` or `required`.
         tls: String = "opportunistic".to_owned(),
+        /// A PEM file of the only authorities that may vouch for mail hosts, where a next hop does not name its own. Unset: those of the system.
+        tls_ca_file: Option<PathBuf> = None,
+        /// Heeds TLSA records of mail hosts (DANE, RFC 7672) that DNSSEC proves: TLS with such a certificate, or mail waits. What a next hop says of TLS in these settings comes first.
+        dane: bool = true,
+        /// Policies of domains about the TLS of their mail hosts (MTA-STS, RFC 8461).
+        mta_sts: RawMtaSts = RawMtaSts::default(),
         /// The port of mail hosts.
         smtp_port: u16 = 25,
         /// Local addresses that connections come from, at most one of each family. Empty: the system chooses.
@@ -550,6 +531,8 @@ section! {
         own_names: Vec<String> = Vec::new(),
         /// Delivers to loopback addresses that the DNS, a recipient or a plugin names. Hosts in these settings are always allowed.
         allow_loopback: bool = false,
+        /// Networks that no mail goes to when the DNS, a recipient or a plugin names an address there. By default those that are private, or for documents, measurements and the like (RFC 6890). Hosts in these settings are always allowed.
+        prohibited_networks: Vec<String> = prohibited_networks(),
         /// How long opening a connection may take, in milliseconds.
         connect_ms: u64 = 30_000,
         /// How long a peer may take to greet, in milliseconds (RFC 5321 4.5.3.2.1).

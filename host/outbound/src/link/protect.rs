@@ -6,13 +6,13 @@ use std::time::Duration;
 use baton_mail::tls::Security;
 use baton_mail::{EnhancedCode, FailureClass, Phase, Status};
 use baton_smtp::client::{ClientSettings, UseStartTls};
-use baton_tls::HandshakeFailure;
+use baton_tls::{HandshakeFailure, Trust};
 use bytes::BytesMut;
 use tokio::time::timeout;
 
 use super::{Link, Refusal, Stream};
 use crate::metrics::Metrics;
-use crate::security::{TlsPolicy, TlsUse, plain};
+use crate::security::{Published, Sts, TlsPolicy, TlsUse, plain};
 use crate::settings::OutboundSettings;
 
 /// What a link is opened with.
@@ -22,11 +22,25 @@ pub(crate) struct Opening<'a> {
     /// The peer speaks LMTP.
     pub(crate) lmtp: bool,
     pub(crate) tls: &'a TlsPolicy,
+    /// Which certificates are good enough.
+    pub(crate) trust: Trust,
     /// Why the link must be in plain text although TLS is welcome: it failed a moment ago.
     pub(crate) plain_why: Option<&'a str>,
 }
 
 impl Opening<'_> {
+    /// Who demands TLS, where it is not the settings.
+    fn demand(&self) -> Option<&'static str> {
+        match (&self.trust, self.tls.mode, self.tls.published) {
+            (Trust::Dane(_), ..) => Some("the TLSA records of the host demand it (DANE)"),
+            (_, TlsUse::Required, Published { sts: Some(Sts::Enforced), .. }) => {
+                Some("the MTA-STS policy of the domain demands it")
+            }
+            (_, TlsUse::Required, Published { dane: true, .. }) => Some("the host has TLSA records (DANE)"),
+            _ => None,
+        }
+    }
+
     pub(super) fn client(&self) -> ClientSettings {
         let mut client = ClientSettings::new(self.settings.hostname.as_str());
         client.lmtp = self.lmtp;
@@ -47,15 +61,14 @@ impl Link {
         let nothing: Box<dyn Stream> = Box::new(tokio::io::empty());
         let stream = std::mem::replace(&mut self.stream, nothing);
         let host = opening.tls.name.as_deref().unwrap_or(&self.remote.host).to_owned();
-        let trust = opening.tls.trust();
+        let identity = opening.tls.identity.as_ref();
         // Boxed, so that a delivery does not carry the room of a handshake.
-        let handshake = Box::pin(opening.settings.tls.client.connect(stream, &host, &trust));
+        let handshake =
+            Box::pin(opening.settings.tls.client.connect(stream, &host, &opening.trust, identity));
         let bound = Duration::from_millis(opening.settings.timeouts.tls_ms);
         let shaken = timeout(bound, handshake).await.unwrap_or(Err(HandshakeFailure::Late));
-        let (stream, facts) = shaken.map_err(|failure| {
-            let text = format!("TLS handshake: {failure}");
-            self.unprotected(&text)
-        })?;
+        let (stream, facts) =
+            shaken.map_err(|failure| self.unprotected(&format!("TLS handshake: {failure}"), opening))?;
         self.stream = Box::new(stream);
         self.remote.security = Some(Security::Protected(Arc::new(facts)));
         self.client.protect();
@@ -63,7 +76,11 @@ impl Link {
     }
 
     /// RFC 3463 3.8: cryptographic failure. Not for good: keys and certificates are mended.
-    pub(super) fn unprotected(&self, text: &str) -> Refusal {
+    pub(super) fn unprotected(&self, text: &str, opening: &Opening<'_>) -> Refusal {
+        let text = match opening.demand() {
+            Some(demand) => format!("{text}; {demand}"),
+            None => text.to_owned(),
+        };
         let status = Status::ours(Phase::Tls, FailureClass::Tls, EnhancedCode(4, 7, 5), text);
         Refusal { status: status.at(self.remote.clone()), permanent: false }
     }

@@ -65,6 +65,7 @@ fn step_name(phase: ClientPhase) -> &'static str {
         ClientPhase::Greeting => "waiting for the greeting",
         ClientPhase::Ehlo => "waiting for the answer to EHLO",
         ClientPhase::StartTls => "waiting for the answer to STARTTLS",
+        ClientPhase::Auth => "waiting for the answer to AUTH",
         ClientPhase::Idle | ClientPhase::Quit | ClientPhase::Closed => "between messages",
         ClientPhase::Mail => "waiting for the answer to MAIL",
         ClientPhase::Rcpt => "waiting for the answer to RCPT",
@@ -79,7 +80,7 @@ fn step_name(phase: ClientPhase) -> &'static str {
 fn bound(timeouts: &TimeoutSettings, phase: ClientPhase) -> Duration {
     Duration::from_millis(match phase {
         ClientPhase::Greeting => timeouts.greeting_ms,
-        ClientPhase::Ehlo => timeouts.ehlo_ms,
+        ClientPhase::Ehlo | ClientPhase::Auth => timeouts.ehlo_ms,
         ClientPhase::StartTls => timeouts.tls_ms,
         ClientPhase::Rcpt => timeouts.rcpt_ms,
         ClientPhase::DataStart => timeouts.data_init_ms,
@@ -99,13 +100,13 @@ impl Link {
         self.deadline = None;
         loop {
             let phase = self.client.phase();
-            let before = self.input.len();
+            let before = self.client.replies();
             match self.client.handle(&mut self.input) {
                 Ok(ClientStep::NeedInput) => {}
                 Ok(step) => return Ok(step),
                 Err(error) => return Err(Broken::Protocol(phase, error)),
             }
-            let answered = self.input.len() < before;
+            let answered = self.client.replies() > before;
             if let Err(broken) = self.write_output(&settings.timeouts).await {
                 return self.last_words(broken).await;
             }

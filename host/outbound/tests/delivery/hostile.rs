@@ -1,6 +1,6 @@
 //! Next hops that break: each has its outcome, and never "delivered".
 
-use crate::peer::{Content, Flood, Line, Peer, Say, Silence, Step, hello, hello_pipelining, script};
+use crate::peer::{Content, Drip, Flood, Line, Peer, Say, Silence, Step, hello, hello_pipelining, script};
 use crate::relay::{Relay, host, settings, short};
 
 const MESSAGE: &str = "Subject: x\r\n\r\nhello\r\n";
@@ -44,6 +44,22 @@ async fn silence_in_any_phase_is_a_deferral() {
         let silent = script([dialogue_until(step), vec![Silence]]);
         assert_eq!(outcome_of(silent).await, format!("deferred {phase} 4.4.2"), "{step}");
     }
+}
+
+/// An answer that never ends, a few octets at a time, is none: the deadline is that of the phase, not of the read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trickle_in_any_phase_is_a_deferral() {
+    for (step, phase) in STEPS {
+        let trickle = script([dialogue_until(step), vec![Drip("250-x\r\n")]]);
+        assert_eq!(outcome_of(trickle).await, format!("deferred {phase} 4.4.2"), "{step}");
+    }
+}
+
+/// A peer that takes the message and is gone before it can say so has not taken it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acceptance_that_did_not_arrive_is_none() {
+    let half = script([dialogue_until("dot"), vec![Say("250 2.0.0 o")]]);
+    assert_eq!(outcome_of(half).await, "deferred data 4.4.2");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@
 
 mod endings;
 mod hostile;
+mod login;
 mod peer;
 mod questions;
 mod relay;

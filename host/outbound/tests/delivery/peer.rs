@@ -23,6 +23,8 @@ pub(crate) enum Step {
     Chunk,
     /// Write this over and over until the peer has enough.
     Flood(&'static str),
+    /// Write this octet by octet, over and over, with a pause before each.
+    Drip(&'static str),
     /// Read and say nothing for ever.
     Silence,
     /// The TLS handshake as the server; what follows is protected.
@@ -33,7 +35,7 @@ pub(crate) enum Step {
     Repeat(Vec<Step>),
 }
 
-pub(crate) use Step::{Chunk, Content, Flood, Line, Protect, Repeat, Say, Silence, Wait};
+pub(crate) use Step::{Chunk, Content, Drip, Flood, Line, Protect, Repeat, Say, Silence, Wait};
 
 /// The running next hop; it ends with this.
 pub(crate) struct Peer {
@@ -139,6 +141,12 @@ fn follow<'a>(stream: &'a mut Wire, script: &'a [Step], heard: &'a Mutex<Heard>)
                 }
                 Flood(text) => loop {
                     stream.get_mut().write_all(text.as_bytes()).await?;
+                },
+                Drip(text) => loop {
+                    for octet in text.as_bytes() {
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                        stream.get_mut().write_all(std::slice::from_ref(octet)).await?;
+                    }
                 },
                 Silence => {
                     tokio::io::copy(stream, &mut tokio::io::sink()).await?;

@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use baton_dns::{DnsSettings, Resolver};
+use baton_mail::SystemClock;
 use baton_outbound::metrics::{Metrics, Question};
 use baton_outbound::{NextHop, OutboundSettings, Verifier};
+use baton_store::{Store, StoreSettings};
 
 use crate::peer::{Line, Peer, Say, Silence, Step, hello, hello_pipelining, script};
-use crate::relay::{host, routes, settings};
+use crate::relay::{host, policies, routes, settings};
 
 struct Asker {
     verifier: Verifier,
     metrics: Arc<Metrics>,
+    _folder: tempfile::TempDir,
 }
 
 impl Asker {
@@ -24,8 +27,13 @@ impl Asker {
         };
         let metrics = Arc::new(Metrics::default());
         let settings = Arc::new(ArcSwap::from_pointee(settings));
-        let verifier = Verifier::new(settings, Resolver::new(&dns).unwrap(), metrics.clone());
-        Asker { verifier, metrics }
+        let folder = tempfile::tempdir().unwrap();
+        let store = StoreSettings::new(folder.path().join("store"));
+        let store = Store::open(store, Arc::new(SystemClock), Arc::default()).unwrap();
+        let resolver = Resolver::new(&dns).unwrap();
+        let policies = policies(&store, &resolver);
+        let verifier = Verifier::new(settings, resolver, policies, metrics.clone());
+        Asker { verifier, metrics, _folder: folder }
     }
 
     /// Host, code and text of the answer, or why there is none.

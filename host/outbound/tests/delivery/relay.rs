@@ -8,15 +8,18 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use baton_dns::{DnsSettings, Resolver};
 use baton_hooks::Generation;
+use baton_hooks::host::{HttpBackend, HttpError, HttpRequest, HttpResponse};
 use baton_identity::Signer;
 use baton_mail::event::{Event, What};
 use baton_mail::{Body, Clock, Envelope, Mailbox, MessageId, Origin, Recipient, ReversePath, SystemClock};
 use baton_outbound::metrics::Metrics;
 use baton_outbound::{
-    DomainPattern, HostPort, NextHop, Outbound, OutboundDeps, OutboundSettings, RouteTable, RouteTarget,
+    DomainPattern, HostPort, NextHop, Outbound, OutboundDeps, OutboundSettings, Policies, RouteTable,
+    RouteTarget,
 };
 use baton_store::{NewJob, NewMessage, Store, StoreSettings};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -71,6 +74,26 @@ pub(crate) fn host(address: SocketAddr) -> NextHop {
     NextHop::Hosts(vec![HostPort { host: address.ip().to_string(), port: address.port() }])
 }
 
+/// Policies of a relay that reaches no web server.
+pub(crate) fn policies(store: &Store, resolver: &Resolver) -> Policies {
+    let http: Arc<dyn HttpBackend> = Arc::new(NoWeb);
+    let http = Arc::new(ArcSwap::from_pointee(http));
+    Policies::new(resolver.clone(), http, store.kv(), Arc::new(SystemClock), Arc::default())
+}
+
+/// A network without web servers.
+struct NoWeb;
+
+impl HttpBackend for NoWeb {
+    fn fetch<'a>(
+        &'a self,
+        _plugin: &'a str,
+        _request: HttpRequest,
+    ) -> BoxFuture<'a, Result<HttpResponse, HttpError>> {
+        Box::pin(std::future::ready(Err(HttpError::Timeout)))
+    }
+}
+
 impl Relay {
     pub(crate) fn start(settings: OutboundSettings) -> Relay {
         let folder = tempfile::tempdir().unwrap();
@@ -83,10 +106,12 @@ impl Relay {
             ..Default::default()
         };
         let metrics = Arc::new(Metrics::default());
+        let resolver = Resolver::new(&dns).unwrap();
         let deps = OutboundDeps {
             store: store.clone(),
             hooks: Arc::new(ArcSwap::from_pointee(Generation::empty())),
-            resolver: Resolver::new(&dns).unwrap(),
+            policies: policies(&store, &resolver),
+            resolver,
             signer: Signer::default(),
             clock,
             metrics: metrics.clone(),

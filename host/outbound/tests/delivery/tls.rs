@@ -55,7 +55,8 @@ impl Authority {
 
     /// A policy that trusts this authority only.
     fn policy(&self, mode: TlsUse) -> TlsPolicy {
-        TlsPolicy { mode, authorities: Some(Authorities::File(self.file())), name: Some(NAME.to_owned()) }
+        let (authorities, name) = (Some(Authorities::File(self.file())), Some(NAME.to_owned()));
+        TlsPolicy { mode, authorities, name, ..TlsPolicy::default() }
     }
 }
 
@@ -163,6 +164,26 @@ async fn broken_tls_costs_opportunistic_mail_one_connection() {
         assert_eq!(peer.heard(|heard| heard.connections), 2);
         assert_eq!((count(&relay, "failed"), count(&relay, "plain")), (1, 1));
     }
+}
+
+/// A host whose TLS is broken is not asked for it again for a while; mail that needs TLS is none of that.
+#[tokio::test]
+async fn broken_tls_is_remembered_where_it_is_optional() {
+    let broken = script([offering("220 go on\r\n"), vec![Say("this is no TLS at all\r\n"), Silence]]);
+    let hello = vec![Say("220 peer ESMTP\r\n"), Line, Say("250-peer\r\n250 STARTTLS\r\n")];
+    let plain = script([hello, take_one()]);
+    let peer = Peer::start(vec![broken.clone(), plain.clone(), plain.clone(), broken]).await;
+    let mut settings = settings(host(peer.address));
+    settings.limits.deliveries_per_connection_max = 1;
+    let relay = Relay::start(settings);
+    for _ in 0..2 {
+        let (outcome, security) = deliver(&relay).await;
+        assert_eq!(outcome, "delivered data 2.0.0");
+        assert!(matches!(security, Some(Security::Plain(why)) if why.contains("this is no TLS")));
+    }
+    assert_eq!((peer.count("STARTTLS"), peer.heard(|heard| heard.connections)), (1, 3));
+    let relay = Relay::start(with(TlsPolicy::with_mode(TlsUse::Required), host(peer.address)));
+    assert!(deliver(&relay).await.0.starts_with("deferred tls 4.7.5"));
 }
 
 /// T2: a reply that somebody slips in behind the answer to STARTTLS is believed nowhere (CVE-2021-38371).

@@ -34,6 +34,7 @@ impl Checker<'_> {
         let delivery = &raw.delivery;
         settings.routes = self.routes(raw);
         settings.tls = self.outbound_tls(raw, settings.tls);
+        settings.sts = self.sts(&delivery.mta_sts);
         settings.retry = self.retry(delivery);
         settings.retry_by_class = self.retry_by_class(&raw.retry);
         settings.classes = self.classes(&raw.retry);
@@ -43,6 +44,11 @@ impl Checker<'_> {
             own_names: self.parse_all("delivery.own_names", &delivery.own_names, "write a host name"),
             own_addresses: inbound.tcp_addresses().collect(),
             allow_loopback_next_hops: delivery.allow_loopback,
+            prohibited: self.parse_all(
+                "delivery.prohibited_networks",
+                &delivery.prohibited_networks,
+                "write a network such as \"10.0.0.0/8\"",
+            ),
         };
         settings.dsn = self.dsn(raw, settings.dsn.from.clone());
         settings.convert =
@@ -115,6 +121,7 @@ impl Checker<'_> {
             addresses_max: count("addresses_max", raw.addresses_max),
             idle_ms: raw.idle_ms,
             host_failure_ms: raw.host_failure_ms,
+            tls_failure_ms: raw.tls_failure_ms,
             site_cache_ms: raw.site_cache_ms,
             overflow_ms: raw.overflow_ms,
             verify_max: count("verify_max", raw.verify_max),
