@@ -58,7 +58,8 @@ impl Report {
         match self {
             Report::Dmarc(report) => &report.domain,
             Report::Tls(report) => {
-                report.policies.first().map(|policy| policy.domain.as_str()).unwrap_or_default()
+                let domains = report.policies.iter().map(|policy| policy.domain.as_str());
+                domains.into_iter().find(|domain| !domain.is_empty()).unwrap_or_default()
             }
         }
     }
@@ -83,8 +84,13 @@ impl Report {
             text.chars().filter(|one| !one.is_whitespace() && *one != '/').take(100).collect::<String>()
         };
         // As it is asked for.
-        let domain = self.domain().parse().map(|domain: baton_mail::Domain| domain.to_string());
-        let domain = domain.unwrap_or_else(|_| part(&self.domain().to_ascii_lowercase()));
+        let domain = match self.domain() {
+            "" => "-".to_owned(),
+            name => match name.parse::<baton_mail::Domain>() {
+                Ok(domain) => domain.to_string(),
+                Err(_) => part(&name.to_ascii_lowercase()),
+            },
+        };
         let organization = part(self.organization());
         format!("{}/{domain}/{begin_s:010}/{organization}/{mark}", self.kind())
     }

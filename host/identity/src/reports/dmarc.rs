@@ -122,6 +122,8 @@ struct State {
     result: (String, String, String),
     counts: HashMap<DmarcRow, u64>,
     is_feedback: bool,
+    /// The report ended; what follows in the same file is another one.
+    is_over: bool,
 }
 
 impl State {
@@ -129,10 +131,21 @@ impl State {
         if self.path.len() >= DEPTH_MAX {
             return Err("XML too deep".to_owned());
         }
-        self.is_feedback |= self.path.is_empty() && name == "feedback";
+        if self.is_root(&name) {
+            // Some writers put the report into an element of their own: what is around it is forgotten.
+            self.path.clear();
+            self.is_feedback = true;
+        }
+        // Others call the root as they like.
+        self.is_feedback |= self.path.len() == 1 && name == "report_metadata";
         self.text.clear();
         self.path.push(name);
         Ok(())
+    }
+
+    /// True for the first `feedback`, at the root or inside what a writer put around it.
+    fn is_root(&self, name: &str) -> bool {
+        !self.is_feedback && name == "feedback"
     }
 
     fn text(&mut self, text: &str) {
@@ -165,6 +178,7 @@ impl State {
         let whole = std::mem::take(&mut self.path);
         let path: Vec<&str> = whole.iter().skip(1).map(String::as_str).collect();
         match path.as_slice() {
+            _ if self.is_over => {}
             ["report_metadata", rest @ ..] => metadata(&mut self.report, rest, text),
             ["policy_published", tag] => policy(&mut self.report, tag, text),
             ["record"] => self.end_record(),
@@ -173,6 +187,7 @@ impl State {
         }
         self.path = whole;
         self.path.pop();
+        self.is_over |= self.is_feedback && self.path.is_empty();
         self.text.clear();
     }
 

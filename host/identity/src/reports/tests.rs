@@ -83,6 +83,34 @@ fn reports_about_tls_are_read() {
 }
 
 #[test]
+fn an_element_around_a_report_and_a_root_of_another_name_do_no_harm() {
+    let plain = read_mail("text/xml", XML.as_bytes()).unwrap();
+    let declared = XML.split_once('\n').unwrap();
+    let around = format!("{}<report><version>9</version>{}</report>", declared.0, declared.1);
+    assert_eq!(read_mail("text/xml", around.as_bytes()).unwrap(), plain);
+    let renamed = XML.replace("<feedback xmlns", "<dmarc xmlns").replace("</feedback>", "</dmarc>");
+    assert_eq!(read_mail("text/xml", renamed.as_bytes()).unwrap(), plain);
+    // A second report in the same file is not mixed into the first.
+    let twice = format!("<all>{0}{0}</all>", declared.1);
+    let Report::Dmarc(report) = read_mail("text/xml", twice.as_bytes()).unwrap() else { panic!("DMARC") };
+    assert_eq!(report.rows.iter().map(|row| row.count).sum::<u64>(), 8);
+}
+
+#[test]
+fn reports_about_tls_may_lack_what_nobody_needs() {
+    let without = JSON
+        .replace(",\"policy-domain\":\"sender.example\"", "")
+        .replace("\"contact-info\":\"t@inbox.example\"", "\"contact-info\":null")
+        .replace(",\"sending-mta-ip\":\"192.0.2.1\"", ",\"sending-mta-ip\":null");
+    let Report::Tls(report) = read_mail("application/json", without.as_bytes()).unwrap() else {
+        panic!("a report about TLS")
+    };
+    assert_eq!((report.policies[0].domain.as_str(), report.sessions()), ("", (5, 2)));
+    let none = without.replace("[{\"result-type\"", "null,\"x\":[{\"result-type\"");
+    assert!(matches!(read_mail("application/json", none.as_bytes()), Ok(Report::Tls(_))));
+}
+
+#[test]
 fn bombs_and_rubbish_are_refused() {
     let damaged = |content_type: &str, octets: &[u8]| match read_mail(content_type, octets).unwrap_err() {
         ReportError::Damaged(reason) => reason,

@@ -65,11 +65,9 @@ impl TlsReport {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct RawReport {
-    #[serde(default)]
-    organization_name: String,
+    organization_name: Option<String>,
     date_range: RawRange,
-    #[serde(default)]
-    contact_info: String,
+    contact_info: Option<String>,
     report_id: String,
     policies: Vec<RawPolicy>,
 }
@@ -87,16 +85,17 @@ struct RawPolicy {
     policy: RawPublished,
     #[serde(default)]
     summary: RawSummary,
-    #[serde(default)]
-    failure_details: Vec<RawFailure>,
+    /// Some writers have null where there are none.
+    failure_details: Option<Vec<RawFailure>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct RawPublished {
     #[serde(default)]
-    policy_type: String,
-    policy_domain: String,
+    policy_type: Option<String>,
+    #[serde(default)]
+    policy_domain: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -109,38 +108,41 @@ struct RawSummary {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 struct RawFailure {
-    result_type: String,
-    sending_mta_ip: String,
-    receiving_mx_hostname: String,
+    result_type: Option<String>,
+    sending_mta_ip: Option<String>,
+    receiving_mx_hostname: Option<String>,
     failed_session_count: u64,
-    additional_information: String,
-    failure_reason_code: String,
+    additional_information: Option<String>,
+    failure_reason_code: Option<String>,
 }
 
 /// Reads a report.
 pub(super) fn read(text: &str) -> Result<TlsReport, String> {
     let raw: RawReport = serde_json::from_str(text).map_err(|error| format!("damaged JSON: {error}"))?;
-    let clean = |text: String| sanitize(&text, TEXT_OCTETS_MAX);
-    let failure = |raw: RawFailure| TlsFailure {
-        kind: clean(raw.result_type),
-        source: clean(raw.sending_mta_ip),
-        host: clean(raw.receiving_mx_hostname),
-        count: raw.failed_session_count,
-        detail: clean(
-            format!("{} {}", raw.failure_reason_code, raw.additional_information).trim().to_owned(),
-        ),
+    let clean = |text: &str| sanitize(text, TEXT_OCTETS_MAX);
+    let clean_some = |text: Option<String>| clean(&text.unwrap_or_default());
+    let failure = |raw: RawFailure| {
+        let more = [raw.failure_reason_code, raw.additional_information];
+        TlsFailure {
+            kind: clean_some(raw.result_type),
+            source: clean_some(raw.sending_mta_ip),
+            host: clean_some(raw.receiving_mx_hostname),
+            count: raw.failed_session_count,
+            detail: clean(more.into_iter().flatten().collect::<Vec<_>>().join(" ").trim()),
+        }
     };
+    // Of whom nothing is known has no policy, and some writers then name no domain either.
     let policy = |raw: RawPolicy| TlsPolicy {
-        kind: clean(raw.policy.policy_type),
-        domain: clean(raw.policy.policy_domain.to_ascii_lowercase()),
+        kind: clean_some(raw.policy.policy_type),
+        domain: clean_some(raw.policy.policy_domain).to_ascii_lowercase(),
         sessions: raw.summary.total_successful_session_count,
         failed: raw.summary.total_failure_session_count,
-        failures: most_frequent(raw.failure_details).map(failure).collect(),
+        failures: most_frequent(raw.failure_details.unwrap_or_default()).map(failure).collect(),
     };
     let report = TlsReport {
-        organization: clean(raw.organization_name),
-        email: clean(raw.contact_info),
-        id: clean(raw.report_id),
+        organization: clean_some(raw.organization_name),
+        email: clean_some(raw.contact_info),
+        id: clean(&raw.report_id),
         begin_s: seconds(&raw.date_range.start_datetime),
         end_s: seconds(&raw.date_range.end_datetime),
         policies: raw.policies.into_iter().take(POLICIES_MAX).map(policy).collect(),
