@@ -75,7 +75,7 @@ impl Attempts {
         limits: FailureLimits,
         now: UnixMs,
     ) -> Result<Attempt, Blocked> {
-        let client = network(client);
+        let client = network(client, limits);
         let mut tables = self.0.lock();
         let Tables { networks, accounts, known } = &mut *tables;
         let until = UnixMs(now.0.saturating_add(limits.window_s.saturating_mul(1_000)));
@@ -170,11 +170,17 @@ fn make_room<K: std::hash::Hash + Eq + Clone, V>(table: &mut HashMap<K, V>, is_a
     }
 }
 
-/// An IPv4 /24 or an IPv6 /64.
-fn network(address: IpAddr) -> IpAddr {
+/// The network of so many bits as the settings say.
+fn network(address: IpAddr, limits: FailureLimits) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & !0xff).into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        IpAddr::V4(address) => {
+            let rest = u32::MAX.checked_shr(limits.ipv4_network_bits.into()).unwrap_or(0);
+            Ipv4Addr::from_bits(address.to_bits() & !rest).into()
+        }
+        IpAddr::V6(address) => {
+            let rest = u128::MAX.checked_shr(limits.ipv6_network_bits.into()).unwrap_or(0);
+            Ipv6Addr::from_bits(address.to_bits() & !rest).into()
+        }
     }
 }
 
@@ -182,7 +188,25 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    const LIMITS: FailureLimits = FailureLimits { per_network_max: 2, per_account_max: 3, window_s: 60 };
+    const LIMITS: FailureLimits = FailureLimits {
+        ipv4_network_bits: 24,
+        ipv6_network_bits: 48,
+        per_network_max: 2,
+        per_account_max: 3,
+        window_s: 60,
+    };
+
+    #[test]
+    fn networks_are_as_large_as_the_settings_say() {
+        let cut = |address: &str, ipv4_network_bits, ipv6_network_bits| {
+            let limits = FailureLimits { ipv4_network_bits, ipv6_network_bits, ..LIMITS };
+            network(address.parse().unwrap(), limits).to_string()
+        };
+        assert_eq!(cut("192.0.2.77", 24, 48), "192.0.2.0");
+        assert_eq!(cut("::ffff:192.0.2.77", 32, 48), "192.0.2.77");
+        assert_eq!(cut("2001:db8:1:2::3", 24, 48), "2001:db8:1::");
+        assert_eq!(cut("2001:db8:1:2::3", 24, 64), "2001:db8:1:2::");
+    }
 
     fn begin(attempts: &Arc<Attempts>, client: &str, account: &str, now_s: u64) -> Result<Attempt, Blocked> {
         let now = UnixMs(now_s * 1_000);

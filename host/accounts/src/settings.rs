@@ -26,7 +26,11 @@ pub struct AccountSettings {
 /// How often somebody may be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailureLimits {
-    /// Failures of one IPv4 /24 or IPv6 /64 within the window.
+    /// Leading bits that make the network of an IPv4 client.
+    pub ipv4_network_bits: u8,
+    /// Leading bits that make the network of an IPv6 client.
+    pub ipv6_network_bits: u8,
+    /// Failures of one network within the window.
     pub per_network_max: u32,
     /// Failures for one account within the window, from networks where it never succeeded.
     pub per_account_max: u32,
@@ -43,7 +47,13 @@ impl Default for AccountSettings {
             hash_memory_kib: 19_456,
             hash_passes: 2,
             scram_iterations: Some(65_536),
-            failures: FailureLimits { per_network_max: 20, per_account_max: 50, window_s: 900 },
+            failures: FailureLimits {
+                ipv4_network_bits: 24,
+                ipv6_network_bits: 48,
+                per_network_max: 20,
+                per_account_max: 50,
+                window_s: 900,
+            },
             issuers: Vec::new(),
             tokens_to_plugins: false,
         }

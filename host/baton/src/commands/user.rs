@@ -7,6 +7,7 @@ use anyhow::{Context, bail, ensure};
 use baton_api::accounts::{AccountChange, AccountPage, AccountRow};
 use baton_mail::AccountName;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::print;
 use crate::admin::{Admin, escape};
@@ -15,6 +16,9 @@ use crate::render;
 
 /// Octets of a password's line that are read.
 const LINE_OCTETS_MAX: u64 = 4_096;
+
+/// The exit status of a program that Ctrl-C ended: 128 and SIGINT.
+const INTERRUPTED: i32 = 130;
 
 pub(crate) async fn run(command: UserCommand) -> anyhow::Result<()> {
     match command {
@@ -32,7 +36,7 @@ async fn add(options: AddUser) -> anyhow::Result<()> {
     let AddUser { one, password, no_password, rights } = options;
     let mut body = rights.change();
     if !no_password {
-        body.password = Some(read_password(&password, &one.name)?);
+        body.password = Some(read_password(&password, &one.name).await?);
     }
     let row: AccountRow =
         Admin::of(&one.target)?.put(&path(&one.name), &serde_json::to_value(&body)?).await?;
@@ -40,7 +44,7 @@ async fn add(options: AddUser) -> anyhow::Result<()> {
 }
 
 async fn passwd(options: NewPassword) -> anyhow::Result<()> {
-    let password = read_password(&options.password, &options.one.name)?;
+    let password = read_password(&options.password, &options.one.name).await?;
     change(&options.one, &AccountChange { password: Some(password), ..AccountChange::default() }).await
 }
 
@@ -98,7 +102,7 @@ fn path(name: &AccountName) -> String {
     format!("/v1/accounts/{}", escape(name.as_str()))
 }
 
-fn read_password(source: &PasswordSource, name: &AccountName) -> anyhow::Result<String> {
+async fn read_password(source: &PasswordSource, name: &AccountName) -> anyhow::Result<String> {
     let password = match source.password_file.as_deref() {
         Some(path) if path == Path::new("-") => first_line(std::io::stdin().lock())?,
         Some(path) => {
@@ -107,7 +111,7 @@ fn read_password(source: &PasswordSource, name: &AccountName) -> anyhow::Result<
                 file.with_context(|| format!("the password file {} can not be read", path.display()))?,
             ))?
         }
-        None if std::io::stdin().is_terminal() => return ask_twice(name),
+        None if std::io::stdin().is_terminal() => return ask_twice(name).await,
         None => bail!(
             "there is no terminal to ask for the password: give it by `--password-file FILE`, or `-` for the standard input"
         ),
@@ -123,24 +127,35 @@ fn first_line(reader: impl BufRead) -> anyhow::Result<String> {
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
 
-fn ask_twice(name: &AccountName) -> anyhow::Result<String> {
-    let password = ask(&format!("Password for {name}: "))?;
+async fn ask_twice(name: &AccountName) -> anyhow::Result<String> {
+    let password = ask(&format!("Password for {name}: ")).await?;
     ensure!(!password.is_empty(), "the password is empty");
-    ensure!(password == ask("The same again: ")?, "the passwords differ");
+    ensure!(password == ask("The same again: ").await?, "the passwords differ");
     Ok(password)
 }
 
-/// Asks on the terminal, which does not show what is typed.
-fn ask(question: &str) -> anyhow::Result<String> {
+/// Asks on the terminal, which does not show what is typed. Whoever gives up by Ctrl-C has a terminal that shows it again.
+async fn ask(question: &str) -> anyhow::Result<String> {
     let stdin = std::io::stdin();
-    let mut output = std::io::stderr().lock();
-    write!(output, "{question}").and_then(|()| output.flush())?;
+    write!(std::io::stderr(), "{question}")?;
+    // Before the terminal falls silent: nothing may end the program then.
+    let mut interrupts = signal(SignalKind::interrupt())?;
     let before = tcgetattr(&stdin).context("the terminal does not answer")?;
     let mut silent = before.clone();
     silent.local_modes -= LocalModes::ECHO;
     silent.local_modes |= LocalModes::ECHONL;
     tcsetattr(&stdin, OptionalActions::Flush, &silent)?;
-    let line = first_line(stdin.lock());
+    let read = tokio::task::spawn_blocking(|| first_line(std::io::stdin().lock()));
+    let line = tokio::select! {
+        line = read => Some(line),
+        _ = interrupts.recv() => None,
+    };
     tcsetattr(&stdin, OptionalActions::Flush, &before)?;
-    line
+    match line {
+        Some(line) => line?,
+        None => {
+            // The thread that reads can not be told to stop, so nothing may wait for it.
+            std::process::exit(INTERRUPTED)
+        }
+    }
 }

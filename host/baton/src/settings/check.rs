@@ -133,7 +133,7 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
         privileges: checker.privileges(raw),
         worker_threads: checker.worker_threads(raw.worker_threads),
         store,
-        accounts: checker.accounts(&raw.accounts),
+        accounts: checker.accounts(&raw.accounts, &policy.clients),
         dns: checker.dns(&raw.dns),
         engine: checker.engine(&raw.engine),
         http: checker.http(&raw.http),

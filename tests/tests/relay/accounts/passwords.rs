@@ -199,6 +199,38 @@ fn plugins_judge_whom_the_store_does_not_know() -> Result<()> {
     Ok(())
 }
 
+/// Begins to type a password on a terminal of its own and presses Ctrl-C; tells the exit status, and whether the terminal
+/// shows again what is typed.
+const TERMINAL: &str = "\
+import os, pty, sys, termios, time
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+seen = b''
+while b'Password for' not in seen:
+    seen += os.read(terminal, 1024)
+shows = lambda: bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+while shows():
+    time.sleep(0.01)
+os.write(terminal, b'secr\\x03')
+_, status = os.waitpid(pid, 0)
+print(os.waitstatus_to_exitcode(status), shows())
+";
+
+#[test]
+fn who_gives_up_at_the_password_prompt_has_a_terminal_again() -> Result<()> {
+    let sink = Sink::start()?;
+    let relay = Relay::start(settings(&sink))?;
+    let asked = relay.command(&["user", "add", "ann"]);
+    let mut command = Command::new("python3");
+    command.args(["-c", TERMINAL]).arg(asked.get_program()).args(asked.get_args());
+    let output = output_within(command, wait::LONG)?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said.trim(), "130 True", "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(relay.said(&["user", "list"])?.starts_with("There is no account yet"));
+    Ok(())
+}
+
 #[test]
 fn guessing_is_stopped_by_network_and_by_account() -> Result<()> {
     let sink = Sink::start()?;
@@ -216,7 +248,7 @@ fn guessing_is_stopped_by_network_and_by_account() -> Result<()> {
         client.expect("EHLO client.example", 250)?;
         Ok(client)
     };
-    // Each network of 256 addresses counts for itself; the right password forgives.
+    // Each network of 256 addresses counts for itself, as [clients] has it by default; the right password forgives.
     assert_eq!(plain(&mut from("127.9.9.1")?, "ann", "tanstaaf")?.code, 235);
     for source in ["127.0.1.1", "127.0.2.1", "127.0.3.1"] {
         assert_eq!(plain(&mut from(source)?, "Ann", "wrong")?.code, 535);

@@ -4,13 +4,15 @@ use std::collections::HashSet;
 
 use baton_accounts::{AccountSettings, FailureLimits, IssuerSettings, KeySource, TokenAlgorithm};
 use baton_hooks::{HttpHost, HttpUrl};
+use baton_inbound::ClientLimits;
 use baton_smtp::server::{Mechanism, Mechanisms};
 
 use super::Checker;
 use crate::settings::raw::{RawAccounts, RawIssuer};
 
 impl Checker<'_> {
-    pub(super) fn accounts(&mut self, raw: &RawAccounts) -> AccountSettings {
+    /// `networks` are as those of [clients].
+    pub(super) fn accounts(&mut self, raw: &RawAccounts, networks: &ClientLimits) -> AccountSettings {
         let rounds = self.bound("accounts.scram_iterations", raw.scram_iterations, 4_096, 10_000_000);
         let issuers = self.issuers(raw);
         AccountSettings {
@@ -22,6 +24,8 @@ impl Checker<'_> {
             hash_passes: self.bound("accounts.hash_passes", raw.hash_passes, 1, 1_000),
             scram_iterations: raw.scram.then_some(rounds),
             failures: FailureLimits {
+                ipv4_network_bits: networks.ipv4_network_bits,
+                ipv6_network_bits: networks.ipv6_network_bits,
                 per_network_max: self.bound(
                     "accounts.failures_per_network_max",
                     raw.failures_per_network_max,

@@ -19,7 +19,7 @@ section! {
         scram: bool = true,
         /// Rounds of PBKDF2 in these keys (RFC 7677 4 asks for 4,096 at least). The work is the client's, at each AUTH.
         scram_iterations: u32 = 65_536,
-        /// Failed AUTH commands of one IPv4 /24 or IPv6 /64 within the window; then its sessions are told 421. Clients of the relay networks do not count.
+        /// Failed AUTH commands of one network, as large as `clients` says, within the window; then its sessions are told 421. Clients of the relay networks do not count.
         failures_per_network_max: u32 = 20,
         /// Failed AUTH commands for one account within the window; then it is told 454, but for networks where it succeeded within thirty days.
         failures_per_account_max: u32 = 50,
