@@ -46,7 +46,7 @@ fn what_is_mostly_beyond_ascii_is_base64() {
 fn only_the_part_that_needs_it_is_changed_and_labels_around_it_follow() {
     let message = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\
         Content-Transfer-Encoding: 8bit\r\n\r\nVorwort f\u{fc}r alle\r\n--b\r\n\r\nplain  \r\n\r\n\
-        --b\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: inner\r\n\r\nabcdefgh \u{f6}\r\n\
+        --b\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: inner\r\n\r\nabcdefghijkl \u{f6}\r\n\
         --b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\niVBORw0KGgo=\r\n--b--\r\n";
     let converted = made(message, Fit::SevenBit).unwrap();
     assert_eq!((converted.quoted, converted.base64, converted.relabelled), (1, 0, 2));
@@ -54,7 +54,7 @@ fn only_the_part_that_needs_it_is_changed_and_labels_around_it_follow() {
     for kept in [
         "boundary=b\r\nContent-Transfer-Encoding: 7bit\r\n\r\nVorwort f??r alle\r\n--b\r\n\r\nplain  \r\n\r\n--b\r\n",
         "message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n\r\nSubject: inner\r\nMIME-Version: 1.0\r\n",
-        "quoted-printable\r\n\r\nabcdefgh =C3=B6\r\n--b\r\nContent-Type: image/png\r\n",
+        "quoted-printable\r\n\r\nabcdefghijkl =C3=B6\r\n--b\r\nContent-Type: image/png\r\n",
         "\r\n\r\niVBORw0KGgo=\r\n--b--\r\n",
     ] {
         assert!(text.contains(kept), "{kept:?} is not in\n{text}");
