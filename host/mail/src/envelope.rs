@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::fair::Flow;
+use crate::lane::Place;
+use crate::requests::timing::ByMode;
 use crate::requests::{MessageRequests, Notify, RecipientRequests};
 use crate::{Lane, Mailbox, MessageId, Protocol, ReversePath, SessionId, UnixMs};
 
@@ -96,6 +99,24 @@ impl Envelope {
     /// The lane in which it waits.
     pub fn lane(&self) -> Lane {
         Lane::of(self.priority)
+    }
+
+    /// With whose mail it takes turns.
+    pub fn flow(&self) -> Flow {
+        Flow::of(self.tenant.as_deref(), self.stream.as_deref())
+    }
+
+    /// Where it waits among others.
+    pub fn place(&self) -> Place {
+        Place::new(self.lane(), self.flow(), self.size)
+    }
+
+    /// When it is given up: what is to be returned when it is late is not tried any longer (RFC 2852 4.1.2).
+    pub fn given_up_at(&self) -> UnixMs {
+        match self.requests.deliver_by {
+            Some(by) if by.mode == ByMode::Return => self.expires_at.min(by.at),
+            _ => self.expires_at,
+        }
     }
 
     /// The sum of the scores.

@@ -2,14 +2,14 @@
 //!
 //! Invariant: no lane starves. Each lane with work gets its weight's share of the turns, whatever waits in the others.
 
-use std::collections::VecDeque;
+use crate::fair::{FairQueue, Flow, cost_of};
 
 /// Priorities from here on travel in the high lane.
 const HIGH_MIN: i8 = 4;
 /// Priorities up to here travel in the low lane.
 const LOW_MAX: i8 = -4;
 
-/// Messages of like urgency. In a lane, first come is first served.
+/// Messages of like urgency. In a lane, flows take turns, and in a flow first come is first served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
     /// Priority 4 and above: somebody waits for it.
@@ -128,10 +128,35 @@ impl Turns {
     }
 }
 
-/// A queue with lanes.
+/// Where an item waits: in which lane, with whose mail, and what its turn costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The lane.
+    pub lane: Lane,
+    /// Whose it is.
+    pub flow: Flow,
+    /// What its turn costs, at least 1.
+    pub cost: u64,
+}
+
+impl Place {
+    /// The place of a message of so many octets.
+    pub fn new(lane: Lane, flow: Flow, octets: u64) -> Place {
+        Place { lane, flow, cost: cost_of(octets) }
+    }
+}
+
+impl From<Lane> for Place {
+    /// Nobody's, at the least cost.
+    fn from(lane: Lane) -> Place {
+        Place { lane, flow: Flow::default(), cost: 1 }
+    }
+}
+
+/// A queue with lanes, and fair turns in each lane.
 #[derive(Clone, Debug)]
 pub struct LaneQueue<T> {
-    lanes: PerLane<VecDeque<T>>,
+    lanes: PerLane<FairQueue<T>>,
     turns: Turns,
 }
 
@@ -141,9 +166,10 @@ impl<T> LaneQueue<T> {
         LaneQueue { lanes: PerLane::default(), turns: Turns::new(weights) }
     }
 
-    /// Puts an item behind those of its lane.
-    pub fn push(&mut self, lane: Lane, item: T) {
-        self.lanes.of_mut(lane).push_back(item);
+    /// Puts an item behind those of its flow, in its lane.
+    pub fn push(&mut self, place: impl Into<Place>, item: T) {
+        let Place { lane, flow, cost } = place.into();
+        self.lanes.of_mut(lane).push(flow, cost, item);
     }
 
     /// The item that [`LaneQueue::pop`] takes next.
@@ -157,15 +183,15 @@ impl<T> LaneQueue<T> {
         let has_work = |lane: Lane| !self.lanes.of(lane).is_empty();
         let lane = self.turns.next(has_work)?;
         self.turns.take(lane, has_work);
-        self.lanes.of_mut(lane).pop_front()
+        self.lanes.of_mut(lane).pop()
     }
 
-    /// Takes the first item of one lane, out of turn.
+    /// Takes the item of one lane whose turn it is there, out of turn of the lane.
     pub fn pop_of(&mut self, lane: Lane) -> Option<T> {
-        self.lanes.of_mut(lane).pop_front()
+        self.lanes.of_mut(lane).pop()
     }
 
-    /// The first item of one lane.
+    /// The item of one lane whose turn it is there.
     pub fn front_of(&self, lane: Lane) -> Option<&T> {
         self.lanes.of(lane).front()
     }
@@ -187,7 +213,7 @@ impl<T> LaneQueue<T> {
 
     /// Takes everything, the most urgent lane first.
     pub fn drain(&mut self) -> Vec<T> {
-        Lane::ALL.into_iter().flat_map(|lane| std::mem::take(self.lanes.of_mut(lane))).collect()
+        Lane::ALL.into_iter().flat_map(|lane| self.lanes.of_mut(lane).drain()).collect()
     }
 }
 

@@ -16,6 +16,7 @@ pub mod clock;
 pub mod edit;
 pub mod envelope;
 pub mod event;
+pub mod fair;
 pub mod header;
 pub mod id;
 pub mod lane;

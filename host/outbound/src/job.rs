@@ -1,6 +1,7 @@
 //! A job in hand: a claim on some recipients of one message, from the queue to its settlement.
 
 use baton_mail::event::{Event, What};
+use baton_mail::lane::Place;
 use baton_mail::requests::timing::ByMode;
 use baton_mail::{Envelope, Lane, MessageId, Recipient, UnixMs};
 use baton_store::Claim;
@@ -22,11 +23,7 @@ pub(crate) struct Job {
 impl Job {
     /// The job of a claim.
     pub(crate) fn new(claim: Claim, permit: Permit) -> Job {
-        let expires_at = match claim.envelope.requests.deliver_by {
-            // What is to be returned when it is late is not tried any longer (RFC 2852 4.1.2).
-            Some(by) if by.mode == ByMode::Return => claim.envelope.expires_at.min(by.at),
-            _ => claim.envelope.expires_at,
-        };
+        let expires_at = claim.envelope.given_up_at();
         Job { claim, expires_at, events: Vec::new(), permit }
     }
 
@@ -38,6 +35,11 @@ impl Job {
     /// The lane in which it waits.
     pub(crate) fn lane(&self) -> Lane {
         self.envelope().lane()
+    }
+
+    /// Where it waits among others.
+    pub(crate) fn place(&self) -> Place {
+        self.envelope().place()
     }
 
     /// The message's envelope.

@@ -1,12 +1,12 @@
 //! The ready queue of one site: jobs that wait for a connection, and the workers that own the connections.
 //!
-//! A worker takes job after job without anybody between, the lanes in turns: what is urgent overtakes what waits. One that runs out of work parks here with its connection
+//! A worker takes job after job without anybody between, the lanes in turns: what is urgent overtakes what waits, and in a lane tenants and streams take turns. One that runs out of work parks here with its connection
 //! open; the last to park is the first to be given work, so that few connections stay warm and the others close.
 
 use std::time::Duration;
 
 use baton_mail::Lane;
-use baton_mail::lane::{LaneQueue, LaneWeights, PerLane};
+use baton_mail::lane::{LaneQueue, LaneWeights, PerLane, Place};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -60,7 +60,7 @@ impl<T> ReadyQueue<T> {
     /// full and slow.
     pub(crate) fn push(
         &self,
-        lane: Lane,
+        place: impl Into<Place>,
         mut job: T,
         ready_max: usize,
         workers_max: usize,
@@ -73,12 +73,13 @@ impl<T> ReadyQueue<T> {
                 Err(back) => job = back,
             }
         }
-        let now = Instant::now();
+        let (now, place) = (Instant::now(), place.into());
+        let lane = place.lane;
         let is_full = state.jobs.len_of(lane) >= ready_max && state.first_wait(lane, now) > MOVING_WAIT_MAX;
         if state.closed || is_full {
             return Err(job);
         }
-        state.jobs.push(lane, (now, job));
+        state.jobs.push(place, (now, job));
         if state.workers < workers_max.max(1) && state.jobs.len() > state.starting {
             state.workers += 1;
             state.starting += 1;

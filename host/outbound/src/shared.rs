@@ -64,7 +64,7 @@ impl Shared {
     pub(crate) fn place(self: &Arc<Self>, job: Job, site: Arc<Site>) {
         let limits = self.settings.load().limits;
         let lane = job.lane();
-        match site.ready.push(lane, job, limits.ready_max, limits.connections_max) {
+        match site.ready.push(job.place(), job, limits.ready_max, limits.connections_max) {
             Ok(pushed) => {
                 self.metrics.ready_jobs.inc();
                 if pushed == crate::ready::Pushed::StartWorker {
