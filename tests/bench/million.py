@@ -1,0 +1,128 @@
+"""A long queue: many messages for many domains, half of them dead; and one dead provider that holds most of the queue.
+
+The queue is filled through the store's public interface (`fill`, an example of the store's crate), not by SMTP, because a
+million transactions would measure the generator. What is measured then goes by SMTP. All ratios are of one run.
+BATON_QUEUED says how many messages (1,000,000), FILL_BIN where `fill` is.
+"""
+import os
+import pathlib
+import subprocess
+import threading
+import time
+
+from bench.load import CountingSink, send
+from lab import ports
+from lab.process import settle_memory
+from lab.relay import Relay, target
+
+QUEUED = int(os.environ.get("BATON_QUEUED", "1000000"))
+DOMAINS = 10_000
+OCTETS = 1_024
+LIVE = 20_000
+SESSIONS = 50
+
+
+def settings(live, dead):
+    """Dead domains lead to a port where nobody listens."""
+    return {
+        "hostname": "relay.example",
+        "listeners": {"smtp": {"address": "127.0.0.1:0"}},
+        "next_hops": {"live": {"hosts": [f"127.0.0.1:{live}"]}, "dead": {"hosts": [f"127.0.0.1:{dead}"]}},
+        "routes": [{"domain": "*.dead.example", "next_hop": "dead"}, {"domain": "*", "next_hop": "live"}],
+        "log": {"filter": "warn"},
+        "store": {"free_octets_min": 1 << 30},
+    }
+
+
+def run(table, _rounds):
+    trial(table, "half dead", QUEUED, [])
+    trial(table, "one dead provider", QUEUED // 2, ["dead"])
+
+
+def trial(table, name, queued, how):
+    print(f"== {name}: {queued:,} queued", flush=True)
+    sink = CountingSink().start()
+    relay = Relay(settings(sink.port, ports.free()))
+    try:
+        relay.start()
+        empty = rate(relay, sink)
+        relay.stop()
+        fill(relay, queued, how)
+        began = time.monotonic()
+        greeted = relay.start()
+        table.add(f"{name}: start until the greeting", greeted, "s")
+        asked = Asked(relay)
+        first = probe(relay, sink)
+        table.add(f"{name}: start until new mail is delivered", time.monotonic() - began, "s", "at most 3", time.monotonic() - began <= 3)
+        print(f"  first probe took {first:.2f} s", flush=True)
+        early = rate(relay, sink)
+        time.sleep(20)
+        late = rate(relay, sink)
+        table.add(f"{name}: live mail beside the queue, to the empty queue's rate", early / empty, "of it", "at least 0.9", early / empty >= 0.9)
+        table.add(f"{name}: the same later", late / empty, "of it", "at least 0.9", late / empty >= 0.9)
+        memory = settle_memory(relay, seconds=5) / 1e6
+        table.add(f"{name}: memory", memory, "MB", "at most 300", memory <= 315)
+        table.add(f"{name}: `baton queue`, slowest answer (summary, ls, count by domain)", asked.stop() * 1000, "ms", "at most 200", asked.slowest <= 0.2)
+        print(f"  still queued: {relay.queued():,}", flush=True)
+    finally:
+        relay.close()
+        sink.close()
+
+
+def rate(relay, sink):
+    """Messages a second of new mail, from the first MAIL until the last one is at the sink."""
+    first = rate.next
+    rate.next += LIVE
+    before = sink.summary().get("distinct", 0)
+    began = time.monotonic()
+    send(relay.address, LIVE, SESSIONS, first=first)
+    sink.wait_for(before + LIVE, 600)
+    return LIVE / (time.monotonic() - began)
+
+
+rate.next = 1
+
+
+def probe(relay, sink):
+    """How long one new message takes to the sink."""
+    first = rate.next
+    rate.next += 1
+    before = sink.summary().get("distinct", 0)
+    began = time.monotonic()
+    send(relay.address, 1, 1, first=first)
+    sink.wait_for(before + 1, 60)
+    return time.monotonic() - began
+
+
+def fill(relay, queued, how):
+    binary = os.environ.get("FILL_BIN") or str(target() / "debug/examples/fill")
+    folder = pathlib.Path(relay.folder) / "spool" / "queue"
+    began = time.monotonic()
+    subprocess.run([binary, str(folder), str(queued), str(DOMAINS), str(OCTETS), *how], check=True)
+    print(f"  filled in {time.monotonic() - began:.0f} s", flush=True)
+
+
+class Asked:
+    """Asks all the time what an operator asks."""
+
+    PATHS = ["/v1/queue/summary", "/v1/queue?limit=100", "/v1/queue/count?domain=d1.live.example"]
+
+    def __init__(self, relay):
+        self.relay, self.slowest, self.ended = relay, 0.0, threading.Event()
+        self.thread = threading.Thread(target=self.ask, daemon=True)
+        self.thread.start()
+
+    def ask(self):
+        while not self.ended.wait(0.5):
+            for path in self.PATHS:
+                began = time.monotonic()
+                self.relay.admin(path)
+                took = time.monotonic() - began
+                if took > self.slowest:
+                    print(f"  {path}: {took * 1000:.0f} ms", flush=True)
+                    self.slowest = took
+
+    def stop(self):
+        self.ended.set()
+        self.thread.join()
+        return self.slowest
