@@ -174,6 +174,13 @@ pub enum What {
         /// What was done, and why.
         detail: String,
     },
+    /// It is due, of all for longest, and nobody takes it.
+    Stuck {
+        /// Since when it is due.
+        due: UnixMs,
+        /// Why, as far as the queue knows.
+        reason: String,
+    },
 }
 
 /// One plugin's answer at one hook.

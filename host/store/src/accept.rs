@@ -172,7 +172,9 @@ fn seeds(envelope: &Envelope, jobs: Vec<NewJob>) -> Result<Vec<JobSeed>, AcceptE
         }
         let least =
             job.recipients.iter().min().ok_or(AcceptError::Unschedulable("a job has no recipient"))?;
-        let due = if waits { held_until(envelope.expires_at) } else { not_held(job.due) };
+        // What is due after its end is reported at its end.
+        let end = envelope.given_up_at();
+        let due = if waits { held_until(end) } else { not_held(job.due.min(end)) };
         Ok(JobSeed { job: *least, due, recipients: job.recipients, queue: job.queue })
     };
     let seeds = jobs.into_iter().map(seed).collect::<Result<Vec<_>, _>>()?;

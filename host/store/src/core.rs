@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::StoreSettings;
 use crate::accounts::AccountState;
+use crate::census::Census;
 use crate::commit::{Closed, CommitQueue, Op};
 use crate::database::{Database, Family, WriteError};
 use crate::error::{AcceptError, KvError, Refusal, StoreError};
@@ -36,6 +37,7 @@ pub(crate) struct Core {
     pub(crate) kv: KvState,
     pub(crate) watchers: Watchers,
     pub(crate) accounts: AccountState,
+    pub(crate) census: Census,
     numbers: AtomicU32,
 }
 
@@ -61,6 +63,7 @@ impl Core {
             kv: KvState::new(settings.kv_octets_per_bucket_max, settings.kv_pending_octets_max),
             watchers: Watchers::default(),
             accounts: AccountState::default(),
+            census: Census::default(),
             numbers: AtomicU32::new(0),
             settings,
             clock,

@@ -2,6 +2,7 @@
 
 mod accept;
 mod accounts;
+mod census;
 mod change;
 mod claim;
 mod commit;
@@ -26,6 +27,7 @@ mod store;
 mod upkeep;
 mod wal_check;
 mod watch;
+mod watchdog;
 
 #[cfg(test)]
 mod tests;

@@ -1,28 +1,23 @@
 //! Looking at the queue, for operators. Every call reads in short pages, never with one iterator over everything.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use baton_mail::event::Event;
 use baton_mail::{Mailbox, MessageId, ReversePath, Status, UnixMs};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::core::Core;
 use crate::database::Family;
 use crate::error::StoreError;
-use crate::format::{
-    DueRecord, FORMAT, JobKey, after_prefix, decode, decode_due_key, decode_owned, envelope_key, is_held,
-    message_of,
-};
+use crate::format::{FORMAT, JobKey, after_prefix, decode_owned, envelope_key, message_of};
 
 /// Messages in a list of the newest, at most.
 const RECENT_MAX: usize = 1_000;
-/// Entries of the due index that one page looks at, at most.
-const PAGE_ENTRIES: usize = 10_000;
-/// Jobs that a summary counts, at most.
-const SUMMARY_JOBS_MAX: u64 = 1_000_000;
-/// Queues that a summary tells apart, at most; the others are counted together.
-const SUMMARY_QUEUES_MAX: usize = 10_000;
+/// How long a summary waits for the count at start, and between two looks at it.
+const COUNT_WAIT_MAX: Duration = Duration::from_millis(100);
+const COUNT_PAUSE: Duration = Duration::from_millis(2);
 /// Records that the story of one message has, at most.
 const STORY_RECORDS_MAX: usize = 10_000;
 
@@ -109,80 +104,15 @@ pub struct QueueCount {
     pub octets: u64,
 }
 
-/// Counts by state and by queue.
+/// Counts by state and by queue. Right after a start it waits a moment for what was there to be counted.
 pub(crate) async fn summary(core: &Arc<Core>, queues_max: usize) -> Result<Summary, StoreError> {
     core.barrier().await?;
-    let mut count = Count::default();
-    let mut from = Some(vec![FORMAT]);
-    while let Some(start) = from {
-        let for_reading = Arc::clone(core);
-        let page = tokio::task::spawn_blocking(move || count_page(&for_reading, &start, count));
-        (count, from) = page.await.map_err(|_| StoreError::Closed)??;
-        if count.jobs() >= SUMMARY_JOBS_MAX {
-            count.summary.truncated = from.is_some();
-            break;
-        }
+    let deadline = Instant::now() + COUNT_WAIT_MAX;
+    while !core.census.is_complete() && Instant::now() < deadline {
+        tokio::time::sleep(COUNT_PAUSE).await;
     }
-    Ok(count.finish(core, queues_max))
-}
-
-/// A summary in the making.
-#[derive(Default)]
-struct Count {
-    summary: Summary,
-    queues: HashMap<String, QueueCount>,
-}
-
-impl Count {
-    fn jobs(&self) -> u64 {
-        self.summary.ready + self.summary.waiting + self.summary.held
-    }
-
-    fn add(&mut self, due: UnixMs, now: UnixMs, record: &DueRecord<'_>) {
-        match due {
-            due if is_held(due) => self.summary.held += 1,
-            due if due <= now => self.summary.ready += 1,
-            _ => self.summary.waiting += 1,
-        }
-        self.summary.octets += record.size;
-        let is_known = self.queues.contains_key(record.queue);
-        let name = if is_known || self.queues.len() < SUMMARY_QUEUES_MAX { record.queue } else { "" };
-        let queue = self.queues.entry(name.to_owned()).or_default();
-        queue.jobs += 1;
-        queue.octets += record.size;
-    }
-
-    fn finish(mut self, core: &Core, queues_max: usize) -> Summary {
-        // What is being delivered was due when it was claimed.
-        let claimed = core.schedule.lock().claimed() as u64;
-        self.summary.claimed = claimed.min(self.summary.ready);
-        self.summary.ready -= self.summary.claimed;
-        let named = |(queue, count)| QueueCount { queue, ..count };
-        let mut queues: Vec<QueueCount> = self.queues.into_iter().map(named).collect();
-        queues.sort_unstable_by(|one, other| (other.jobs, &one.queue).cmp(&(one.jobs, &other.queue)));
-        queues.truncate(queues_max);
-        Summary { queues, ..self.summary }
-    }
-}
-
-fn count_page(core: &Core, from: &[u8], mut count: Count) -> Result<(Count, Option<Vec<u8>>), StoreError> {
-    let now = core.clock.now();
-    let db = core.db()?;
-    let mut entries = db.iterate(Family::Due, from, None);
-    entries.seek_to_first();
-    let mut seen = 0;
-    while let Some((key, value)) = entries.item() {
-        if let (Some((_, due)), Ok(record)) = (decode_due_key(key), decode::<DueRecord<'_>>(value)) {
-            if seen == PAGE_ENTRIES {
-                return Ok((count, Some(key.to_vec())));
-            }
-            count.add(due.at, now, &record);
-        }
-        seen += 1;
-        entries.next();
-    }
-    entries.status().map_err(|error| StoreError::Unreadable(error.into_string()))?;
-    Ok((count, None))
+    let claimed = core.schedule.lock().claimed();
+    Ok(core.census.summary(core.clock.now(), claimed, queues_max))
 }
 
 /// All that happened to a message, oldest first; also after it left the queue.

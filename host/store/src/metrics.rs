@@ -34,6 +34,10 @@ pub struct Metrics {
     pub jobs: Gauge,
     /// Jobs that wait for an operator.
     pub jobs_held: Gauge,
+    /// For how many seconds the oldest job that is due waits for somebody to take it.
+    pub oldest_due_s: Gauge,
+    /// Times that the queue should have moved and did not.
+    pub stuck: Counter,
     /// Jobs in memory: ready to be claimed, claimed, or being settled.
     pub jobs_in_memory: Gauge,
     /// Octets of bodies in memory, for immediate delivery.
@@ -61,6 +65,8 @@ impl Default for Metrics {
             handed_back: Counter::default(),
             jobs: Gauge::default(),
             jobs_held: Gauge::default(),
+            oldest_due_s: Gauge::default(),
+            stuck: Counter::default(),
             jobs_in_memory: Gauge::default(),
             memory_body_octets: Gauge::default(),
             disk_free_octets: Gauge::default(),
@@ -86,6 +92,8 @@ impl Metrics {
         registry.register("handed_back", "Claims dropped without an outcome", self.handed_back.clone());
         registry.register("jobs", "Jobs in the queue", self.jobs.clone());
         registry.register("jobs_held", "Jobs that wait for an operator", self.jobs_held.clone());
+        registry.register("oldest_due_seconds", "Wait of the oldest due job", self.oldest_due_s.clone());
+        registry.register("stuck", "Times that the queue should have moved and did not", self.stuck.clone());
         registry.register(
             "jobs_in_memory",
             "Jobs ready, claimed or being settled",

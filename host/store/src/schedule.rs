@@ -7,11 +7,12 @@
 //! and never walks over the tombstones of what was settled before.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_mail::lane::{LaneWeights, PerLane, Turns};
+use baton_mail::fair::{FairQueue, Flow};
+use baton_mail::lane::{LaneWeights, PerLane, Place, Turns};
 use baton_mail::{Clock, Envelope, Lane, Status, UnixMs};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -120,7 +121,8 @@ pub(crate) struct Window {
 /// What is known of one lane.
 #[derive(Debug)]
 struct LaneWindow {
-    ready: VecDeque<Job>,
+    /// Tenants and streams take turns.
+    ready: FairQueue<Job>,
     /// Where the next scan begins.
     cursor: Due,
     /// No entry of the index that is not taken is due before this.
@@ -135,7 +137,7 @@ impl Default for LaneWindow {
     /// Nothing is known of the index yet.
     fn default() -> LaneWindow {
         LaneWindow {
-            ready: VecDeque::new(),
+            ready: FairQueue::default(),
             cursor: Due::FIRST,
             next_due: UnixMs(0),
             lowest_since: None,
@@ -260,9 +262,12 @@ impl From<usize> for LaneRoom {
 }
 
 impl Window {
-    /// Takes a place for a job that is about to be written. False when the window is full for its lane.
-    pub(crate) fn reserve(&mut self, key: JobKey, entry: Entry) -> bool {
-        self.room(entry.lane) > 0 && self.take(key, entry, Stage::Writing)
+    /// Takes a place for a job that is about to be written. False when the window is full for its lane, or for its flow:
+    /// one flow's backlog leaves a quarter of the room to the others, and of what they take again a quarter to more.
+    pub(crate) fn reserve(&mut self, key: JobKey, entry: Entry, flow: Flow) -> bool {
+        let room = self.room(entry.lane);
+        let waiting = self.lanes.of(entry.lane).ready.len_of(flow);
+        room > 0 && waiting <= 3 * room && self.take(key, entry, Stage::Writing)
     }
 
     /// Marks a job that is in nobody's hands. False when it is in somebody's.
@@ -277,8 +282,13 @@ impl Window {
     }
 
     /// How many jobs of a lane may still be taken: some places are left for the more urgent ones.
-    fn room(&self, lane: Lane) -> usize {
+    pub(crate) fn room(&self, lane: Lane) -> usize {
         lane.share_of(self.taken_max).saturating_sub(self.taken.len())
+    }
+
+    /// Where the next scan of a lane begins.
+    pub(crate) fn cursor(&self, lane: Lane) -> Due {
+        self.lanes.of(lane).cursor
     }
 
     /// The mark of a job.
@@ -301,7 +311,8 @@ impl Window {
     pub(crate) fn make_ready(&mut self, job: Job) {
         if let Some(taken) = self.taken.get_mut(&job.key) {
             taken.stage = Stage::Ready;
-            self.lanes.of_mut(job.lane()).ready.push_back(job);
+            let Place { lane, flow, cost } = job.envelope.place();
+            self.lanes.of_mut(lane).ready.push(flow, cost, job);
         }
     }
 
@@ -354,7 +365,7 @@ impl Window {
 
     /// The next ready job of a lane, marked as claimed.
     fn claim_ready(&mut self, lane: Lane) -> Option<Job> {
-        while let Some(job) = self.lanes.of_mut(lane).ready.pop_front() {
+        while let Some(job) = self.lanes.of_mut(lane).ready.pop() {
             // An operator may have taken it out of the list since.
             if let Some(taken) = self.taken.get_mut(&job.key).filter(|taken| taken.stage == Stage::Ready) {
                 taken.stage = Stage::Claimed;

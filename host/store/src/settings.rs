@@ -31,6 +31,8 @@ pub struct StoreSettings {
     pub write_buffer_octets: usize,
     /// Size of RocksDB's block cache. Default 32 MiB.
     pub block_cache_octets: usize,
+    /// A job that is due for so long, in seconds, and that nobody takes is told of. Default 300.
+    pub stuck_after_s: u64,
     /// How many jobs may be claimed or ready in memory at once. Default 10,000.
     pub claimed_max: usize,
     /// The shares of the lanes when each has work; see [`baton_mail::lane`].
@@ -56,6 +58,7 @@ impl StoreSettings {
             history_days: 14,
             write_buffer_octets: 64 << 20,
             block_cache_octets: 32 << 20,
+            stuck_after_s: 300,
             claimed_max: 10_000,
             lane_weights: LANE_WEIGHTS,
             kv_octets_per_bucket_max: 64 << 20,

@@ -71,7 +71,7 @@ fn next_state(claim: &Claim, settlement: &Settlement) -> Result<Option<JobRecord
         return Ok(None);
     }
     let due = match (&settlement.hold, settlement.next_due) {
-        (Some(_), _) => held_until(claim.envelope.expires_at),
+        (Some(_), _) => held_until(claim.envelope.given_up_at()),
         (None, Some(due)) => not_held(due),
         (None, None) => return Err(StoreError::Misuse("recipients stay and there is no next attempt")),
     };

@@ -8,13 +8,16 @@ use rocksdb::Snapshot;
 
 use tokio::sync::oneshot;
 
+use crate::census::Counted;
 use crate::commit::{Action, Op, OperateOp};
 use crate::core::Core;
 use crate::database::{Database, Family};
 use crate::error::Refusal;
 use crate::format::{
-    FORMAT, PARTIAL_PREFIX, after_prefix, decode_due_key, expired_held_range, is_held, message_of,
+    DueRecord, FORMAT, PARTIAL_PREFIX, after_prefix, decode, decode_due_key, expired_held_range, is_held,
+    message_of,
 };
+use crate::watchdog::Watchdog;
 
 /// How often it looks whether the disk is short of space that dead bodies hold.
 const SHORT_ROUND: Duration = Duration::from_secs(5);
@@ -57,6 +60,7 @@ impl Stop {
 /// counted as it happens.
 pub(crate) fn run(core: &Core, stop: &Stop, ready: impl FnOnce()) {
     count_at_start(core, stop, ready);
+    let mut watchdog = Watchdog::default();
     loop {
         forget_history(core);
         core.kv.sweep(core, || stop.is_stopped());
@@ -69,6 +73,7 @@ pub(crate) fn run(core: &Core, stop: &Stop, ready: impl FnOnce()) {
                 return;
             }
             release_expired(core);
+            watchdog.look(core);
             // Only what left the queue since the last time can have made space.
             let finished_now = core.metrics.finished.get();
             if finished_now != finished && core.check_space() == Err(Refusal::DiskFull) {
@@ -94,14 +99,19 @@ fn count_queue(core: &Core, stop: &Stop, db: &Database, snapshot: &Snapshot<'_>)
     let mut entries = db.iterate_at(snapshot, Family::Due, &[FORMAT], None);
     entries.seek_to_first();
     let (mut jobs, mut held) = (0, 0);
-    while let Some(key) = entries.key() {
+    while let Some((key, value)) = entries.item() {
         jobs += 1;
-        held += i64::from(decode_due_key(key).is_some_and(|(_, due)| is_held(due.at)));
+        let due = decode_due_key(key).map(|(_, due)| due.at);
+        held += i64::from(due.is_some_and(is_held));
+        if let (Some(due), Ok(DueRecord { size, queue })) = (due, decode::<DueRecord<'_>>(value)) {
+            core.census.add(&Counted { due, queue: queue.to_owned(), size });
+        }
         if jobs % 1_000 == 0 && stop.is_stopped() {
             return;
         }
         entries.next();
     }
+    core.census.complete();
     core.metrics.jobs.inc_by(jobs);
     core.metrics.jobs_held.inc_by(held);
 }

@@ -127,6 +127,7 @@ pub(crate) fn sentence(what: &What) -> String {
         What::BounceAsked { reason, by } => format!("to be returned to the sender, by {by}: {reason}"),
         What::Rerouted { next_hop: Some(next_hop), by } => format!("sent by {next_hop} from now on, by {by}"),
         What::Rerouted { next_hop: None, by } => format!("sent as the settings say again, by {by}"),
+        What::Stuck { due, reason } => format!("stuck, due since {}: {reason}", moment(*due)),
         What::Reassigned { to, by } => format!("now {}, by {by}", to.join(", ")),
     }
 }

@@ -244,6 +244,7 @@ impl Checker<'_> {
             history_days: raw.history_days,
             write_buffer_octets: raw.write_buffer_octets,
             block_cache_octets: raw.block_cache_octets,
+            stuck_after_s: self.bound("store.stuck_after_s", raw.stuck_after_s, 1, 30 * 86_400),
             claimed_max: raw.claimed_max,
             lane_weights: self.lanes(&raw.lanes),
             kv_octets_per_bucket_max: raw.kv_octets_per_bucket_max,

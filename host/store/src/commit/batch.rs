@@ -8,12 +8,13 @@ use baton_mail::{Lane, MessageId, UnixMs};
 use rocksdb::WriteBatch;
 
 use super::operation::{AcceptOp, AccountOp, Action, ChunkOp, Message, Op, OperateOp, SettleOp, SplitOp};
+use crate::census::Counted;
 use crate::change::GiveUp;
 use crate::database::{Database, Family};
 use crate::format::{
     DueRecord, FORMAT, HistoryRecord, JobKey, JobRecord, PROBE_KEY, after_prefix, body_key, corrupt_key,
-    decode_job_key, due_key, encode, encode_events, encode_job, envelope_key, held_until, history_key,
-    is_held, job_key, partial_key,
+    decode, decode_job_key, due_key, encode, encode_events, encode_job, envelope_key, held_until,
+    history_key, is_held, job_key, partial_key,
 };
 use crate::records::Damage;
 use crate::schedule::{Entry, Intent, Job};
@@ -43,9 +44,9 @@ pub(super) struct Changes {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     /// A job is new. The window learns of it by the operation itself.
-    Added { held: bool },
-    /// A job that was in the window left the queue, or goes on at `next`.
-    Moved { key: JobKey, next: Option<Entry>, was_held: bool, is_held: bool },
+    Added(Counted),
+    /// A job that was in the window left the queue, or goes on in this lane at this entry.
+    Moved { key: JobKey, was: Counted, next: Option<(Lane, Counted)> },
     /// A damaged record was set aside.
     Damaged,
 }
@@ -150,7 +151,8 @@ impl<'a> Builder<'a> {
             if let Some(record) = &job.record {
                 self.put(Family::Job, &job_key(key), record);
             }
-            self.effects.push(Effect::Added { held: is_held(job.seed.due) });
+            let (due, queue) = (job.seed.due, job.seed.queue.clone());
+            self.effects.push(Effect::Added(Counted { due, queue, size: message.envelope.size }));
         }
         self.put_history(&message.history);
     }
@@ -191,12 +193,8 @@ impl<'a> Builder<'a> {
         let entry = Entry { lane, due: next.due };
         self.put_due(entry, job.key, job.envelope.size, &next.queue);
         self.put(Family::Job, &job_key(job.key), &encode_job(next));
-        self.effects.push(Effect::Moved {
-            key: job.key,
-            next: Some(entry),
-            was_held: is_held(job.due),
-            is_held: is_held(next.due),
-        });
+        let next = Counted { due: next.due, queue: next.queue.clone(), size: job.envelope.size };
+        self.effects.push(Effect::Moved { key: job.key, was: counted(job), next: Some((lane, next)) });
     }
 
     /// The job is done. The last one takes envelope and body with it.
@@ -218,8 +216,7 @@ impl<'a> Builder<'a> {
                 self.delete_once(Family::Body, &body_key(job.key.message, chunk));
             }
         }
-        let was_held = is_held(job.due);
-        self.effects.push(Effect::Moved { key: job.key, next: None, was_held, is_held: false });
+        self.effects.push(Effect::Moved { key: job.key, was: counted(job), next: None });
     }
 
     /// The live jobs of a message with several jobs: what the database has, and what this batch did since.
@@ -249,7 +246,8 @@ impl<'a> Builder<'a> {
             if *key != op.kept {
                 let entry = Entry { lane: op.lane, due: record.due };
                 self.put_due(entry, *key, op.size, &record.queue);
-                self.effects.push(Effect::Added { held: is_held(record.due) });
+                let (due, queue) = (record.due, record.queue.clone());
+                self.effects.push(Effect::Added(Counted { due, queue, size: op.size }));
             }
         }
     }
@@ -278,7 +276,7 @@ impl<'a> Builder<'a> {
         let go_on = |record: &mut JobRecord, now| (record.due, record.hold) = (now, None);
         let what = match action {
             Action::Hold => {
-                record.due = held_until(job.envelope.expires_at);
+                record.due = held_until(job.envelope.given_up_at());
                 record.hold = Some(format!("held by {by}"));
                 What::Held { reason: format!("held by {by}"), by }
             }
@@ -329,12 +327,15 @@ impl<'a> Builder<'a> {
         }
         if let Some((key, Entry { lane, due })) = entry {
             let octets = due_key(lane, due, key);
+            let mut was = Counted { due, queue: String::new(), size: 0 };
             if let Ok(Some(value)) = self.db.get(Family::Due, &octets) {
                 self.put(Family::Corrupt, &corrupt_key(Family::Due.name(), &octets), &value);
+                if let Ok(DueRecord { size, queue }) = decode::<DueRecord<'_>>(&value) {
+                    (was.size, was.queue) = (size, queue.to_owned());
+                }
             }
             self.delete_once(Family::Due, &octets);
-            let was_held = is_held(due);
-            self.effects.push(Effect::Moved { key, next: None, was_held, is_held: false });
+            self.effects.push(Effect::Moved { key, was, next: None });
         }
         self.put_event(damage.message, What::Damaged { detail: damage.detail.clone() });
         self.effects.push(Effect::Damaged);
@@ -345,6 +346,11 @@ impl<'a> Builder<'a> {
         let to = history_key(before, UnixMs(0), 0);
         self.batch.delete_range_cf(self.db.family(Family::History), from, to);
     }
+}
+
+/// A job as the figures count it.
+fn counted(job: &Job) -> Counted {
+    Counted { due: job.due, queue: job.queue.clone(), size: job.envelope.size }
 }
 
 /// The jobs of a message that have a record.

@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use super::batch::{Builder, Changes, Effect};
 use super::operation::{Action, Answer, Message, MessageJob, Op, OperateOp};
 use super::recovery::Recovery;
+use crate::census::Counted;
 use crate::core::Core;
 use crate::database::WriteError;
-use crate::format::JobKey;
+use crate::format::{JobKey, is_held};
 use crate::kv::Written;
 use crate::records::{ReadError, load_job};
 use crate::schedule::{Entry, Intent, Job, Stage, Window};
@@ -178,11 +179,11 @@ fn prepare(core: &Core, ops: &mut Vec<Op>) {
 
 /// Takes places for the jobs that are due at once, before anybody can see them in the database.
 fn reserve(window: &mut Window, message: &mut Message, now: baton_mail::UnixMs) {
-    let lane = message.envelope.lane();
+    let (lane, flow) = (message.envelope.lane(), message.envelope.flow());
     for job in &mut message.jobs {
         let key = JobKey { message: message.id, job: job.seed.job };
         let entry = Entry { lane, due: job.seed.due };
-        job.reserved = job.reserved || (job.seed.due <= now && window.reserve(key, entry));
+        job.reserved = job.reserved || (job.seed.due <= now && window.reserve(key, entry, flow));
     }
 }
 
@@ -234,7 +235,7 @@ fn take_for_operator(core: &Core, op: &mut OperateOp, key: JobKey) -> bool {
 
 /// Whether the action changes anything about the job.
 fn applies(action: &Action, job: &Job) -> bool {
-    let is_held = crate::format::is_held(job.due);
+    let is_held = is_held(job.due);
     match action {
         Action::Hold | Action::Retry => !is_held,
         Action::Release => is_held,
@@ -292,13 +293,18 @@ fn answer_written(core: &Core, ops: Vec<Op>, effects: &[Effect]) {
 fn apply_effect(core: &Core, window: &mut Window, effect: &Effect) {
     let metrics = &core.metrics;
     match effect {
-        Effect::Added { held } => {
+        Effect::Added(entry) => {
+            core.census.add(entry);
             metrics.jobs.inc();
-            metrics.jobs_held.inc_by(i64::from(*held));
+            metrics.jobs_held.inc_by(i64::from(is_held(entry.due)));
         }
-        Effect::Moved { key, next, was_held, is_held } => {
-            window.release(*key, *next);
-            metrics.jobs_held.inc_by(i64::from(*is_held) - i64::from(*was_held));
+        Effect::Moved { key, was, next } => {
+            let entry = next.as_ref().map(|(lane, next)| Entry { lane: *lane, due: next.due });
+            window.release(*key, entry);
+            let next = next.as_ref().map(|(_, next)| next);
+            core.census.replace(was, next);
+            let holds = |entry: &Counted| i64::from(is_held(entry.due));
+            metrics.jobs_held.inc_by(next.map_or(0, holds) - holds(was));
             if next.is_none() {
                 metrics.jobs.dec();
             }

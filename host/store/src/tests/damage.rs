@@ -181,7 +181,11 @@ fn a_newer_format_is_refused() {
     drop(bench);
     let error = Bench::try_open(settings(folder.path())).err().unwrap();
     assert!(matches!(error, OpenError::NewerFormat { .. }), "{error}");
-    assert!(error.to_string().contains("has format 7") && error.to_string().contains("up to 3"), "{error}");
+    assert!(
+        error.to_string().contains("has format 7")
+            && error.to_string().contains(&format!("up to {}", crate::format::DATABASE_FORMAT)),
+        "{error}"
+    );
 }
 
 #[test]

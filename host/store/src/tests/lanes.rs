@@ -1,5 +1,7 @@
 //! What is urgent goes first, in memory and on disk, and nothing else starves.
 
+use baton_mail::requests::timing::{ByMode, DeliverBy};
+
 use super::*;
 use crate::LaneRoom;
 
@@ -139,5 +141,96 @@ fn dropped_claims_and_later_attempts_come_back_in_their_lane() {
         drop(bench.claim_all().await);
         bench.clock.advance(Duration::from_secs(61));
         assert_eq!(lanes(&bench.claim_all().await), [Lane::High, Lane::Low]);
+    });
+}
+
+async fn accept_of(bench: &Bench, tenant: &str, count: usize) {
+    for _ in 0..count {
+        let mut new = message(&["x@b.example"], b"m");
+        new.envelope.tenant = Some(tenant.to_owned());
+        let _ = bench.store.accept(new).await.unwrap();
+    }
+}
+
+fn count_of(claims: &[Claim], tenant: &str) -> usize {
+    claims.iter().filter(|claim| claim.envelope.tenant.as_deref() == Some(tenant)).count()
+}
+
+#[test]
+fn in_a_lane_tenants_take_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        look_around(&bench).await;
+        accept_of(&bench, "large", 60).await;
+        accept_of(&bench, "small", 5).await;
+        let first = bench.store.claim(10).await.unwrap();
+        assert_eq!((count_of(&first, "large"), count_of(&first, "small")), (5, 5));
+        assert_eq!(bench.claim_all().await.len(), 55);
+    });
+}
+
+#[test]
+fn a_backlog_leaves_places_in_memory_to_other_tenants() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let settings = StoreSettings { claimed_max: 80, ..settings(folder.path()) };
+        let bench = Bench::try_open(settings).unwrap();
+        look_around(&bench).await;
+        accept_of(&bench, "large", 200).await;
+        accept_of(&bench, "small", 5).await;
+        let first = bench.store.claim(20).await.unwrap();
+        assert_eq!(count_of(&first, "small"), 5, "they did not go behind the backlog on disk");
+        assert_consistent(&bench.store);
+    });
+}
+
+#[test]
+fn held_and_future_mail_ends_when_its_sender_said() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        let by = DeliverBy { at: in_seconds(60), mode: ByMode::Return, trace: false };
+        let mut future = message(&["x@b.example"], b"m");
+        future.envelope.requests.deliver_by = Some(by);
+        future.jobs[0].due = in_seconds(3_600);
+        let mut held = message(&["x@b.example"], b"m");
+        held.envelope.requests.deliver_by = Some(by);
+        held.envelope.hold = Some("look".to_owned());
+        for new in [future, held] {
+            let _ = bench.store.accept(new).await.unwrap();
+        }
+        assert!(bench.claim_all().await.is_empty());
+        bench.clock.advance(Duration::from_secs(61));
+        assert_eq!(bench.claim_all().await.len(), 1, "what was to leave later is due at its end");
+        let held = crate::format::expired_held_range(in_seconds(61));
+        let db = bench.store.core().db().unwrap();
+        let mut entries = db.iterate(Family::Due, &held.0, Some(&held.1));
+        entries.seek_to_first();
+        assert!(entries.key().is_some(), "the upkeep finds the held one");
+    });
+}
+
+#[test]
+fn a_queue_that_nobody_takes_from_is_told_of_once() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::try_open(StoreSettings { claimed_max: 8, ..settings(folder.path()) }).unwrap();
+        accept_many(&bench, 0, 20).await;
+        let claims = bench.store.claim(8).await.unwrap();
+        let mut watchdog = crate::watchdog::Watchdog::default();
+        watchdog.look(bench.store.core());
+        assert_eq!((bench.metrics.stuck.get(), bench.metrics.oldest_due_s.get()), (0, 0));
+        bench.clock.advance(Duration::from_secs(301));
+        watchdog.look(bench.store.core());
+        watchdog.look(bench.store.core());
+        assert_eq!((bench.metrics.stuck.get(), bench.metrics.oldest_due_s.get()), (1, 301));
+        let mut told = 0;
+        for job in bench.jobs().await {
+            let story = bench.store.story(job.key.message).await.unwrap();
+            told += story.iter().filter(|event| matches!(&event.what, What::Stuck { reason, .. } if reason.contains("store.claimed_max"))).count();
+        }
+        assert_eq!(told, 1);
+        drop(claims);
     });
 }
