@@ -38,6 +38,9 @@ LATENCY_S_FLOOR = 0.2
 RELOAD_LATENCY_S_FLOOR = 0.5
 MEMORY_OCTETS = 16 << 20
 GROWN_OCTETS_MAX = 64 << 20
+# The store keeps three buffers, and one bucket is stuffed.
+BUCKET_OCTETS = BUFFER_OCTETS = 8 << 20
+STORE_OCTETS = 3 * BUFFER_OCTETS + BUCKET_OCTETS
 # Compiled functions that are kept for the next reload: engine.functions_octets_max.
 FUNCTIONS_OCTETS_MAX = 32 << 20
 LOG_LINES_PER_S = 100
@@ -71,6 +74,8 @@ def hostile(behaviour, policy):
 def settings(port, plugins):
     return merged(quick(port), {
         "plugins": plugins,
+        # What they put into the store is bounded by itself; what they cost beside it is measured.
+        "store": {"kv_octets_per_bucket_max": BUCKET_OCTETS, "write_buffer_octets": BUFFER_OCTETS},
         "listeners": {"smtp": {"auth_without_tls": True}},
         "session": {"auth_failure_delay_ms": 1, "errors_max": 1000},
         "log": {"filter": "warn,hooks::plugin=info"},
@@ -241,9 +246,9 @@ def main():
         judge_trials(verdict, results, quiet, short)
         judge_others(verdict, f"meanwhile (quiet {quiet * 1000:.0f} ms)", bystanders, max(1.2 * quiet, LATENCY_S_FLOOR), short)
         grown, peak = relay.resident_octets() - resident, relay.peak_octets() - resident
-        bound = PARALLEL * GROWN_OCTETS_MAX
+        bound, settled = PARALLEL * GROWN_OCTETS_MAX, GROWN_OCTETS_MAX + STORE_OCTETS
         verdict.hold("memory at its peak", f"+{peak >> 20} MiB", peak <= bound, f"+{bound >> 20} MiB")
-        verdict.hold("memory afterwards", f"{grown >> 20:+} MiB", grown <= GROWN_OCTETS_MAX, f"+{GROWN_OCTETS_MAX >> 20} MiB")
+        verdict.hold("memory afterwards", f"{grown >> 20:+} MiB", grown <= settled, f"+{settled >> 20} MiB")
         judge_logs(verdict, relay, len(POLICIES) * len(HOOKS))
         reload_often(verdict, relay, plugins, 6 if short else 200)
         judge_others(verdict, "during reloads", bystanders, max(3 * quiet, RELOAD_LATENCY_S_FLOOR), short)

@@ -34,7 +34,7 @@ const WASM_STACK_OCTETS: usize = 256 << 10;
 const ASYNC_STACK_OCTETS: usize = 512 << 10;
 /// Memory that a slot keeps between two calls. With a page scan only touched pages are reset, so much is cheap;
 /// without, all of it would be written anew each time.
-const KEEP_OCTETS_WITH_SCAN: usize = 4 << 20;
+const KEEP_OCTETS_WITH_SCAN: usize = 1 << 20;
 const KEEP_OCTETS_WITHOUT_SCAN: usize = 64 << 10;
 const TABLE_KEEP_OCTETS: usize = 64 << 10;
 const WARM_SLOTS_MAX: u32 = 64;
