@@ -19,6 +19,7 @@ use crate::memory::BodyMemory;
 use crate::metrics::Metrics;
 use crate::records::{Damage, ReadError};
 use crate::schedule::{Entry, Job, Schedule};
+use crate::shaping::MeasureState;
 use crate::slot::{Away, Slot};
 use crate::space::{Health, Space};
 use crate::watch::Watchers;
@@ -38,6 +39,7 @@ pub(crate) struct Core {
     pub(crate) watchers: Watchers,
     pub(crate) accounts: AccountState,
     pub(crate) census: Census,
+    pub(crate) measures: MeasureState,
     numbers: AtomicU32,
 }
 
@@ -64,6 +66,7 @@ impl Core {
             watchers: Watchers::default(),
             accounts: AccountState::default(),
             census: Census::default(),
+            measures: MeasureState::default(),
             numbers: AtomicU32::new(0),
             settings,
             clock,

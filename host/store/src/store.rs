@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::operate::{Reached, operate};
 use crate::schedule::LaneRoom;
 use crate::settle::{Settlement, settle, split};
+use crate::shaping::Measures;
 use crate::slot::Slot;
 use crate::upkeep::{self, Stop};
 use crate::watch::Watch;
@@ -225,6 +226,11 @@ impl Store {
     /// The key-value store in the same database.
     pub fn kv(&self) -> Kv {
         Kv::new(Arc::clone(&self.core))
+    }
+
+    /// What holds mail back for a while, by rules or operators.
+    pub fn measures(&self) -> Measures {
+        Measures::new(Arc::clone(&self.core))
     }
 
     /// The accounts in the same database.

@@ -10,6 +10,7 @@ mod lanes;
 mod load;
 mod operators;
 mod queue;
+mod shaping;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
