@@ -18,6 +18,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::delivery::{self, DeliveryFace};
 use crate::listener::Bounded;
 use crate::public::{self, PublicDeps};
 use crate::wire::{PluginRow, PluginsView, ReloadReport};
@@ -54,6 +55,8 @@ pub struct AdminDeps {
     pub reload: mpsc::Sender<ReloadRequest>,
     /// Says what is wrong with a next hop in an operator's words.
     pub check_next_hop: CheckNextHop,
+    /// A look at delivery.
+    pub delivery: DeliveryFace,
     /// Metrics and health, which this face answers too.
     pub public: PublicDeps,
 }
@@ -118,6 +121,11 @@ fn router(deps: AdminDeps) -> Router {
         .route("/v1/queue/{operation}", post(queue::operate))
         .route("/v1/messages/recent", get(messages::recent))
         .route("/v1/messages/{id}", get(messages::story))
+        .route("/v1/sites", get(delivery::sites))
+        .route("/v1/shaping", get(delivery::measures))
+        .route("/v1/shaping/{id}", axum::routing::delete(delivery::lift))
+        .route("/v1/warmup", get(delivery::warmups))
+        .route("/v1/warmup/complaints", post(delivery::complaints))
         .route("/v1/domains", get(domains::list))
         .route("/v1/domains/{domain}", get(domains::inspect))
         .route("/v1/reports/{kind}", get(reports::list))

@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod delivery;
 mod domains;
 mod filter;
 mod listener;

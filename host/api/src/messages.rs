@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use baton_mail::MessageId;
-use baton_store::Filter;
+use baton_store::{Filter, JobKey};
 
 use crate::Problem;
 use crate::admin::{AdminDeps, store_problem};
@@ -47,5 +47,8 @@ pub(crate) async fn story(
         let detail = format!("nothing is known of message {message}; its history may have been cleaned up");
         return Err(Problem::not_found(detail));
     }
-    Ok(Json(Story { message, now: deps.clock.now(), events, jobs: jobs.into_iter().map(row).collect() }))
+    let waits = |key: JobKey| Some((key.job, (deps.delivery.waits)(message, key.job)?));
+    let waits = jobs.iter().filter_map(|job| waits(job.key)).collect();
+    let jobs = jobs.into_iter().map(row).collect();
+    Ok(Json(Story { message, now: deps.clock.now(), events, jobs, waits }))
 }

@@ -139,6 +139,9 @@ pub struct Story {
     pub events: Vec<Event>,
     /// What is still in the queue.
     pub jobs: Vec<JobRow>,
+    /// What jobs in memory wait for, in words, by their numbers.
+    #[serde(default)]
+    pub waits: Vec<(u16, String)>,
 }
 
 /// The newest messages.

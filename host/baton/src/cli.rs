@@ -5,6 +5,7 @@ pub(crate) mod plugin;
 pub(crate) mod policy;
 pub(crate) mod queue;
 pub(crate) mod reports;
+pub(crate) mod shaping;
 pub(crate) mod user;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use plugin::PluginOptions;
 use policy::PolicyOptions;
 use queue::QueueOptions;
 use reports::ReportsOptions;
+use shaping::{ShapingOptions, WarmupOptions};
 use user::UserOptions;
 
 /// Baton, a programmable SMTP relay.
@@ -39,6 +41,10 @@ pub(crate) enum Command {
     Queue(QueueOptions),
     /// Tell the story of a message: who decided what, attempts, replies, what comes next
     Explain(ExplainOptions),
+    /// Look at what holds mail back or slows it down, and lift it
+    Shaping(ShapingOptions),
+    /// Look at how new sources come along
+    Warmup(WarmupOptions),
     /// Make keys for domains to send from, and check what the DNS says about them
     Domain(DomainOptions),
     /// Show what others reported about mail in the names of your domains

@@ -53,6 +53,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Reload(target) => runtime::single()?.block_on(commands::reload::run(target)),
         Command::Queue(options) => runtime::single()?.block_on(commands::queue::run(options.command)),
         Command::Explain(options) => runtime::single()?.block_on(commands::explain::run(options)),
+        Command::Shaping(options) => runtime::single()?.block_on(commands::shaping::run(options.command)),
+        Command::Warmup(options) => {
+            runtime::single()?.block_on(commands::shaping::run_warmup(options.command))
+        }
         Command::Domain(options) => {
             return runtime::threads(None)?.block_on(commands::domain::run(options.command));
         }

@@ -31,7 +31,8 @@ use crate::logs::Log;
 use crate::registry::{Fetched, fetch_all};
 use crate::settings::check::Checked;
 use crate::wiring::{
-    Acme, CertificateKeeper, PluginDns, PluginHttp, PluginKv, PluginVerify, fetch_by, tell_observers,
+    Acme, CertificateKeeper, PluginDns, PluginHttp, PluginKv, PluginVerify, delivery_face, fetch_by,
+    tell_observers,
 };
 
 /// Wishes to reload that may wait.
@@ -200,6 +201,7 @@ impl Relay {
             authenticator: self.swappable.authenticator.clone(),
             hooks: self.swappable.hooks.clone(),
             clock: self.clock,
+            delivery: delivery_face(self.outbound.view()),
             reload,
             public: public.clone(),
         };

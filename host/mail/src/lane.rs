@@ -211,6 +211,11 @@ impl<T> LaneQueue<T> {
         self.len() == 0
     }
 
+    /// All items, the most urgent lane first.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        Lane::ALL.into_iter().flat_map(|lane| self.lanes.of(lane).iter())
+    }
+
     /// Takes everything, the most urgent lane first.
     pub fn drain(&mut self) -> Vec<T> {
         Lane::ALL.into_iter().flat_map(|lane| self.lanes.of_mut(lane).drain()).collect()

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -66,12 +67,25 @@ pub struct Remote {
     pub address: Option<IpAddr>,
     /// How the connection is protected; none when that did not come up.
     pub security: Option<Security>,
+    /// By what it was reached; none when the settings name no sources.
+    pub source: Option<Arc<SentFrom>>,
+}
+
+/// What mail leaves by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentFrom {
+    /// The source's name in the settings.
+    pub name: String,
+    /// The name that is said in EHLO.
+    pub ehlo: String,
+    /// The local address, or the one that a proxy speaks for; none when the system chooses.
+    pub address: Option<IpAddr>,
 }
 
 impl Remote {
     /// A host that was not reached yet.
     pub fn named(host: impl Into<String>) -> Remote {
-        Remote { host: host.into(), address: None, security: None }
+        Remote { host: host.into(), address: None, security: None, source: None }
     }
 
     /// The same host at this address.
@@ -87,9 +101,11 @@ struct Shown<'a> {
     address: Option<IpAddr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     security: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<Arc<SentFrom>>,
 }
 
-/// A remote as records keep it: host and security are one text, the host alone as before there was security.
+/// A remote as records keep it: host, security and source are one text, the host alone as before there was security.
 #[derive(Serialize, Deserialize)]
 struct Recorded<'a> {
     host: Cow<'a, str>,
@@ -101,12 +117,15 @@ impl Serialize for Remote {
         let (host, address) = (Cow::Borrowed(self.host.as_str()), self.address);
         let security = self.security.as_ref().map(Security::record);
         if serializer.is_human_readable() {
-            return Shown { host, address, security }.serialize(serializer);
+            return Shown { host, address, security, source: self.source.clone() }.serialize(serializer);
         }
-        let host = match security {
+        let mut host = match security {
             Some(security) => Cow::Owned(format!("{host} ({security})")),
             None => host,
         };
+        if let Some(source) = &self.source {
+            host.to_mut().push_str(&source.record());
+        }
         Recorded { host, address }.serialize(serializer)
     }
 }
@@ -114,18 +133,52 @@ impl Serialize for Remote {
 impl<'de> Deserialize<'de> for Remote {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Remote, D::Error> {
         if deserializer.is_human_readable() {
-            let Shown { host, address, security } = Shown::deserialize(deserializer)?;
+            let Shown { host, address, security, source } = Shown::deserialize(deserializer)?;
             let security = security.as_deref().and_then(Security::parse_record);
-            return Ok(Remote { host: host.into_owned(), address, security });
+            return Ok(Remote { host: host.into_owned(), address, security, source });
         }
         let Recorded { host, address } = Recorded::deserialize(deserializer)?;
+        let (host, source) = SentFrom::split_record(host);
         let parts = host.strip_suffix(')').and_then(|text| text.split_once(" ("));
         let security = parts.and_then(|(_, record)| Security::parse_record(record));
         let host = match (parts, &security) {
             (Some((host, _)), Some(_)) => host.to_owned(),
             _ => host.into_owned(),
         };
-        Ok(Remote { host, address, security })
+        Ok(Remote { host, address, security, source })
+    }
+}
+
+impl SentFrom {
+    /// As a record keeps it, behind the host.
+    fn record(&self) -> String {
+        let address = self.address.map(|address| address.to_string()).unwrap_or_default();
+        format!("{SEPARATOR}{}{SEPARATOR}{}{SEPARATOR}{address}", self.name, self.ehlo)
+    }
+
+    /// The host, and what stands behind it.
+    fn split_record(host: Cow<'_, str>) -> (Cow<'_, str>, Option<Arc<SentFrom>>) {
+        let mut parts = host.split(SEPARATOR);
+        let (Some(first), Some(name), Some(ehlo), Some(address)) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return (host, None);
+        };
+        let source = SentFrom { name: name.to_owned(), ehlo: ehlo.to_owned(), address: address.parse().ok() };
+        (Cow::Owned(first.to_owned()), Some(Arc::new(source)))
+    }
+}
+
+/// Stands between the parts of a record: no host and no name of a source has it.
+const SEPARATOR: char = '\u{1f}';
+
+impl fmt::Display for SentFrom {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "from {} as {}", self.name, self.ehlo)?;
+        match self.address {
+            Some(address) => write!(formatter, " [{address}]"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -177,8 +230,11 @@ impl fmt::Display for Remote {
         if let Some(address) = &self.address {
             write!(formatter, " [{address}]")?;
         }
-        match &self.security {
-            Some(security) => write!(formatter, ", {security}"),
+        if let Some(security) = &self.security {
+            write!(formatter, ", {security}")?;
+        }
+        match &self.source {
+            Some(source) => write!(formatter, ", {source}"),
             None => Ok(()),
         }
     }
@@ -299,6 +355,25 @@ mod tests {
             let json = serde_json::to_string(&remote).unwrap();
             assert_eq!(serde_json::from_str::<Remote>(&json).unwrap(), read);
             assert!(json.contains("\"host\":\"mx.example\""), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_remote_keeps_its_source() {
+        let source = SentFrom {
+            name: "a".to_owned(),
+            ehlo: "out1.example".to_owned(),
+            address: Some([192, 0, 2, 9].into()),
+        };
+        let facts = TlsFacts { version: "TLSv1.3".to_owned(), ..TlsFacts::default() };
+        for security in [None, Some(Security::Protected(Arc::new(facts)))] {
+            let source = Some(Arc::new(source.clone()));
+            let remote = Remote { security, source, ..Remote::named("mx.example") };
+            assert!(remote.to_string().ends_with(", from a as out1.example [192.0.2.9]"), "{remote}");
+            let record = postcard::to_allocvec(&remote).unwrap();
+            assert_eq!(postcard::from_bytes::<Remote>(&record).unwrap(), remote);
+            let json = serde_json::to_string(&remote).unwrap();
+            assert_eq!(serde_json::from_str::<Remote>(&json).unwrap(), remote);
         }
     }
 

@@ -9,7 +9,7 @@ use baton_dns::{HostAddresses, Resolver};
 use baton_mail::status::Remote;
 use baton_mail::{Domain, EnhancedCode, FailureClass, Outcome, Phase, Status};
 use rand::seq::SliceRandom;
-use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::hosts::HostFailures;
@@ -22,6 +22,7 @@ use crate::protection::{Protection, protect};
 use crate::security::{TlsPolicy, TlsUse};
 use crate::settings::OutboundSettings;
 use crate::site::{Candidate, Target};
+use crate::sources::{Source, open};
 use crate::sts::Policies;
 
 /// What it takes to find hosts and to connect to them.
@@ -47,8 +48,8 @@ impl Reach {
     }
 }
 
-/// Opens a connection to the site, ready for a transaction. `domain` is for whose mail: a name that certificates of its
-/// mail hosts may have where DANE vouches for them (RFC 7672 3.2.2).
+/// Opens a connection to the site by a source, ready for a transaction. `domain` is for whose mail: a name that certificates
+/// of its mail hosts may have where DANE vouches for them (RFC 7672 3.2.2).
 ///
 /// # Errors
 /// The outcome for every recipient: transient when any host may answer later.
@@ -56,12 +57,20 @@ pub(crate) async fn connect(
     reach: &Reach,
     settings: &OutboundSettings,
     target: &Target,
-    domain: Option<&Domain>,
+    (source, domain): (&Source, Option<&Domain>),
 ) -> Result<Link, Outcome> {
     match target {
         Target::Smtp(candidates) => {
-            let mut search =
-                Search { reach, settings, domain, lmtp: false, tried: 0, withheld: false, failure: None };
+            let mut search = Search {
+                reach,
+                settings,
+                source,
+                domain,
+                lmtp: false,
+                tried: 0,
+                withheld: false,
+                failure: None,
+            };
             search.run(shuffled(candidates)).await
         }
         Target::Lmtp(LmtpTarget::Tcp(host)) => {
@@ -70,6 +79,7 @@ pub(crate) async fn connect(
             let mut search = Search {
                 reach,
                 settings,
+                source,
                 domain: None,
                 lmtp: true,
                 tried: 0,
@@ -85,9 +95,16 @@ pub(crate) async fn connect(
             let opened = flatten(opening).map_err(|error| unreachable_host(&remote, &error));
             let stream = opened.map_err(Outcome::Deferred)?;
             let tls = lmtp_policy(settings, target);
-            let trust = tls.trust();
-            let opening =
-                Opening { metrics: &reach.metrics, settings, lmtp: true, tls: &tls, trust, plain_why: None };
+            let (ehlo, trust) = (source.ehlo(&settings.hostname), tls.trust());
+            let opening = Opening {
+                metrics: &reach.metrics,
+                settings,
+                ehlo,
+                lmtp: true,
+                tls: &tls,
+                trust,
+                plain_why: None,
+            };
             let greeted = Link::open(Box::new(stream), remote, &opening).await;
             greeted.map_err(|refusal| outcome(refusal.status, refusal.permanent))
         }
@@ -118,6 +135,7 @@ fn shuffled(candidates: &[Candidate]) -> Vec<Candidate> {
 struct Search<'a> {
     reach: &'a Reach,
     settings: &'a OutboundSettings,
+    source: &'a Source,
     domain: Option<&'a Domain>,
     lmtp: bool,
     tried: usize,
@@ -161,7 +179,13 @@ impl Search<'_> {
         };
         for address in alternated(found.addresses) {
             let target = SocketAddr::new(address, candidate.host.port);
-            let remote = Remote::named(candidate.host.host.as_str()).at(address);
+            let sent_from = self.source.sent_from(&self.settings.hostname, address);
+            let remote =
+                Remote { source: sent_from, ..Remote::named(candidate.host.host.as_str()).at(address) };
+            if !self.source.reaches(address) {
+                self.note(no_way(self.source, address).at(remote), false);
+                continue;
+            }
             match check_address(target, &self.settings.loops).filter(|_| !candidate.trusted) {
                 // As a host that is us: worse ones would only send it back (RFC 5321 5.1).
                 Some(Unfit::Loop(why)) => {
@@ -174,7 +198,7 @@ impl Search<'_> {
                 }
                 None => {}
             }
-            if let Some(known) = self.reach.failures.reason(target) {
+            if let Some(known) = self.reach.failures.reason(self.source, target) {
                 self.note(known, false);
                 continue;
             }
@@ -232,7 +256,7 @@ impl Search<'_> {
         way: &Protection,
     ) -> Result<Link, Refusal> {
         let is_optional = way.tls.mode == TlsUse::Opportunistic;
-        if let Some(known) = self.reach.tls_failures.reason(target).filter(|_| is_optional) {
+        if let Some(known) = self.reach.tls_failures.reason(self.source, target).filter(|_| is_optional) {
             return self.open_link(target, remote, candidate, way, Some(&known.text)).await;
         }
         match self.open_link(target, remote.clone(), candidate, way, None).await {
@@ -243,7 +267,7 @@ impl Search<'_> {
                 // Only where it then works without, TLS is what is broken.
                 if opened.is_ok() {
                     let lasts_ms = self.settings.limits.tls_failure_ms;
-                    self.reach.tls_failures.note(target, refusal.status, lasts_ms);
+                    self.reach.tls_failures.note(self.source, target, refusal.status, lasts_ms);
                 }
                 opened
             }
@@ -261,9 +285,10 @@ impl Search<'_> {
         plain_why: Option<&str>,
     ) -> Result<Link, Refusal> {
         let bound = Duration::from_millis(self.settings.timeouts.connect_ms);
-        let stream = flatten(timeout(bound, open(target, &self.settings.source_addresses)).await)
+        let stream = flatten(timeout(bound, open(target, self.source)).await)
             .map_err(|error| Refusal { status: unreachable_host(&remote, &error), permanent: false })?;
-        if let (false, Ok(local), Ok(peer)) = (candidate.trusted, stream.local_addr(), stream.peer_addr())
+        let is_checked = !candidate.trusted && self.source.proxy.is_none();
+        if let (true, Ok(local), Ok(peer)) = (is_checked, stream.local_addr(), stream.peer_addr())
             && is_own_listener(local, peer, &self.settings.loops)
         {
             return Err(Refusal { status: looped("this is the relay itself").at(remote), permanent: true });
@@ -272,13 +297,14 @@ impl Search<'_> {
         let opening = Opening {
             metrics: &self.reach.metrics,
             settings: self.settings,
+            ehlo: self.source.ehlo(&self.settings.hostname),
             lmtp: self.lmtp,
             tls: &way.tls,
             trust: way.trust.clone(),
             plain_why,
         };
         let link = Link::open(Box::new(stream), remote, &opening).await?;
-        self.reach.failures.forget(target);
+        self.reach.failures.forget(self.source, target);
         log::connected(&host, Some(target));
         Ok(link)
     }
@@ -290,7 +316,8 @@ impl Search<'_> {
         // A host that lacks the TLS which one next hop needs, or does not know who we are, is good enough for others.
         let is_of_next_hop = status.phase == Phase::Tls || status.enhanced == EnhancedCode(4, 7, 8);
         if !permanent && !is_of_next_hop {
-            self.reach.failures.note(target, status.clone(), self.settings.limits.host_failure_ms);
+            let lasts_ms = self.settings.limits.host_failure_ms;
+            self.reach.failures.note(self.source, target, status.clone(), lasts_ms);
         }
         self.note(status, permanent);
     }
@@ -322,6 +349,13 @@ fn prohibited(address: IpAddr, network: &str) -> Status {
     Status::ours(Phase::Connect, FailureClass::BadDomain, EnhancedCode(5, 4, 4), text)
 }
 
+/// RFC 3463 3.5: unable to route.
+fn no_way(source: &Source, address: IpAddr) -> Status {
+    let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+    let text = format!("the source {} has no address for {family}", source.name);
+    Status::ours(Phase::Connect, FailureClass::Network, EnhancedCode(4, 4, 4), text)
+}
+
 /// RFC 3463 3.5: no answer from host.
 fn unreachable_host(remote: &Remote, error: &io::Error) -> Status {
     let text = match error.kind() {
@@ -333,17 +367,6 @@ fn unreachable_host(remote: &Remote, error: &io::Error) -> Status {
 
 fn flatten<T>(opening: Result<io::Result<T>, tokio::time::error::Elapsed>) -> io::Result<T> {
     opening.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-}
-
-/// Opens a TCP connection, from our own address of the family when the settings name one.
-async fn open(target: SocketAddr, sources: &[IpAddr]) -> io::Result<TcpStream> {
-    let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(source) = sources.iter().find(|source| source.is_ipv4() == target.is_ipv4()) {
-        socket.bind(SocketAddr::new(*source, 0))?;
-    }
-    // Small writes must not wait for the peer's delayed acknowledgements.
-    socket.set_nodelay(true)?;
-    socket.connect(target).await
 }
 
 /// Families by turns, each in a new order, so that trouble with one family costs one try at most.

@@ -35,14 +35,14 @@ pub(crate) async fn deliver(
     batch: Batch,
 ) -> SmallVec<[Attempted; 1]> {
     let started = Instant::now();
-    shared.metrics.attempts.get_or_create(&Kind { next_hop: site.kind }).inc();
+    shared.metrics.attempts.get_or_create(&Kind { next_hop: site.destination.kind }).inc();
     let settings = shared.settings.load_full();
     let recipients = Recipients::of(&batch);
-    let tried = match first_problem(shared, &batch).await {
+    let mut tried = match first_problem(shared, &batch).await {
         Err(outcome) => Tried::new(vec![outcome; recipients.len()]),
         Ok(body) => {
             let delivery = Delivery { shared, settings: &settings, site, batch: &batch, body };
-            match &site.target {
+            match &site.destination.target {
                 Target::File(path) => Tried::new(delivery.deliver_to_folder(path, &recipients).await),
                 Target::Smtp(_) | Target::Lmtp(_) => delivery.over_link(link, &recipients).await,
             }
@@ -51,14 +51,16 @@ pub(crate) async fn deliver(
     let took = started.elapsed();
     let note = tried.converted.clone();
     shared.metrics.attempt_seconds.observe(took.as_secs_f64());
+    let again = shared.observe(&settings, site, &batch, &mut tried.outcomes).await;
     let mut ended = recipients.attempted(batch, tried, u32::try_from(took.as_millis()).unwrap_or(u32::MAX));
     for attempted in &mut ended {
-        attempted.is_final = !matches!(site.target, Target::Smtp(_));
+        attempted.is_final = site.destination.is_local();
         if let Some(detail) = note.clone() {
             let recipients = attempted.job.recipients().map(|(_, one)| one.address.clone()).collect();
             let event = attempted.job.event(shared.clock.now(), What::Converted { recipients, detail });
             attempted.job.events.push(event);
         }
+        attempted.job.again = again;
     }
     ended
 }
@@ -146,10 +148,13 @@ impl Delivery<'_> {
     /// In transactions of bounded size, one after the other over the same connection.
     async fn over_link(&self, link: &mut Option<Link>, recipients: &Recipients) -> Tried {
         let mut tried = Tried::default();
-        let recipients_max = self.settings.limits.recipients_per_delivery_max.max(1);
+        let recipients_max = self.site.recipients_max(self.settings);
         let mut rest = recipients.0.as_slice();
         while !rest.is_empty() {
             let chunk = rest.get(..recipients_max).unwrap_or(rest);
+            if !tried.outcomes.is_empty() {
+                self.wait_for_token().await;
+            }
             let one = self.one_transaction(link, chunk).await;
             // The peer may take fewer at once; who is left goes in the next transaction.
             match rest.get(one.outcomes.len()..) {
@@ -170,24 +175,20 @@ impl Delivery<'_> {
             let was_kept = link.is_some();
             let mut open = match link.take() {
                 Some(open) => open,
-                None => {
-                    match connect(&self.shared.reach, self.settings, &self.site.target, self.domain(chunk))
-                        .await
-                    {
-                        Ok(open) => {
-                            self.shared.metrics.connections.inc();
-                            open
-                        }
-                        Err(outcome) => return Tried::new(vec![self.judged(outcome); chunk.len()]),
+                None => match self.open(chunk).await {
+                    Ok(open) => {
+                        self.shared.metrics.connections.inc();
+                        open
                     }
-                }
+                    Err(outcome) => return Tried::new(vec![self.judged(outcome); chunk.len()]),
+                },
             };
             let chunk = chunk.get(..self.taken_at_once(chunk, open.offers())).unwrap_or(chunk);
             let fitted = match self.fitted(open.offers()).await {
                 Ok(fitted) => fitted,
                 Err(why) => {
                     let outcomes = vec![open.unfit(&why); chunk.len()];
-                    *link = open.keep(self.settings).await;
+                    *link = open.keep(self.site.messages_max(self.settings)).await;
                     return Tried::new(outcomes);
                 }
             };
@@ -201,7 +202,7 @@ impl Delivery<'_> {
                 Sent::Nothing(_) if was_kept && !is_last_try => {}
                 Sent::Nothing(status) => return Tried::new(vec![Outcome::Deferred(status); chunk.len()]),
                 Sent::Outcomes(outcomes) => {
-                    *link = open.keep(self.settings).await;
+                    *link = open.keep(self.site.messages_max(self.settings)).await;
                     return Tried { passed_on: vec![reports_itself; outcomes.len()], outcomes, converted };
                 }
             }
@@ -212,6 +213,20 @@ impl Delivery<'_> {
     /// The domain of the first of these recipients.
     fn domain(&self, chunk: &[(usize, u16)]) -> Option<&Domain> {
         self.recipient(*chunk.first()?).map(|recipient| recipient.address.domain())
+    }
+
+    /// Each further transaction counts as a message of its own.
+    async fn wait_for_token(&self) {
+        let draw = || self.site.standing.drew(self.site.pace().draw(false));
+        while let Err(until) = draw() {
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    async fn open(&self, chunk: &[(usize, u16)]) -> Result<Link, Outcome> {
+        let Site { destination, source, .. } = self.site;
+        let way = (&**source, self.domain(chunk));
+        connect(&self.shared.reach, self.settings, &destination.target, way).await
     }
 
     /// How many of these recipients the peer takes in one transaction (RFC 9422 4.2, 4.3); one at least.

@@ -128,13 +128,13 @@ impl Shared {
                 let shared = Arc::clone(self);
                 self.spawn(async move { shared.discard(job).await });
             }
-            _ => match self.sites.remembered(&route) {
+            _ => match self.destinations.remembered(&route) {
                 Some(resolved) => self.arrive(job, route, resolved),
                 None => {
                     let shared = Arc::clone(self);
                     self.spawn(async move {
                         let settings = shared.settings.load_full();
-                        let resolved = shared.sites.resolve(&route, &shared.reach, &settings).await;
+                        let resolved = shared.destinations.resolve(&route, &shared.reach, &settings).await;
                         shared.arrive(job, route, resolved);
                     });
                 }
@@ -160,7 +160,7 @@ impl Shared {
 
     fn admit(self: &Arc<Self>, job: Job, resolved: Resolved) {
         match resolved {
-            Resolved::Site(site) => self.place(job, site),
+            Resolved::At(place) => self.place(job, &place),
             Resolved::Refused(outcome) => {
                 let shared = Arc::clone(self);
                 self.spawn(async move { shared.finish(Attempted::unsent(job, &outcome)).await });

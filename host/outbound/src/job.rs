@@ -16,6 +16,8 @@ pub(crate) struct Job {
     pub(crate) expires_at: UnixMs,
     /// What happened on the way here; goes into the history with the outcome.
     pub(crate) events: Vec<Event>,
+    /// It is tried again at once, by another source.
+    pub(crate) again: bool,
     /// Its place among the jobs in hand.
     pub(crate) permit: Permit,
 }
@@ -24,7 +26,7 @@ impl Job {
     /// The job of a claim.
     pub(crate) fn new(claim: Claim, permit: Permit) -> Job {
         let expires_at = claim.envelope.given_up_at();
-        Job { claim, expires_at, events: Vec::new(), permit }
+        Job { claim, expires_at, events: Vec::new(), again: false, permit }
     }
 
     /// The message's name.

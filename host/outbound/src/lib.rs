@@ -45,10 +45,12 @@ mod log;
 mod login;
 mod loops;
 mod maildir;
+mod measuring;
 pub mod metrics;
 mod next_hop;
 mod operator;
 mod outbound;
+mod placing;
 mod protection;
 mod ready;
 mod report;
@@ -59,11 +61,14 @@ mod routes;
 mod security;
 mod settings;
 mod settle;
+mod shaping;
 mod shared;
 mod site;
+mod sources;
 mod sts;
 mod told;
 mod verify;
+mod view;
 mod worker;
 
 pub use classify::{Classes, ClassesError};
@@ -72,11 +77,17 @@ pub use next_hop::{HostPort, InvalidNextHop, LmtpTarget, NextHop};
 pub use operator::read_next_hop;
 pub use outbound::{Outbound, OutboundDeps};
 pub use retry::{ClassRetry, RetryByClass};
-pub use routes::{DomainPattern, RouteTable, RouteTarget, UnknownNextHop};
+pub use routes::{DomainPattern, DomainTable, RouteTable, RouteTarget, UnknownNextHop};
 pub use security::{Published, Sts, TlsPolicy, TlsSettings, TlsUse};
 pub use settings::{
     Convert, DelayReports, DsnSettings, LimitSettings, LoopSettings, OutboundSettings, RetrySettings,
     TimeoutSettings,
 };
+pub use shaping::{
+    EnhancedPattern, InvalidRate, Limits, Provider, ProviderMatch, Rate, Rule, RuleAction, RuleScope,
+    ShapingSettings, TotalLimits,
+};
+pub use sources::{Pool, Position, Proxy, Source, SourceSettings, WarmupPlan, WarmupRow, WarmupState};
 pub use sts::{HttpClient, Policies, StsSettings};
 pub use verify::{RecipientAnswer, Unasked, Verifier};
+pub use view::{DeliveryView, SiteRow};

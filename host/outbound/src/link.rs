@@ -271,14 +271,14 @@ impl Link {
         Status::ours(broken.phase().as_phase(), class, enhanced, broken.to_string()).at(self.remote.clone())
     }
 
-    /// The link itself when it can carry another message, else nothing.
-    pub(crate) async fn keep(self, settings: &OutboundSettings) -> Option<Link> {
+    /// The link itself when it can carry another message, of so many at most; else nothing.
+    pub(crate) async fn keep(self, messages_max: u32) -> Option<Link> {
         if !self.usable {
             return None;
         }
         // The peer may take fewer than we would send (RFC 9422 4.1).
         let theirs = self.offers().transactions_max.unwrap_or(u32::MAX);
-        if self.deliveries >= settings.limits.deliveries_per_connection_max.min(theirs).max(1) {
+        if self.deliveries >= messages_max.min(theirs).max(1) {
             Link::leave(Some(self)).await;
             return None;
         }

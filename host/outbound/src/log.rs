@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use baton_mail::status::Remote;
 use baton_mail::{Domain, Mailbox, MessageId, Status, UnixMs};
+use baton_store::shaping::Measure;
 use tracing::{debug, error, info, warn};
 
 /// The target of all lines of this stage.
@@ -115,9 +116,41 @@ pub(crate) fn not_connected(host: &str, status: &Status) {
     debug!(target: TARGET, host, %status, "not connected");
 }
 
-/// A ready queue is full.
-pub(crate) fn overflowed(message: MessageId, wait: Duration) {
-    debug!(target: TARGET, %message, wait_ms = wait.as_millis(), "ready queue full and slow, handed back");
+/// A rule took a measure.
+pub(crate) fn measure_taken(measure: &Measure) {
+    let Measure { id, action, scope, rule, reason, .. } = measure;
+    warn!(target: TARGET, id, rule, %scope, reason, "{action} by a rule of shaping");
+}
+
+/// A measure came to its end.
+pub(crate) fn measure_ended(measure: &Measure) {
+    let Measure { id, action, scope, rule, .. } = measure;
+    info!(target: TARGET, id, rule, %scope, "no longer {action}");
+}
+
+/// No more measures are taken.
+pub(crate) fn too_many_measures(rule: &str) {
+    error!(target: TARGET, rule, "a rule of shaping did nothing: too many measures hold already");
+}
+
+/// A measure holds, but may be lost with a restart.
+pub(crate) fn measure_not_kept(rule: &str, error: &dyn fmt::Display) {
+    error!(target: TARGET, rule, %error, "a measure of shaping could not be written down");
+}
+
+/// What was kept of shaping could not be read.
+pub(crate) fn shaping_not_loaded(error: &dyn fmt::Display) {
+    error!(target: TARGET, %error, "measures and warm-up positions of before the start are not known");
+}
+
+/// Counters of warm-up could not be written; they are tried again.
+pub(crate) fn warmup_not_saved(error: &dyn fmt::Display) {
+    error!(target: TARGET, %error, "positions of warm-up could not be written down");
+}
+
+/// It can not go now: its ready queue is full, or something holds it back.
+pub(crate) fn overflowed(message: MessageId, site: &str, wait: Duration, why: &str) {
+    debug!(target: TARGET, %message, site, wait_ms = wait.as_millis(), why, "handed back");
 }
 
 /// The queue could not be asked for work.

@@ -31,6 +31,10 @@ pub struct Metrics {
     pub attempts: Family<Kind, Counter>,
     /// Recipients by what became of them.
     pub recipients: Family<Result, Counter>,
+    /// Recipients by provider, source and what became of them.
+    pub sent: Family<Way, Counter>,
+    /// Measures that hold, by rules and operators.
+    pub measures: Gauge,
     /// From taking a job out of its ready queue to the final reply, in seconds.
     pub attempt_seconds: Histogram,
     /// Connections that are open or being opened.
@@ -53,6 +57,18 @@ pub struct Metrics {
     pub reports: Counter,
     /// Questions about recipients, by what came of them.
     pub questions: Family<Question, Counter>,
+}
+
+/// What became of a recipient at a provider, by which source. Both names are of the settings, so they are few; places whose
+/// provider the settings do not know are `other`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Way {
+    /// The provider.
+    pub provider: String,
+    /// The source; empty when the settings name none.
+    pub source: String,
+    /// `delivered`, `deferred` or `failed`.
+    pub outcome: &'static str,
 }
 
 /// What came of a question: `yes`, `no`, `later`, `remembered` or `unanswered`.
@@ -82,6 +98,8 @@ impl Default for Metrics {
         Metrics {
             attempts: Family::default(),
             recipients: Family::default(),
+            sent: Family::default(),
+            measures: Gauge::default(),
             attempt_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 10)),
             connections_open: Gauge::default(),
             connections: Counter::default(),
@@ -103,6 +121,8 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix("baton_delivery");
         registry.register("attempts", "Delivery attempts begun", self.attempts.clone());
         registry.register("recipients", "Recipients by result of an attempt", self.recipients.clone());
+        registry.register("sent", "Recipients by provider, source and result", self.sent.clone());
+        registry.register("measures", "Measures of shaping that hold", self.measures.clone());
         registry.register("attempt_seconds", "Duration of an attempt", self.attempt_seconds.clone());
         registry.register("connections_open", "Connections open", self.connections_open.clone());
         registry.register("connections", "Connections opened", self.connections.clone());
@@ -124,6 +144,20 @@ impl Metrics {
     /// Counts a fetch of a policy.
     pub(crate) fn count_policy(&self, result: &'static str) {
         self.policies.get_or_create(&PolicyFetch { result }).inc();
+    }
+
+    /// Counts the recipients of a delivery by where they went, and by what.
+    pub(crate) fn count_sent(&self, provider: &str, source: &str, outcomes: &[Outcome]) {
+        let count = |kind: &'static str, wanted: fn(&Outcome) -> bool| {
+            let count = outcomes.iter().filter(|one| wanted(one)).count() as u64;
+            if count > 0 {
+                let way = Way { provider: provider.to_owned(), source: source.to_owned(), outcome: kind };
+                self.sent.get_or_create(&way).inc_by(count);
+            }
+        };
+        count("delivered", |one| matches!(one, Outcome::Delivered(_)));
+        count("deferred", |one| matches!(one, Outcome::Deferred(_)));
+        count("failed", |one| matches!(one, Outcome::Failed(_)));
     }
 
     /// Counts one recipient's result.

@@ -9,6 +9,7 @@ use baton_hooks::Generation;
 use baton_identity::Signer;
 use baton_mail::Clock;
 use baton_store::{Claim, Store};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,9 +20,12 @@ use crate::job::Job;
 use crate::log;
 use crate::metrics::Metrics;
 use crate::settings::OutboundSettings;
+use crate::shaping::{Limiters, Tallies};
 use crate::shared::Shared;
-use crate::site::Sites;
+use crate::site::Destinations;
+use crate::sources::Warmups;
 use crate::sts::Policies;
+use crate::view::DeliveryView;
 
 /// Claims asked for at once.
 const CLAIMS_MAX: usize = 256;
@@ -59,6 +63,7 @@ impl Outbound {
             let limits = settings.load().limits;
             (limits.routing_max.max(1), limits.lane_weights)
         };
+        let measures = deps.store.measures();
         let shared = Shared {
             settings,
             store: deps.store,
@@ -67,7 +72,12 @@ impl Outbound {
             clock: deps.clock,
             reach: Reach::new(deps.resolver, deps.policies, deps.metrics.clone()),
             metrics: deps.metrics,
-            sites: Sites::new(weights),
+            destinations: Destinations::new(weights),
+            limiters: Limiters::default(),
+            measures,
+            tallies: Tallies::default(),
+            rested: Mutex::default(),
+            warmups: Warmups::default(),
             gate: Arc::new(Gate::default()),
             routing: Semaphore::new(routing_max),
             tasks: TaskTracker::new(),
@@ -80,6 +90,8 @@ impl Outbound {
     ///
     /// When it returns, every claim is settled or handed back.
     pub async fn run(self, shutdown: CancellationToken) {
+        self.load().await;
+        let following = tokio::spawn(Arc::clone(&self.shared).follow_measures());
         while !shutdown.is_cancelled() {
             let claims = tokio::select! {
                 biased;
@@ -90,6 +102,24 @@ impl Outbound {
             self.shared.dispatch(jobs);
         }
         self.drain().await;
+        following.abort();
+    }
+
+    /// What others may look at while delivery runs.
+    pub fn view(&self) -> DeliveryView {
+        DeliveryView::new(Arc::clone(&self.shared))
+    }
+
+    /// Reads what shaping kept over a restart. Mail goes on without it.
+    async fn load(&self) {
+        let loaded = self.shared.measures.load().await;
+        let loaded = match loaded {
+            Ok(()) => self.shared.warmups.load(&self.shared.store.kv()).await,
+            failed => failed,
+        };
+        if let Err(error) = loaded {
+            log::shaping_not_loaded(&error);
+        }
     }
 
     /// Waits for room and for work. No claim is lost when this is cancelled: a dropped claim is handed back.
@@ -118,7 +148,7 @@ impl Outbound {
     /// No new work: waiting jobs go back at once, running ones get the time of the settings.
     async fn drain(self) {
         let shared = self.shared;
-        let waiting = shared.sites.close();
+        let waiting = shared.destinations.close();
         shared.metrics.ready_jobs.dec_by(i64::try_from(waiting).unwrap_or(0));
         log::stopping(shared.gate.len(), waiting);
         shared.tasks.close();
@@ -127,6 +157,9 @@ impl Outbound {
             log::cut_off(shared.gate.len());
             shared.cut_off.cancel();
             shared.tasks.wait().await;
+        }
+        if let Err(error) = shared.warmups.save(&shared.store.kv()).await {
+            log::warmup_not_saved(&error);
         }
     }
 }

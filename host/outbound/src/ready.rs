@@ -1,14 +1,18 @@
 //! The ready queue of one site: jobs that wait for a connection, and the workers that own the connections.
 //!
-//! A worker takes job after job without anybody between, the lanes in turns: what is urgent overtakes what waits, and in a lane tenants and streams take turns. One that runs out of work parks here with its connection
-//! open; the last to park is the first to be given work, so that few connections stay warm and the others close.
+//! A worker takes job after job without anybody between, the lanes in turns: what is urgent overtakes what waits, and in a
+//! lane tenants and streams take turns. One that runs out of work parks here with its connection open; the last to park is
+//! the first to be given work, so that few connections stay warm and the others close.
+//!
+//! Where limits hold, a worker draws a token before it takes a job. Where there is none, one worker waits for it and has
+//! taken no job meanwhile, so that what is urgent goes first whenever it comes; the others park or end.
 
 use std::time::Duration;
 
 use baton_mail::Lane;
 use baton_mail::lane::{LaneQueue, LaneWeights, PerLane, Place};
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 /// A queue whose first job waits no longer than this moves on well: it may be longer than its bound, which the
@@ -19,13 +23,19 @@ const MOVING_WAIT_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct ReadyQueue<T> {
     state: Mutex<State<T>>,
+    stirred: Notify,
 }
 
 #[derive(Debug)]
 struct State<T> {
     jobs: LaneQueue<(Instant, T)>,
-    parked: Vec<oneshot::Sender<T>>,
+    /// Each is given a job, or nothing when it should look again.
+    parked: Vec<oneshot::Sender<Option<T>>>,
     workers: usize,
+    /// Workers at once.
+    workers_max: usize,
+    /// Workers that wait for a token: one at most.
+    waiting: usize,
     /// Workers that were started and did not take their first job yet.
     starting: usize,
     /// When the next overflowing job of each lane may come back.
@@ -49,28 +59,35 @@ impl<T> ReadyQueue<T> {
             jobs: LaneQueue::new(weights),
             parked: Vec::new(),
             workers: 0,
+            workers_max: usize::MAX,
+            waiting: 0,
             starting: 0,
             next_slot: PerLane::default(),
             closed: false,
         };
-        ReadyQueue { state: Mutex::new(state) }
+        ReadyQueue { state: Mutex::new(state), stirred: Notify::new() }
     }
 
-    /// Gives a job to a parked worker, else queues it. The job comes back when the queue is closed, or when its lane is
-    /// full and slow.
+    /// Gives a job to a parked worker when it may go at once, else queues it. The job comes back when the queue is closed,
+    /// or when its lane is full and slow.
     pub(crate) fn push(
         &self,
         place: impl Into<Place>,
         mut job: T,
         ready_max: usize,
-        workers_max: usize,
+        mut draw: impl FnMut() -> Result<(), Instant>,
     ) -> Result<Pushed, T> {
         let mut state = self.state.lock();
-        while let Some(worker) = state.parked.pop() {
-            match worker.send(job) {
-                Ok(()) => return Ok(Pushed::Taken),
-                // It stopped waiting at this moment.
-                Err(back) => job = back,
+        if state.jobs.is_empty() && state.waiting == 0 {
+            state.parked.retain(|worker| !worker.is_closed());
+            if !state.parked.is_empty() && draw().is_ok() {
+                while let Some(worker) = state.parked.pop() {
+                    match worker.send(Some(job)) {
+                        Ok(()) => return Ok(Pushed::Taken),
+                        // It stopped waiting at this moment.
+                        Err(back) => job = back.expect("it was sent with a job"),
+                    }
+                }
             }
         }
         let (now, place) = (Instant::now(), place.into());
@@ -80,17 +97,46 @@ impl<T> ReadyQueue<T> {
             return Err(job);
         }
         state.jobs.push(place, (now, job));
-        if state.workers < workers_max.max(1) && state.jobs.len() > state.starting {
-            state.workers += 1;
-            state.starting += 1;
-            return Ok(Pushed::StartWorker);
-        }
-        Ok(Pushed::Taken)
+        Ok(if state.call_worker() { Pushed::StartWorker } else { Pushed::Taken })
     }
 
-    /// Takes the job whose turn it is, when any waits.
-    pub(crate) fn take(&self) -> Option<T> {
-        self.state.lock().take_first()
+    /// Takes the job whose turn it is, when any waits and may go.
+    pub(crate) fn take(&self, draw: impl FnMut() -> Result<(), Instant>) -> Option<T> {
+        let mut state = self.state.lock();
+        if state.waiting > 0 || state.workers > state.workers_max {
+            return None;
+        }
+        state.draw_first(draw).ok().flatten()
+    }
+
+    /// How many workers there may be from now on. More end after their job.
+    pub(crate) fn set_workers_max(&self, workers_max: usize) {
+        self.state.lock().workers_max = workers_max.max(1);
+    }
+
+    /// How many workers there are.
+    pub(crate) fn workers(&self) -> usize {
+        self.state.lock().workers
+    }
+
+    /// How many jobs wait.
+    pub(crate) fn len(&self) -> usize {
+        self.state.lock().jobs.len()
+    }
+
+    /// True when one that waits is `wanted`.
+    pub(crate) fn has(&self, wanted: impl Fn(&T) -> bool) -> bool {
+        self.state.lock().jobs.iter().any(|(_, job)| wanted(job))
+    }
+
+    /// Takes out all that waits.
+    pub(crate) fn drain(&self) -> Vec<T> {
+        self.state.lock().jobs.drain().into_iter().map(|(_, job)| job).collect()
+    }
+
+    /// Lets the worker that waits for a token look again.
+    pub(crate) fn stir(&self) {
+        self.stirred.notify_waiters();
     }
 
     /// Takes the first waiting job of a lane when `wanted` says so of it, out of turn.
@@ -103,12 +149,17 @@ impl<T> ReadyQueue<T> {
     /// How long a job that did not fit should stay away.
     ///
     /// Jobs come back one by one, at the pace at which the queue moves: as long after another as one job took on
-    /// average while the first of its lane waited. So a long backlog is not handed to and fro all the time.
-    pub(crate) fn comeback(&self, lane: Lane, wait_max: Duration) -> Duration {
+    /// average while the first of its lane waited, or as the rate of the site has it. So a long backlog is not handed to and
+    /// fro all the time.
+    pub(crate) fn comeback(&self, lane: Lane, wait_max: Duration, by_rate: Option<Duration>) -> Duration {
         let mut state = self.state.lock();
         let now = Instant::now();
-        let waited = state.first_wait(lane, now);
-        let pace = waited / u32::try_from(state.jobs.len_of(lane).max(1)).unwrap_or(u32::MAX);
+        let count = u32::try_from(state.jobs.len_of(lane).max(1)).unwrap_or(u32::MAX);
+        let waited = match by_rate {
+            Some(interval) => interval.saturating_mul(count),
+            None => state.first_wait(lane, now),
+        };
+        let pace = waited / count;
         let slot = state.next_slot.of(lane).unwrap_or(now).max(now + waited / 2).min(now + wait_max);
         *state.next_slot.of_mut(lane) = Some(slot + pace);
         slot - now
@@ -119,13 +170,42 @@ impl<T> ReadyQueue<T> {
         let mut state = self.state.lock();
         state.closed = true;
         state.parked.clear();
+        self.stirred.notify_waiters();
         state.jobs.drain().into_iter().map(|(_, job)| job).collect()
     }
 }
 
 impl<T> State<T> {
-    fn take_first(&mut self) -> Option<T> {
-        self.jobs.pop().map(|(_, job)| job)
+    /// Takes the first job when there is one and a token for it; else tells when there will be one.
+    fn draw_first(&mut self, mut draw: impl FnMut() -> Result<(), Instant>) -> Result<Option<T>, Instant> {
+        if self.jobs.is_empty() {
+            return Ok(None);
+        }
+        draw()?;
+        Ok(self.jobs.pop().map(|(_, job)| job))
+    }
+
+    /// Sees to it that somebody takes what waits. True when that needs one more worker, which is counted already.
+    fn call_worker(&mut self) -> bool {
+        if self.waiting > 0 || self.closed || self.jobs.len() <= self.starting {
+            return false;
+        }
+        if self.call_parked() || self.workers >= self.workers_max {
+            return false;
+        }
+        self.workers += 1;
+        self.starting += 1;
+        true
+    }
+
+    /// Has a parked worker look again, when there is one.
+    fn call_parked(&mut self) -> bool {
+        while let Some(worker) = self.parked.pop() {
+            if worker.send(None).is_ok() {
+                return true;
+            }
+        }
+        false
     }
 
     /// How long the first job of a lane waits already.
@@ -137,10 +217,14 @@ impl<T> State<T> {
 /// What a worker does next.
 #[derive(Debug)]
 pub(crate) enum Next<T> {
-    /// Deliver this.
-    Job(T),
-    /// Nothing waits; work comes by this channel.
-    Parked(oneshot::Receiver<T>),
+    /// Deliver this; and start one more worker when the second is true.
+    Job(T, bool),
+    /// Nothing waits; work comes by this channel, or nothing when it should look again.
+    Parked(oneshot::Receiver<Option<T>>),
+    /// Something waits, and there is a token for it at this moment. Look again then.
+    Wait(Instant),
+    /// There are too many workers: this one ends.
+    Over,
 }
 
 /// One worker's place. Dropping it, also by a panic, frees the place.
@@ -148,21 +232,22 @@ pub(crate) enum Next<T> {
 pub(crate) struct WorkerSlot<'a, T> {
     queue: &'a ReadyQueue<T>,
     started: bool,
+    waiting: bool,
     retired: bool,
 }
 
 impl<'a, T> WorkerSlot<'a, T> {
     /// The place that [`Pushed::StartWorker`] promised.
     pub(crate) fn new(queue: &'a ReadyQueue<T>) -> WorkerSlot<'a, T> {
-        WorkerSlot { queue, started: false, retired: false }
+        WorkerSlot { queue, started: false, waiting: false, retired: false }
     }
 
-    /// The next job, or a place to wait for it.
-    pub(crate) fn next_or_park(&mut self) -> Next<T> {
+    /// The next job for a worker with a connection, or a place to wait for it.
+    pub(crate) fn next_or_park(&mut self, draw: impl FnMut() -> Result<(), Instant>) -> Next<T> {
         let mut state = self.queue.state.lock();
-        self.note_start(&mut state);
-        match state.take_first() {
-            Some(job) => Next::Job(job),
+        match self.next(&mut state, draw) {
+            Some(Next::Over) => self.retire(&mut state),
+            Some(next) => next,
             None => {
                 let (sender, receiver) = oneshot::channel();
                 // A closed queue drops the sender, which ends the wait at once.
@@ -174,22 +259,63 @@ impl<'a, T> WorkerSlot<'a, T> {
         }
     }
 
-    /// The next job, or the end of this worker.
-    pub(crate) fn next_or_retire(&mut self) -> Option<T> {
+    /// The next job for a worker without a connection, or its end.
+    pub(crate) fn next_or_retire(&mut self, draw: impl FnMut() -> Result<(), Instant>) -> Next<T> {
         let mut state = self.queue.state.lock();
-        self.note_start(&mut state);
-        let job = state.take_first();
-        if job.is_none() {
-            state.workers = state.workers.saturating_sub(1);
-            self.retired = true;
+        match self.next(&mut state, draw) {
+            Some(Next::Over) | None => self.retire(&mut state),
+            Some(next) => next,
         }
-        job
+    }
+
+    /// Returns when the queue was stirred.
+    pub(crate) async fn stirred(&self) {
+        self.queue.stirred.notified().await;
+    }
+
+    /// A job, a wait or the end; none when there is nothing for it.
+    fn next(&mut self, state: &mut State<T>, draw: impl FnMut() -> Result<(), Instant>) -> Option<Next<T>> {
+        self.note_start(state);
+        self.note_waited(state);
+        if state.workers > state.workers_max {
+            return Some(Next::Over);
+        }
+        if state.waiting > 0 {
+            return None;
+        }
+        match state.draw_first(draw) {
+            Ok(Some(job)) => {
+                let more = state.call_worker();
+                Some(Next::Job(job, more))
+            }
+            Ok(None) => None,
+            Err(until) => {
+                state.waiting += 1;
+                self.waiting = true;
+                Some(Next::Wait(until))
+            }
+        }
+    }
+
+    fn retire(&mut self, state: &mut State<T>) -> Next<T> {
+        state.workers = state.workers.saturating_sub(1);
+        self.retired = true;
+        if !state.jobs.is_empty() && state.waiting == 0 {
+            state.call_parked();
+        }
+        Next::Over
+    }
+
+    fn note_waited(&mut self, state: &mut State<T>) {
+        if std::mem::take(&mut self.waiting) {
+            state.waiting = state.waiting.saturating_sub(1);
+        }
     }
 
     /// Ends a wait: a job that was given at this very moment is not lost.
-    pub(crate) fn unpark(&mut self, mut receiver: oneshot::Receiver<T>) -> Option<T> {
+    pub(crate) fn unpark(&mut self, mut receiver: oneshot::Receiver<Option<T>>) -> Option<T> {
         receiver.close();
-        let job = receiver.try_recv().ok();
+        let job = receiver.try_recv().ok().flatten();
         if job.is_none() {
             self.queue.state.lock().parked.retain(|worker| !worker.is_closed());
         }
@@ -213,7 +339,11 @@ impl<T> Drop for WorkerSlot<'_, T> {
         // of the jobs hands them back to the store.
         let mut state = self.queue.state.lock();
         self.note_start(&mut state);
+        self.note_waited(&mut state);
         state.workers = state.workers.saturating_sub(1);
+        if !state.jobs.is_empty() && state.waiting == 0 {
+            state.call_parked();
+        }
         let orphans = if state.workers == 0 { state.jobs.drain() } else { Vec::new() };
         drop(state);
         drop(orphans);
@@ -228,18 +358,33 @@ mod tests {
     use Lane::{High, Normal};
 
     fn queue<T>() -> ReadyQueue<T> {
-        ReadyQueue::new(LANE_WEIGHTS)
+        with_workers(1)
+    }
+
+    fn with_workers<T>(workers_max: usize) -> ReadyQueue<T> {
+        let queue = ReadyQueue::new(LANE_WEIGHTS);
+        queue.set_workers_max(workers_max);
+        queue
+    }
+
+    /// No limit.
+    fn free() -> Result<(), Instant> {
+        Ok(())
     }
 
     #[test]
     fn a_full_queue_gives_the_job_back_unless_it_moves() {
         let queue = queue();
-        assert_eq!(queue.push(Normal, 1, 2, 1), Ok(Pushed::StartWorker));
-        assert_eq!(queue.push(Normal, 2, 2, 1), Ok(Pushed::Taken));
-        assert_eq!(queue.push(Normal, 3, 2, 1), Ok(Pushed::Taken), "the first job waits for a moment only");
+        assert_eq!(queue.push(Normal, 1, 2, free), Ok(Pushed::StartWorker));
+        assert_eq!(queue.push(Normal, 2, 2, free), Ok(Pushed::Taken));
+        assert_eq!(
+            queue.push(Normal, 3, 2, free),
+            Ok(Pushed::Taken),
+            "the first job waits for a moment only"
+        );
         make_slow(&queue);
-        assert_eq!(queue.push(Normal, 4, 2, 1), Err(4));
-        assert_eq!(queue.push(Normal, 4, 9, 1), Ok(Pushed::Taken));
+        assert_eq!(queue.push(Normal, 4, 2, free), Err(4));
+        assert_eq!(queue.push(Normal, 4, 9, free), Ok(Pushed::Taken));
     }
 
     /// As if the first job had waited for longer than a moving queue lets it.
@@ -254,11 +399,11 @@ mod tests {
     fn overflowing_jobs_come_back_one_after_the_other_within_the_bound() {
         let queue = queue();
         for job in 0..4 {
-            assert!(queue.push(Normal, job, 4, 1).is_ok());
+            assert!(queue.push(Normal, job, 4, free).is_ok());
         }
         make_slow(&queue);
         let bound = Duration::from_secs(60);
-        let waits: Vec<_> = (0..100).map(|_| queue.comeback(Normal, bound)).collect();
+        let waits: Vec<_> = (0..100).map(|_| queue.comeback(Normal, bound, None)).collect();
         assert!(
             waits.is_sorted() && waits[0] < waits[10] && waits.iter().all(|wait| *wait <= bound),
             "{waits:?}"
@@ -267,8 +412,9 @@ mod tests {
 
     #[test]
     fn each_waiting_job_may_start_one_worker_up_to_the_bound() {
-        let queue = queue();
-        let started = (0..5).filter(|job| queue.push(Normal, *job, 10, 3) == Ok(Pushed::StartWorker)).count();
+        let queue = with_workers(3);
+        let started =
+            (0..5).filter(|job| queue.push(Normal, *job, 10, free) == Ok(Pushed::StartWorker)).count();
         assert_eq!(started, 3);
     }
 
@@ -276,10 +422,10 @@ mod tests {
     fn the_last_parked_worker_gets_the_job() {
         let queue = queue();
         let (mut first, mut second) = (WorkerSlot::new(&queue), WorkerSlot::new(&queue));
-        let Next::Parked(mut waits_first) = first.next_or_park() else { panic!("nothing waits") };
-        let Next::Parked(mut waits_second) = second.next_or_park() else { panic!("nothing waits") };
-        assert_eq!(queue.push(Normal, 7, 10, 2), Ok(Pushed::Taken));
-        assert_eq!(waits_second.try_recv(), Ok(7));
+        let Next::Parked(mut waits_first) = first.next_or_park(free) else { panic!("nothing waits") };
+        let Next::Parked(mut waits_second) = second.next_or_park(free) else { panic!("nothing waits") };
+        assert_eq!(queue.push(Normal, 7, 10, free), Ok(Pushed::Taken));
+        assert_eq!(waits_second.try_recv(), Ok(Some(7)));
         assert!(waits_first.try_recv().is_err());
     }
 
@@ -287,13 +433,13 @@ mod tests {
     fn a_job_given_while_a_wait_ends_is_not_lost() {
         let queue = queue();
         let mut slot = WorkerSlot::new(&queue);
-        let Next::Parked(receiver) = slot.next_or_park() else { panic!("nothing waits") };
-        assert_eq!(queue.push(Normal, 7, 10, 1), Ok(Pushed::Taken));
+        let Next::Parked(receiver) = slot.next_or_park(free) else { panic!("nothing waits") };
+        assert_eq!(queue.push(Normal, 7, 10, free), Ok(Pushed::Taken));
         assert_eq!(slot.unpark(receiver), Some(7));
-        let Next::Parked(receiver) = slot.next_or_park() else { panic!("nothing waits") };
+        let Next::Parked(receiver) = slot.next_or_park(free) else { panic!("nothing waits") };
         assert_eq!(slot.unpark(receiver), None);
         assert_eq!(
-            queue.push(Normal, 8, 10, 1),
+            queue.push(Normal, 8, 10, free),
             Ok(Pushed::StartWorker),
             "a worker that stopped waiting gets nothing"
         );
@@ -303,30 +449,74 @@ mod tests {
     fn a_lost_worker_leaves_no_job_behind() {
         let queue = queue();
         let job = std::sync::Arc::new(());
-        assert_eq!(queue.push(Normal, job.clone(), 10, 1), Ok(Pushed::StartWorker));
+        assert_eq!(queue.push(Normal, job.clone(), 10, free), Ok(Pushed::StartWorker));
         drop(WorkerSlot::new(&queue));
         assert_eq!(std::sync::Arc::strong_count(&job), 1, "the job was dropped, which hands it back");
-        assert_eq!(queue.push(Normal, job, 10, 1), Ok(Pushed::StartWorker), "the place is free again");
+        assert_eq!(queue.push(Normal, job, 10, free), Ok(Pushed::StartWorker), "the place is free again");
     }
 
     #[test]
     fn a_closed_queue_wakes_the_parked_and_takes_nothing() {
         let queue = queue::<u8>();
         let mut slot = WorkerSlot::new(&queue);
-        let Next::Parked(mut receiver) = slot.next_or_park() else { panic!("nothing waits") };
+        let Next::Parked(mut receiver) = slot.next_or_park(free) else { panic!("nothing waits") };
         assert!(queue.close().is_empty());
         assert_eq!(receiver.try_recv(), Err(oneshot::error::TryRecvError::Closed));
-        assert_eq!(queue.push(Normal, 1, 10, 1), Err(1));
+        assert_eq!(queue.push(Normal, 1, 10, free), Err(1));
     }
 
     #[test]
     fn an_urgent_job_overtakes_and_finds_room_where_the_others_do_not() {
         let queue = queue();
-        assert!((0..4).all(|job| queue.push(Normal, job, 4, 1).is_ok()));
+        assert!((0..4).all(|job| queue.push(Normal, job, 4, free).is_ok()));
         make_slow(&queue);
-        assert_eq!(queue.push(Normal, 8, 4, 1), Err(8));
-        assert_eq!(queue.push(High, 9, 4, 1), Ok(Pushed::Taken));
+        assert_eq!(queue.push(Normal, 8, 4, free), Err(8));
+        assert_eq!(queue.push(High, 9, 4, free), Ok(Pushed::Taken));
         assert_eq!(queue.take_if(Normal, |job| *job == 0), Some(0), "of the same message, out of turn");
-        assert_eq!((queue.take(), queue.take()), (Some(9), Some(1)));
+        assert_eq!((queue.take(free), queue.take(free)), (Some(9), Some(1)));
+    }
+
+    #[test]
+    fn one_worker_waits_for_a_token_and_what_is_urgent_then_goes_first() {
+        let queue = with_workers(4);
+        assert!((1..=2).all(|job| queue.push(Normal, job, 10, free) == Ok(Pushed::StartWorker)));
+        let (mut first, mut second) = (WorkerSlot::new(&queue), WorkerSlot::new(&queue));
+        let until = Instant::now() + Duration::from_secs(60);
+        let none = || Err(until);
+        assert!(matches!(first.next_or_park(none), Next::Wait(at) if at == until));
+        assert_eq!(queue.push(Normal, 4, 10, free), Ok(Pushed::Taken), "no worker more while one waits");
+        assert_eq!(queue.push(High, 3, 10, free), Ok(Pushed::Taken));
+        let Next::Parked(mut called) = second.next_or_park(free) else { panic!("one waits already") };
+        assert!(matches!(first.next_or_park(free), Next::Job(3, false)), "the urgent one, by who waited");
+        assert_eq!(called.try_recv(), Ok(None), "the parked one was called for what is left");
+        assert!(matches!(first.next_or_park(none), Next::Wait(_)));
+        drop(first);
+        assert!(matches!(second.next_or_park(free), Next::Job(1, true)), "the wait ended with its worker");
+    }
+
+    #[test]
+    fn a_parked_worker_is_called_when_there_is_no_token_for_a_new_job() {
+        let queue = queue();
+        let mut slot = WorkerSlot::new(&queue);
+        let Next::Parked(mut receiver) = slot.next_or_park(free) else { panic!("nothing waits") };
+        let until = Instant::now() + Duration::from_secs(60);
+        assert_eq!(queue.push(Normal, 1, 10, || Err(until)), Ok(Pushed::Taken));
+        assert_eq!(receiver.try_recv(), Ok(None));
+        assert!(matches!(slot.next_or_park(|| Err(until)), Next::Wait(_)));
+    }
+
+    #[test]
+    fn workers_beyond_the_bound_end_after_their_job() {
+        let queue = with_workers(2);
+        assert!((0..4).all(|job| queue.push(Normal, job, 10, free).is_ok()));
+        let (mut first, mut second) = (WorkerSlot::new(&queue), WorkerSlot::new(&queue));
+        assert!(matches!(first.next_or_park(free), Next::Job(0, false)));
+        assert!(matches!(second.next_or_park(free), Next::Job(1, false)));
+        queue.set_workers_max(1);
+        assert!(matches!(first.next_or_park(free), Next::Over));
+        assert!(matches!(second.next_or_park(free), Next::Job(2, false)));
+        assert_eq!(queue.workers(), 1);
+        queue.set_workers_max(2);
+        assert!(matches!(second.next_or_park(free), Next::Job(3, false)));
     }
 }

@@ -37,31 +37,64 @@ pub enum RouteTarget {
     Named(String),
 }
 
-/// The checked table.
-#[derive(Clone, Debug)]
+/// Something for each recipient domain: of the rule for exactly it, else for its nearest parent, else the default.
+#[derive(Clone, Debug, Default)]
+pub struct DomainTable<T> {
+    exactly: HashMap<Domain, T>,
+    below: HashMap<Domain, T>,
+    default: T,
+}
+
+impl<T> DomainTable<T> {
+    /// What holds where no rule matches.
+    pub fn set_default(&mut self, value: T) {
+        self.default = value;
+    }
+
+    /// A rule.
+    pub fn insert(&mut self, pattern: DomainPattern, value: T) {
+        match pattern {
+            DomainPattern::Exactly(domain) => self.exactly.insert(domain, value),
+            DomainPattern::Below(parent) => self.below.insert(parent, value),
+        };
+    }
+
+    /// What holds for a domain.
+    pub fn find(&self, domain: &Domain) -> &T {
+        self.exactly.get(domain).or_else(|| self.find_below(domain)).unwrap_or(&self.default)
+    }
+
+    /// What the rules and the default say.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.exactly.values().chain(self.below.values()).chain([&self.default])
+    }
+
+    fn find_below(&self, domain: &Domain) -> Option<&T> {
+        if self.below.is_empty() {
+            return None;
+        }
+        let mut name = domain.as_str();
+        while let Some((_, parent)) = name.split_once('.') {
+            if let Some(rule) = parent.parse().ok().and_then(|parent: Domain| self.below.get(&parent)) {
+                return Some(rule);
+            }
+            name = parent;
+        }
+        None
+    }
+}
+
+/// The checked table. Without rules, everything goes to the mail hosts of its domain.
+#[derive(Clone, Debug, Default)]
 pub struct RouteTable {
     next_hops: HashMap<String, Arc<NextHop>>,
-    exactly: HashMap<Domain, Option<Arc<NextHop>>>,
-    below: HashMap<Domain, Option<Arc<NextHop>>>,
-    default: Option<Arc<NextHop>>,
+    rules: DomainTable<Option<Arc<NextHop>>>,
 }
 
 /// A rule names a next hop that is not defined.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no next hop named `{0}`")]
 pub struct UnknownNextHop(pub String);
-
-impl Default for RouteTable {
-    /// Everything goes to the mail hosts of its domain.
-    fn default() -> RouteTable {
-        RouteTable {
-            next_hops: HashMap::new(),
-            exactly: HashMap::new(),
-            below: HashMap::new(),
-            default: None,
-        }
-    }
-}
 
 impl RouteTable {
     /// A table of named next hops and rules; what no rule matches goes to `default`.
@@ -75,13 +108,9 @@ impl RouteTable {
     ) -> Result<RouteTable, UnknownNextHop> {
         let next_hops = next_hops.into_iter().map(|(name, next_hop)| (name, Arc::new(next_hop))).collect();
         let mut table = RouteTable { next_hops, ..RouteTable::default() };
-        table.default = table.resolve(default)?;
+        table.rules.set_default(table.resolve(default)?);
         for (pattern, target) in rules {
-            let next_hop = table.resolve(target)?;
-            match pattern {
-                DomainPattern::Exactly(domain) => table.exactly.insert(domain.clone(), next_hop),
-                DomainPattern::Below(parent) => table.below.insert(parent.clone(), next_hop),
-            };
+            table.rules.insert(pattern.clone(), table.resolve(target)?);
         }
         Ok(table)
     }
@@ -102,22 +131,7 @@ impl RouteTable {
 
     /// The next hop for a recipient's domain: the rule for exactly it, else for its nearest parent, else the default.
     pub fn find(&self, domain: &Domain) -> Arc<NextHop> {
-        let rule = self.exactly.get(domain).or_else(|| self.find_below(domain)).unwrap_or(&self.default);
-        rule.clone().unwrap_or_else(|| Arc::new(NextHop::Mx(domain.clone())))
-    }
-
-    fn find_below(&self, domain: &Domain) -> Option<&Option<Arc<NextHop>>> {
-        if self.below.is_empty() {
-            return None;
-        }
-        let mut name = domain.as_str();
-        while let Some((_, parent)) = name.split_once('.') {
-            if let Some(rule) = parent.parse().ok().and_then(|parent: Domain| self.below.get(&parent)) {
-                return Some(rule);
-            }
-            name = parent;
-        }
-        None
+        self.rules.find(domain).clone().unwrap_or_else(|| Arc::new(NextHop::Mx(domain.clone())))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an operator may say about delivery. Checked values only: names are resolved, numbers are in range.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use baton_mail::lane::{LANE_WEIGHTS, LaneWeights};
@@ -12,6 +13,8 @@ use crate::classify::Classes;
 use crate::retry::RetryByClass;
 use crate::routes::RouteTable;
 use crate::security::TlsSettings;
+use crate::shaping::ShapingSettings;
+use crate::sources::SourceSettings;
 use crate::sts::StsSettings;
 
 /// All settings of delivery. A reload replaces the whole; running deliveries keep what they began with.
@@ -45,8 +48,10 @@ pub struct OutboundSettings {
     pub mime: MimeLimits,
     /// The port of mail hosts found by MX. Default 25.
     pub smtp_port: u16,
-    /// Local addresses to connect from, at most one of each family; the system chooses when there is none.
-    pub source_addresses: Vec<IpAddr>,
+    /// How much goes where, how fast.
+    pub shaping: Arc<ShapingSettings>,
+    /// What mail leaves by.
+    pub sources: Arc<SourceSettings>,
 }
 
 impl OutboundSettings {
@@ -68,7 +73,8 @@ impl OutboundSettings {
             convert: Convert::WhenNeeded,
             mime: MimeLimits::default(),
             smtp_port: 25,
-            source_addresses: Vec::new(),
+            shaping: Arc::default(),
+            sources: Arc::new(SourceSettings::default()),
         }
     }
 }

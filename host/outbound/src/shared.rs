@@ -1,16 +1,18 @@
 //! What all parts of delivery use.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use baton_hooks::Generation;
 use baton_identity::Signer;
 use baton_mail::event::Event;
 use baton_mail::{Body, Clock};
-use baton_store::{Settlement, Store, StoreError};
+use baton_store::shaping::Measure;
+use baton_store::{Measures, Settlement, Store, StoreError};
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,8 +22,9 @@ use crate::job::Job;
 use crate::log;
 use crate::metrics::Metrics;
 use crate::settings::OutboundSettings;
-use crate::site::{Site, Sites};
-use crate::worker;
+use crate::shaping::{Limiters, Tallies};
+use crate::site::Destinations;
+use crate::sources::Warmups;
 
 /// The parts of delivery that live as long as it.
 pub(crate) struct Shared {
@@ -31,7 +34,16 @@ pub(crate) struct Shared {
     pub(crate) signer: Signer,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) sites: Sites,
+    pub(crate) destinations: Destinations,
+    /// What keeps the rates.
+    pub(crate) limiters: Limiters,
+    /// What holds mail back, by rules and operators.
+    pub(crate) measures: Measures,
+    /// Replies on their way to a measure.
+    pub(crate) tallies: Tallies,
+    /// Suspensions that ended lately.
+    pub(crate) rested: Mutex<Vec<(Measure, Instant)>>,
+    pub(crate) warmups: Warmups,
     pub(crate) reach: Reach,
     pub(crate) gate: Arc<Gate>,
     /// Bounds routing decisions at once.
@@ -58,39 +70,6 @@ impl Shared {
         if work.as_mut().now_or_never().is_none() {
             self.spawn(work);
         }
-    }
-
-    /// Puts a job into the ready queue of its site, and starts a worker when that is due.
-    pub(crate) fn place(self: &Arc<Self>, job: Job, site: Arc<Site>) {
-        let limits = self.settings.load().limits;
-        let lane = job.lane();
-        match site.ready.push(job.place(), job, limits.ready_max, limits.connections_max) {
-            Ok(pushed) => {
-                self.metrics.ready_jobs.inc();
-                if pushed == crate::ready::Pushed::StartWorker {
-                    self.spawn(worker::work(Arc::clone(self), site));
-                }
-            }
-            Err(job) => {
-                let wait_max = Duration::from_millis(limits.overflow_ms.max(1));
-                self.hand_back(job, site.ready.comeback(lane, wait_max));
-            }
-        }
-    }
-
-    /// Gives a job back to the queue for a while: its ready queue is full and slow. The wait varies a little by
-    /// chance, so that the jobs of several sites do not come back in step.
-    fn hand_back(self: &Arc<Self>, job: Job, wait: Duration) {
-        self.metrics.overflowed.inc();
-        log::overflowed(job.message(), wait);
-        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        let moved_ms = wait_ms.saturating_add(rand::random_range(0..=wait_ms / 8));
-        let due = crate::retry::after(self.clock.now(), moved_ms, job.expires_at);
-        let shared = Arc::clone(self);
-        self.spawn(async move {
-            let settlement = Settlement { next_due: Some(due), ..Settlement::default() };
-            shared.settle(job, settlement).await;
-        });
     }
 
     /// Writes what became of a job. The events that it gathered on its way come first.

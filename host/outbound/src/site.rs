@@ -1,14 +1,17 @@
-//! Sites: the places that mail is delivered to. All domains with the same mail hosts are one site, so that one
-//! provider is one set of limits however many domains it serves.
+//! Destinations: the places that mail is delivered to. All domains with the same mail hosts are one, so that one provider is
+//! one set of limits however many domains it serves. A site is a destination by one source.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use baton_dns::{DnsError, MailHost, MailHosts};
 use baton_mail::lane::LaneWeights;
 use baton_mail::{Domain, EnhancedCode, FailureClass, Outcome, Phase, Status};
+use baton_store::shaping::Traits;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
@@ -20,6 +23,8 @@ use crate::next_hop::{HostPort, LmtpTarget, NextHop};
 use crate::ready::ReadyQueue;
 use crate::security::TlsPolicy;
 use crate::settings::OutboundSettings;
+use crate::shaping::{Pace, Standing};
+use crate::sources::Source;
 use crate::sts::Policy;
 
 /// Mail hosts that are named in the reason why none of them is used.
@@ -58,15 +63,102 @@ impl Route {
     }
 }
 
-/// A place to deliver to, with its jobs and workers.
+/// A place to deliver to: the hosts that take its mail. Each source that mail goes there by has a ready queue of its own.
 #[derive(Debug)]
-pub(crate) struct Site {
+pub(crate) struct Destination {
+    /// What operators call it: the names of its hosts.
+    pub(crate) name: String,
     /// The kind of its next hop, for metrics.
     pub(crate) kind: &'static str,
     /// How it is reached.
     pub(crate) target: Target,
+    /// Whose it is, when the settings know that.
+    pub(crate) provider: Option<String>,
+    /// The ready queues by source; those that nobody uses are gone.
+    sites: Mutex<Vec<Weak<Site>>>,
+}
+
+/// A destination by one source, with its jobs and workers.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) destination: Arc<Destination>,
+    pub(crate) source: Arc<Source>,
     /// What waits for it.
     pub(crate) ready: ReadyQueue<Job>,
+    /// How it stands.
+    pub(crate) standing: Standing,
+    /// A measure suspends it.
+    pub(crate) is_suspended: AtomicBool,
+    /// It was paced before.
+    pub(crate) is_known: AtomicBool,
+    pub(crate) pace: ArcSwap<Pace>,
+}
+
+impl Site {
+    /// Its limits.
+    pub(crate) fn pace(&self) -> Arc<Pace> {
+        self.pace.load_full()
+    }
+
+    /// What is known of all mail that goes this way.
+    pub(crate) fn traits(&self) -> Traits<'_> {
+        Traits {
+            provider: self.destination.provider.as_deref(),
+            site: Some(&self.destination.name),
+            source: Some(&self.source.name),
+            ..Traits::default()
+        }
+    }
+
+    /// Recipients of one transaction.
+    pub(crate) fn recipients_max(&self, settings: &OutboundSettings) -> usize {
+        let most = settings.limits.recipients_per_delivery_max.max(1);
+        self.pace().limits.recipients_per_message.map_or(most, |own| own.clamp(1, most))
+    }
+
+    /// Messages over one connection.
+    pub(crate) fn messages_max(&self, settings: &OutboundSettings) -> u32 {
+        let most = settings.limits.deliveries_per_connection_max.max(1);
+        self.pace().limits.messages_per_connection.map_or(most, |own| own.clamp(1, most))
+    }
+}
+
+impl Destination {
+    /// The one site of this source here.
+    pub(crate) fn site(self: &Arc<Self>, source: &Arc<Source>, weights: LaneWeights) -> Arc<Site> {
+        let mut sites = self.sites.lock();
+        let is_its = |site: &Arc<Site>| Arc::ptr_eq(&site.source, source) || site.source == *source;
+        if let Some(site) = sites.iter().filter_map(Weak::upgrade).find(is_its) {
+            return site;
+        }
+        sites.retain(|site| site.strong_count() > 0);
+        let site = Arc::new(Site {
+            destination: Arc::clone(self),
+            source: Arc::clone(source),
+            ready: ReadyQueue::new(weights),
+            standing: Standing::default(),
+            is_suspended: AtomicBool::new(false),
+            is_known: AtomicBool::new(false),
+            pace: ArcSwap::default(),
+        });
+        sites.push(Arc::downgrade(&site));
+        site
+    }
+
+    /// The sites that are in use.
+    pub(crate) fn sites(&self) -> Vec<Arc<Site>> {
+        self.sites.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// What counters of providers call it.
+    pub(crate) fn provider_name(&self) -> &str {
+        self.provider.as_deref().unwrap_or(NO_PROVIDER)
+    }
+
+    /// It stays on this machine, or next to it.
+    pub(crate) fn is_local(&self) -> bool {
+        !matches!(self.target, Target::Smtp(_))
+    }
 }
 
 impl Target {
@@ -107,8 +199,8 @@ pub(crate) struct Candidate {
 /// What a route leads to.
 #[derive(Clone, Debug)]
 pub(crate) enum Resolved {
-    /// A site.
-    Site(Arc<Site>),
+    /// A place.
+    At(Arc<Destination>),
     /// Nothing, for good or for now.
     Refused(Box<Outcome>),
 }
@@ -117,27 +209,35 @@ impl Resolved {
     /// True when what the recipients' domain published may keep mail from going, or does so now.
     pub(crate) fn has_published_demands(&self) -> bool {
         match self {
-            Resolved::Site(site) => site.target.has_published_demands(),
+            Resolved::At(place) => place.target.has_published_demands(),
             Resolved::Refused(outcome) => outcome.status().phase == Phase::Tls,
         }
     }
 }
 
-/// A site is its target, and the queue name that a plugin may have given it.
-type SiteKey = (Option<String>, Target);
+/// What counters call all places whose provider the settings do not know.
+const NO_PROVIDER: &str = "other";
 
-/// All sites in use, and which route leads to which.
+/// A destination is its target, whose it is, and the queue name that a plugin may have given it.
+type DestinationKey = (Option<String>, Option<String>, Target);
+
+/// All destinations in use, and which route leads to which.
 #[derive(Debug)]
-pub(crate) struct Sites {
-    sites: Mutex<HashMap<SiteKey, Weak<Site>>>,
+pub(crate) struct Destinations {
+    places: Mutex<HashMap<DestinationKey, Weak<Destination>>>,
     routes: Cache<Route, (Instant, Resolved)>,
-    weights: LaneWeights,
+    /// In each ready queue, the lanes have these shares of the turns.
+    pub(crate) weights: LaneWeights,
 }
 
-impl Sites {
-    /// No sites yet. In each, the lanes have these shares of the turns.
-    pub(crate) fn new(weights: LaneWeights) -> Sites {
-        Sites { sites: Mutex::new(HashMap::new()), routes: Cache::new(ROUTES_REMEMBERED_MAX), weights }
+impl Destinations {
+    /// None yet.
+    pub(crate) fn new(weights: LaneWeights) -> Destinations {
+        Destinations {
+            places: Mutex::new(HashMap::new()),
+            routes: Cache::new(ROUTES_REMEMBERED_MAX),
+            weights,
+        }
     }
 
     /// Where the route leads, when that was found out not long ago.
@@ -154,7 +254,10 @@ impl Sites {
         settings: &OutboundSettings,
     ) -> Resolved {
         let resolved = match find_target(route, reach, settings).await {
-            Ok(target) => Resolved::Site(self.site(route, target)),
+            Ok(target) => {
+                let provider = provider_of(route, settings, &target);
+                Resolved::At(self.destination(route, target, provider))
+            }
             Err(outcome) => Resolved::Refused(Box::new(outcome)),
         };
         let lasts =
@@ -166,31 +269,103 @@ impl Sites {
         resolved
     }
 
-    /// The one site of this target. Sites that nobody uses are forgotten.
-    fn site(&self, route: &Route, target: Target) -> Arc<Site> {
-        let mut sites = self.sites.lock();
-        let key = (route.queue.clone(), target);
-        if let Some(site) = sites.get(&key).and_then(Weak::upgrade) {
-            return site;
+    /// The one destination of this target. Those that nobody uses are forgotten.
+    fn destination(&self, route: &Route, target: Target, provider: Option<String>) -> Arc<Destination> {
+        let mut places = self.places.lock();
+        let key = (route.queue.clone(), provider, target);
+        if let Some(place) = places.get(&key).and_then(Weak::upgrade) {
+            return place;
         }
-        if sites.len() == sites.capacity() {
-            sites.retain(|_, site| site.strong_count() > 0);
+        if places.len() == places.capacity() {
+            places.retain(|_, place| place.strong_count() > 0);
         }
-        let site = Arc::new(Site {
+        let place = Arc::new(Destination {
+            name: name(&route.next_hop, route.queue.as_deref(), &key.2),
             kind: route.next_hop.kind(),
-            target: key.1.clone(),
-            ready: ReadyQueue::new(self.weights),
+            target: key.2.clone(),
+            provider: key.1.clone(),
+            sites: Mutex::default(),
         });
-        sites.insert(key, Arc::downgrade(&site));
-        site
+        places.insert(key, Arc::downgrade(&place));
+        place
+    }
+
+    /// All that are in use.
+    pub(crate) fn in_use(&self) -> Vec<Arc<Destination>> {
+        self.places.lock().values().filter_map(Weak::upgrade).collect()
     }
 
     /// Closes every ready queue and lets go of the jobs in them, which hands them back.
     pub(crate) fn close(&self) -> usize {
-        let sites: Vec<_> = self.sites.lock().values().filter_map(Weak::upgrade).collect();
-        sites.iter().map(|site| site.ready.close().len()).sum()
+        self.in_use().iter().flat_map(|place| place.sites()).map(|site| site.ready.close().len()).sum()
     }
 }
+
+/// Whose the hosts of a route are.
+fn provider_of(route: &Route, settings: &OutboundSettings, target: &Target) -> Option<String> {
+    let Target::Smtp(candidates) = target else { return None };
+    let hosts: Vec<&str> = candidates.iter().map(|candidate| candidate.host.host.as_str()).collect();
+    let domain = match &*route.next_hop {
+        NextHop::Mx(domain) => Some(domain),
+        _ => None,
+    };
+    let provider = settings.shaping.providers.iter().find(|provider| provider.is_of(&hosts, domain))?;
+    Some(provider.name.clone())
+}
+
+/// What operators call a destination.
+fn name(next_hop: &NextHop, queue: Option<&str>, target: &Target) -> String {
+    let name = match target {
+        Target::Smtp(candidates) => rolled_up(candidates),
+        Target::Lmtp(_) | Target::File(_) => next_hop.to_string(),
+    };
+    match queue {
+        Some(queue) => format!("{name} ({queue})"),
+        None => name,
+    }
+}
+
+/// Host names as one: `(mx1|mx2).example.org`. Preferences do not show.
+fn rolled_up(candidates: &[Candidate]) -> String {
+    let shown = |candidate: &Candidate| match candidate.host.port {
+        25 => candidate.host.host.clone(),
+        _ => candidate.host.to_string(),
+    };
+    let mut hosts: Vec<String> = candidates.iter().map(shown).collect();
+    hosts.sort();
+    hosts.dedup();
+    let mut text = match hosts.as_slice() {
+        [] => "nowhere".to_owned(),
+        [one] => one.clone(),
+        _ => match common_parent(&hosts) {
+            Some(parent) => {
+                let first = |host: &String| host.strip_suffix(&parent).unwrap_or(host).to_owned();
+                format!("({}){parent}", hosts.iter().map(first).collect::<Vec<_>>().join("|"))
+            }
+            None => hosts.join(","),
+        },
+    };
+    if text.len() > NAME_OCTETS_MAX {
+        let more = hosts.len() - 1;
+        text = format!("{} and {more} more", hosts.first().map(String::as_str).unwrap_or_default());
+    }
+    text
+}
+
+/// What stands behind the first label of all of them, from its dot on.
+fn common_parent(hosts: &[String]) -> Option<String> {
+    let parent = |host: &String| {
+        let (_, parent) = host.split_once('.')?;
+        let is_name =
+            host.parse::<std::net::IpAddr>().is_err() && parent.contains('.') && !host.contains(':');
+        is_name.then(|| format!(".{parent}"))
+    };
+    let first = parent(hosts.first()?)?;
+    hosts.iter().all(|host| parent(host).as_ref() == Some(&first)).then_some(first)
+}
+
+/// Octets of the name of a destination.
+const NAME_OCTETS_MAX: usize = 160;
 
 /// Finds out how the next hop of a route is reached.
 pub(crate) async fn find_target(
@@ -387,18 +562,45 @@ mod tests {
         assert_ne!(one, site(&[(10, "a.example"), (20, "b.example")], TlsUse::Required));
     }
 
+    fn source(name: &str) -> Arc<Source> {
+        Arc::new(Source { name: name.to_owned(), ..Source::unnamed(Vec::new()) })
+    }
+
     #[tokio::test]
-    async fn equal_targets_share_a_site_until_nobody_uses_it() {
-        let sites = Sites::new(baton_mail::lane::LANE_WEIGHTS);
+    async fn equal_targets_share_a_destination_until_nobody_uses_it() {
+        let places = Destinations::new(baton_mail::lane::LANE_WEIGHTS);
         let route = Route::of_settings(Arc::new(NextHop::File("/tmp/x".into())));
-        let site = sites.site(&route, Target::File("/tmp/x".into()));
-        assert!(Arc::ptr_eq(&site, &sites.site(&route, Target::File("/tmp/x".into()))));
+        let place = places.destination(&route, Target::File("/tmp/x".into()), None);
+        assert!(Arc::ptr_eq(&place, &places.destination(&route, Target::File("/tmp/x".into()), None)));
         let named = Route { queue: Some("slow".to_owned()), ..route.clone() };
-        assert!(!Arc::ptr_eq(&site, &sites.site(&named, Target::File("/tmp/x".into()))));
-        drop(site);
+        assert!(!Arc::ptr_eq(&place, &places.destination(&named, Target::File("/tmp/x".into()), None)));
+        drop(place);
         for number in 0..1_000 {
-            drop(sites.site(&route, Target::File(format!("/tmp/{number}").into())));
+            drop(places.destination(&route, Target::File(format!("/tmp/{number}").into()), None));
         }
-        assert!(sites.sites.lock().len() < 1_000, "unused sites do not pile up");
+        assert!(places.places.lock().len() < 1_000, "unused ones do not pile up");
+    }
+
+    #[tokio::test]
+    async fn each_source_has_a_ready_queue_of_its_own_at_a_destination() {
+        let places = Destinations::new(baton_mail::lane::LANE_WEIGHTS);
+        let route = Route::of_settings(Arc::new(NextHop::File("/tmp/x".into())));
+        let place = places.destination(&route, Target::File("/tmp/x".into()), None);
+        let (a, b) = (place.site(&source("a"), places.weights), place.site(&source("b"), places.weights));
+        assert!(!Arc::ptr_eq(&a, &b));
+        assert!(Arc::ptr_eq(&a, &place.site(&source("a"), places.weights)), "also after a reload");
+        drop(b);
+        assert_eq!(place.sites().len(), 1);
+    }
+
+    #[test]
+    fn destinations_are_named_by_their_hosts() {
+        let name = |hosts: &[(u16, &str)]| {
+            rolled_up(&ranked(mail_hosts(hosts), 25, &TlsPolicy::with_mode(TlsUse::Opportunistic)))
+        };
+        assert_eq!(name(&[(10, "mx2.example.org"), (20, "mx1.example.org")]), "(mx1|mx2).example.org");
+        assert_eq!(name(&[(10, "mx.example.org")]), "mx.example.org");
+        assert_eq!(name(&[(10, "a.example.org"), (20, "b.example.net")]), "a.example.org,b.example.net");
+        assert_eq!(name(&[(1, "192.0.2.1"), (2, "192.0.2.2")]), "192.0.2.1,192.0.2.2");
     }
 }

@@ -120,7 +120,8 @@ impl Verifier {
         if matches!(target, Target::File(_)) {
             return Err(Unasked(format!("{} is not a host that can be asked", route.next_hop)));
         }
-        let connected = connect(&self.reach, &settings, &target, Some(recipient.domain())).await;
+        let source = settings.sources.for_questions();
+        let connected = connect(&self.reach, &settings, &target, (source, Some(recipient.domain()))).await;
         let mut link = connected.map_err(|outcome| Unasked(outcome.status().to_string()))?;
         let asked = link.ask(question(recipient), &settings).await;
         let host = link.host().to_owned();

@@ -58,6 +58,28 @@ pub fn read_header(octets: &[u8]) -> Result<ProxyRead, NoProxyHeader> {
     Ok(ProxyRead::Done(proxied))
 }
 
+/// A header of version 2 for a balancer that is to connect from `source` to `target`. The families must be the same; port 0
+/// leaves the choice to it.
+pub fn write_header(source: SocketAddr, target: SocketAddr) -> Option<Vec<u8>> {
+    let mut header = SIGNATURE.to_vec();
+    match (source.ip(), target.ip()) {
+        (IpAddr::V4(source), IpAddr::V4(target)) => {
+            header.extend_from_slice(&[0x21, 0x11, 0, 12]);
+            header.extend_from_slice(&source.octets());
+            header.extend_from_slice(&target.octets());
+        }
+        (IpAddr::V6(source), IpAddr::V6(target)) => {
+            header.extend_from_slice(&[0x21, 0x21, 0, 36]);
+            header.extend_from_slice(&source.octets());
+            header.extend_from_slice(&target.octets());
+        }
+        _ => return None,
+    }
+    header.extend_from_slice(&source.port().to_be_bytes());
+    header.extend_from_slice(&target.port().to_be_bytes());
+    Some(header)
+}
+
 /// Version 1: `PROXY TCP4 192.0.2.1 192.0.2.2 40000 25`.
 fn parse_line(line: &[u8]) -> Option<Proxied> {
     let text = std::str::from_utf8(line.strip_suffix(b"\r\n")?).ok()?;
@@ -158,6 +180,17 @@ mod tests {
     fn binary(version: u8, family: u8, rest: &[u8]) -> Vec<u8> {
         let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
         [&SIGNATURE[..], &[version, family], &length, rest].concat()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for (source, target) in [("192.0.2.1:7", "198.51.100.2:25"), ("[2001:db8::1]:0", "[2001:db8::2]:25")]
+        {
+            let source: SocketAddr = source.parse().unwrap();
+            let header = write_header(source, target.parse().unwrap()).unwrap();
+            assert_eq!(read_header(&header), Ok(ProxyRead::Done(Proxied::Client(source))));
+        }
+        assert_eq!(write_header("192.0.2.1:7".parse().unwrap(), "[2001:db8::2]:25".parse().unwrap()), None);
     }
 
     #[test]

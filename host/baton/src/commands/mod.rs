@@ -9,6 +9,7 @@ pub(crate) mod policy;
 pub(crate) mod queue;
 pub(crate) mod reload;
 pub(crate) mod reports;
+pub(crate) mod shaping;
 pub(crate) mod user;
 
 use std::io::Write;

@@ -3,6 +3,7 @@
 pub(crate) mod domain;
 pub(crate) mod queue;
 pub(crate) mod reports;
+pub(crate) mod shaping;
 pub(crate) mod story;
 pub(crate) mod user;
 pub(crate) mod words;

@@ -2,7 +2,7 @@
 
 use baton_api::wire::{JobRow, Recent, Story};
 use baton_mail::event::{Decision, Event, What};
-use baton_mail::{Mailbox, Origin, UnixMs};
+use baton_mail::{Mailbox, Origin, Phase, UnixMs};
 
 use super::words::{mailboxes, moment, octets, relative, span};
 
@@ -22,10 +22,15 @@ fn ending(story: &Story) -> String {
     if story.jobs.is_empty() {
         return "Nothing of it is in the queue any more.\n".to_owned();
     }
-    story.jobs.iter().map(|job| job_line(job, story.now)).collect()
+    story.jobs.iter().map(|job| job_line(job, waits_for(story, job), story.now)).collect()
 }
 
-fn job_line(job: &JobRow, now: UnixMs) -> String {
+/// What a job waits for, in words.
+fn waits_for<'a>(story: &'a Story, job: &JobRow) -> Option<&'a str> {
+    story.waits.iter().find(|(number, _)| *number == job.job).map(|(_, text)| text.as_str())
+}
+
+fn job_line(job: &JobRow, waits: Option<&str>, now: UnixMs) -> String {
     let to = mailboxes(&job.recipients);
     let expiry = format!("given up {}", relative(job.expires_at, now));
     match job.state.as_str() {
@@ -33,6 +38,10 @@ fn job_line(job: &JobRow, now: UnixMs) -> String {
             "In the queue, held for {to}: {}; {expiry}.\n",
             job.hold.as_deref().unwrap_or("no reason given")
         ),
+        "claimed" if waits.is_some() => {
+            let waits = waits.unwrap_or_default();
+            format!("In the queue for {to}, {waits} (attempt {}); {expiry}.\n", job.attempt + 1)
+        }
         "claimed" => {
             format!("In the queue, being delivered to {to} now (attempt {}); {expiry}.\n", job.attempt + 1)
         }
@@ -41,7 +50,10 @@ fn job_line(job: &JobRow, now: UnixMs) -> String {
             let next = job
                 .due
                 .map_or_else(String::new, |due| format!(" at {} ({})", moment(due), relative(due, now)));
-            format!("In the queue for {to}, next attempt{next}; {expiry}.\n")
+            // Why it was not tried, when it was the relay that put it off.
+            let why = job.last.as_ref().filter(|last| last.code.is_none() && last.phase == Phase::Policy);
+            let why = why.map(|last| format!(": {}", last.text)).unwrap_or_default();
+            format!("In the queue for {to}, next attempt{next}{why}; {expiry}.\n")
         }
     }
 }
@@ -159,7 +171,7 @@ pub(crate) fn recent(recent: &Recent) -> String {
 #[cfg(test)]
 mod tests {
     use baton_mail::status::Remote;
-    use baton_mail::{EnhancedCode, FailureClass, MessageId, Phase, Reply, Status};
+    use baton_mail::{EnhancedCode, FailureClass, MessageId, Reply, Status};
 
     use super::*;
 
@@ -190,6 +202,7 @@ mod tests {
             now: UnixMs(1_700_000_010_000),
             events: whats.into_iter().enumerate().map(event).collect(),
             jobs,
+            waits: Vec::new(),
         }
     }
 

@@ -11,6 +11,8 @@ mod policies;
 mod retry;
 mod running;
 mod security;
+mod shaping;
+mod sources;
 pub(crate) mod tls;
 mod trust;
 
@@ -86,7 +88,7 @@ impl Checked {
 
     /// What looks at these domains.
     pub(crate) fn inspector(&self, resolver: Resolver) -> Inspector {
-        let addresses = self.outbound.source_addresses.clone();
+        let addresses = self.outbound.sources.addresses();
         Inspector::new(self.domains(), resolver, self.inbound.hostname.clone(), addresses)
     }
 }

@@ -2,12 +2,15 @@
 
 mod accounts;
 mod clients;
+mod engine;
 mod identity;
 mod next_hops;
 mod reports;
 mod retry;
 mod running;
 mod security;
+mod shaping;
+mod sources;
 mod store;
 mod tls;
 
@@ -17,6 +20,7 @@ use super::field::{Anything, Named, section};
 
 pub(crate) use accounts::{RawAccounts, RawIssuer};
 pub(crate) use clients::{RawClients, RawNetwork, RawPressure};
+pub(crate) use engine::{RawEngine, RawHttp};
 pub(crate) use identity::{RawChecks, RawSigning};
 pub(crate) use next_hops::{RawNextHop, RawRoute};
 pub(crate) use reports::RawReports;
@@ -27,6 +31,8 @@ pub(crate) use running::{
 };
 use security::prohibited_networks;
 pub(crate) use security::{RawLogin, RawMtaSts};
+pub(crate) use shaping::{RawProvider, RawRule, RawShaping, RawWarmup};
+pub(crate) use sources::{RawPool as RawSourcePool, RawSource};
 pub(crate) use store::{RawLanes, RawStore};
 pub(crate) use tls::{RawAcme, RawTls};
 
@@ -85,6 +91,14 @@ section! {
         next_hops: Named<RawNextHop> = Named(Vec::new()),
         /// Which domains go where: the route of exactly the domain, else of its nearest parent, else of `*`, else the mail hosts of the domain.
         routes: Vec<RawRoute> = Vec::new(),
+        /// What mail leaves by, by name. Unset: one source with the addresses of `delivery.source_addresses`.
+        sources: Named<RawSource> = Named(Vec::new()),
+        /// Groups of sources, by name. The pool `default`, unless it is set, is all sources with their own weights.
+        pools: Named<RawSourcePool> = Named(Vec::new()),
+        /// Plans of warm-up, by name; a source names its own.
+        warmup: Named<RawWarmup> = Named(Vec::new()),
+        /// How much goes where, how fast.
+        shaping: RawShaping = RawShaping::default(),
         /// How mail is delivered and retried.
         delivery: RawDelivery = RawDelivery::default(),
         /// What kind of failure a reply means, and when failures of that kind are tried again.
@@ -397,52 +411,6 @@ section! {
 }
 
 section! {
-    /// What all plugins share.
-    RawEngine {
-        /// Calls that run at once; more wait within their time.
-        concurrent_calls_max: u32 = 256,
-        /// Instances that rest between calls, all plugins with `instances = "pool"` or `"session"` together.
-        kept_instances_max: u32 = 256,
-        /// The largest memory that any plugin's limits may allow, in octets.
-        memory_octets_max: usize = 256 << 20,
-        /// The most table elements that any plugin's limits may allow.
-        table_elements_max: usize = 20_000,
-        /// The largest component that is loaded, in octets.
-        component_octets_max: u64 = 32 << 20,
-        /// The most memory that compiling one plugin may take, in octets. A file that was not compiled before is compiled in a process of its own first, so that one made to exhaust the compiler is refused and mail goes on.
-        compile_octets_max: u64 = 1 << 30,
-        /// The longest time that this may take, in milliseconds.
-        compile_ms: u32 = 120_000,
-        /// Time that the self-tests of one plugin may take at load, in milliseconds. The plugins that serve go on meanwhile.
-        self_test_ms: u32 = 60_000,
-        /// Octets of compiled functions that are kept in memory, so that a reload compiles only what is new. 0 keeps none.
-        functions_octets_max: u64 = 32 << 20,
-        /// Octets of compiled plugins that are kept in `plugins` below `store.path`, so that a start is quick; what was not used for the longest time goes first. 0 keeps none.
-        cache_octets_max: u64 = 1 << 30,
-    }
-}
-
-section! {
-    /// Requests of plugins to HTTP servers. Which plugin may ask what is a grant of the plugin.
-    RawHttp {
-        /// Requests of all plugins at once; more wait within their time.
-        requests_max: usize = 256,
-        /// Requests of one plugin at once; more wait within their time.
-        requests_per_plugin_max: usize = 64,
-        /// How long opening a connection may take, TLS included, in milliseconds.
-        connect_ms: u64 = 3_000,
-        /// Connections without work that are kept for further requests.
-        idle_connections_max: usize = 64,
-        /// How long a connection without work is kept, in milliseconds.
-        idle_ms: u64 = 15_000,
-        /// A PEM file of certificates that are trusted beside those of the system.
-        ca_file: Option<PathBuf> = None,
-        /// Networks that are not public but may be asked by the names of grants, such as `10.1.0.0/16`. Empty: a name that leads into a private, loopback or link-local network is refused.
-        allowed_networks: Vec<String> = Vec::new(),
-    }
-}
-
-section! {
     /// How mail is delivered and retried.
     RawDelivery {
         /// The wait after the first failed attempt, in seconds. Greylisting peers ask for five minutes.
@@ -495,7 +463,9 @@ section! {
         mta_sts: RawMtaSts = RawMtaSts::default(),
         /// The port of mail hosts.
         smtp_port: u16 = 25,
-        /// Local addresses that connections come from, at most one of each family. Empty: the system chooses.
+        /// The pool of sources that mail leaves by of which nothing else is said.
+        pool: String = "default".to_owned(),
+        /// Local addresses that connections come from where there are no [sources], at most one of each family. Empty: the system chooses.
         source_addresses: Vec<String> = Vec::new(),
         /// More names of this relay: a mail host of such a name is a loop.
         own_names: Vec<String> = Vec::new(),

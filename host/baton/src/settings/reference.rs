@@ -80,6 +80,11 @@ mod tests {
         raw.listeners.0.clear();
         raw.plugins.0.clear();
         raw.next_hops.0.clear();
+        raw.sources.0.clear();
+        raw.pools.0.clear();
+        raw.warmup.0.clear();
+        raw.shaping.providers.0.clear();
+        raw.shaping.rules.clear();
         raw.routes.clear();
         raw.plugin_trust.keys.clear();
         raw.tls.certificates.clear();

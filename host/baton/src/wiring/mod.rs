@@ -3,6 +3,7 @@
 
 mod acme;
 mod certificates;
+mod delivery;
 mod dns;
 mod events;
 mod http;
@@ -12,6 +13,7 @@ mod verify;
 
 pub(crate) use acme::Acme;
 pub(crate) use certificates::CertificateKeeper;
+pub(crate) use delivery::delivery_face;
 pub(crate) use dns::PluginDns;
 pub(crate) use events::tell_observers;
 pub(crate) use http::{HttpSettings, PluginHttp, read_certificates};

@@ -19,6 +19,8 @@ use crate::settings::OutboundSettings;
 pub(crate) struct Opening<'a> {
     pub(crate) metrics: &'a Metrics,
     pub(crate) settings: &'a OutboundSettings,
+    /// What is said in EHLO.
+    pub(crate) ehlo: &'a str,
     /// The peer speaks LMTP.
     pub(crate) lmtp: bool,
     pub(crate) tls: &'a TlsPolicy,
@@ -42,7 +44,7 @@ impl Opening<'_> {
     }
 
     pub(super) fn client(&self) -> ClientSettings {
-        let mut client = ClientSettings::new(self.settings.hostname.as_str());
+        let mut client = ClientSettings::new(self.ehlo);
         client.lmtp = self.lmtp;
         client.starttls = match self.tls.mode {
             TlsUse::Opportunistic if self.plain_why.is_none() => UseStartTls::WhenOffered,

@@ -8,5 +8,7 @@ mod login;
 mod peer;
 mod questions;
 mod relay;
+mod shaping;
+mod sources;
 mod tls;
 mod transactions;

@@ -1,6 +1,6 @@
 //! A next hop that follows a script, right or wrong, over a real socket.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub(crate) struct Peer {
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
     pub(crate) connections: usize,
+    /// Where they came from.
+    pub(crate) clients: Vec<IpAddr>,
     /// Command lines, of all connections.
     pub(crate) lines: Vec<String>,
     /// Contents as they came over the wire, without the end mark.
@@ -65,10 +67,14 @@ impl Peer {
         task.spawn(async move {
             let mut connections = JoinSet::new();
             let mut number = 0;
-            while let Ok((stream, _)) = listener.accept().await {
+            while let Ok((stream, client)) = listener.accept().await {
                 let script = scripts.get(number).or(scripts.last()).cloned().unwrap_or_default();
                 number += 1;
-                shared.lock().unwrap().connections += 1;
+                {
+                    let mut heard = shared.lock().unwrap();
+                    heard.connections += 1;
+                    heard.clients.push(client.ip());
+                }
                 connections.spawn(serve(stream, script, shared.clone()));
             }
         });

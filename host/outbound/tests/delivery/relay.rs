@@ -14,8 +14,8 @@ use baton_mail::event::{Event, What};
 use baton_mail::{Body, Clock, Envelope, Mailbox, MessageId, Origin, Recipient, ReversePath, SystemClock};
 use baton_outbound::metrics::Metrics;
 use baton_outbound::{
-    DomainPattern, HostPort, NextHop, Outbound, OutboundDeps, OutboundSettings, Policies, RouteTable,
-    RouteTarget,
+    DeliveryView, DomainPattern, HostPort, NextHop, Outbound, OutboundDeps, OutboundSettings, Policies,
+    RouteTable, RouteTarget,
 };
 use baton_store::{NewJob, NewMessage, Store, StoreSettings};
 use bytes::Bytes;
@@ -29,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Relay {
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) view: DeliveryView,
     pub(crate) folder: tempfile::TempDir,
     stop: CancellationToken,
     running: JoinHandle<()>,
@@ -118,8 +119,9 @@ impl Relay {
         };
         let stop = CancellationToken::new();
         let outbound = Outbound::new(Arc::new(ArcSwap::from_pointee(settings)), deps);
+        let view = outbound.view();
         let running = tokio::spawn(outbound.run(stop.clone()));
-        Relay { store, metrics, folder, stop, running }
+        Relay { store, metrics, view, folder, stop, running }
     }
 
     /// Queues a message; its jobs are one for each domain.

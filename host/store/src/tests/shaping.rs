@@ -1,5 +1,7 @@
 //! Measures that hold mail back.
 
+use baton_mail::Clock;
+
 use super::*;
 use crate::shaping::{Action, NewMeasure, Scope, Traits};
 

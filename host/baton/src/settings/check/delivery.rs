@@ -1,8 +1,8 @@
 //! Next hops, routes and delivery.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use baton_inbound::InboundSettings;
 use baton_mail::{Domain, Mailbox};
@@ -54,7 +54,8 @@ impl Checker<'_> {
         settings.convert =
             self.choose("delivery.convert_8bit", &delivery.convert_8bit, &CONVERT).unwrap_or_default();
         settings.smtp_port = self.bound("delivery.smtp_port", delivery.smtp_port, 1, u16::MAX);
-        settings.source_addresses = self.source_addresses(&delivery.source_addresses);
+        settings.sources = Arc::new(self.sources(raw));
+        settings.shaping = Arc::new(self.shaping(raw));
         settings
     }
 
@@ -74,21 +75,6 @@ impl Checker<'_> {
             delay: self.choose("bounce.delay", &raw.bounce.delay, &DELAY_REPORTS).unwrap_or_default(),
             delay_after_s: self.bound("bounce.delay_after_s", raw.bounce.delay_after_s, 0, 366 * 86_400),
         }
-    }
-
-    fn source_addresses(&mut self, texts: &[String]) -> Vec<IpAddr> {
-        let key = "delivery.source_addresses";
-        let addresses: Vec<IpAddr> = self.parse_all(key, texts, "write an IP address of this machine");
-        let of_four = addresses.iter().filter(|address| address.is_ipv4()).count();
-        if of_four > 1 || addresses.len() - of_four > 1 {
-            self.problems.push(
-                key,
-                None,
-                "there is more than one of a family",
-                "keep one IPv4 and one IPv6 address",
-            );
-        }
-        addresses
     }
 
     fn retry(&mut self, raw: &RawDelivery) -> RetrySettings {

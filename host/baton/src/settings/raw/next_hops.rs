@@ -44,5 +44,7 @@ section! {
         domain: String = "*".to_owned(),
         /// The name of a next hop, or `mx` for the mail hosts of the recipient's domain.
         next_hop: String = String::new(),
+        /// The pool of sources that its mail leaves by, unless its stream or tenant has one. Unset: `delivery.pool`.
+        pool: Option<String> = None,
     }
 }

@@ -1,0 +1,154 @@
+//! `/v1/shaping`, `/v1/sites` and `/v1/warmup`: how delivery is paced, what holds mail back, and how new sources come along.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use baton_mail::{MessageId, UnixMs};
+use baton_store::KvError;
+use baton_store::shaping::Measure;
+use serde::{Deserialize, Serialize};
+
+use crate::Problem;
+use crate::admin::AdminDeps;
+
+/// A look at delivery while it runs.
+#[derive(Clone)]
+pub struct DeliveryFace {
+    /// All sites in use.
+    pub sites: Arc<dyn Fn() -> Vec<SiteView> + Send + Sync>,
+    /// What a job of a message waits for in memory, in words.
+    pub waits: Arc<dyn Fn(MessageId, u16) -> Option<String> + Send + Sync>,
+    /// Where each source with a plan stands.
+    pub warmups: Arc<dyn Fn() -> Vec<WarmupView> + Send + Sync>,
+    /// Counts complaints; false when the source has no plan.
+    pub complain: Arc<dyn Fn(&Complaints) -> bool + Send + Sync>,
+}
+
+/// A site as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SiteView {
+    /// The names of its hosts.
+    pub site: String,
+    /// Whose it is, when the settings know that.
+    pub provider: Option<String>,
+    /// What mail goes there by; empty when the settings name no sources.
+    pub source: String,
+    /// Jobs that wait in memory.
+    pub ready: usize,
+    /// Connections that are open or being opened.
+    pub connections: usize,
+    /// How many there may be by what the site said of late.
+    pub allowed: usize,
+    /// How many there may be by the settings.
+    pub bound: usize,
+    /// How many times slower it is for now, by measures.
+    pub slower: f64,
+    /// What the next message waits for, in words.
+    pub waits: Option<String>,
+}
+
+/// All sites.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SitesView {
+    /// The fullest first.
+    pub sites: Vec<SiteView>,
+}
+
+/// All measures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MeasuresView {
+    /// The relay's time.
+    pub now: UnixMs,
+    /// Those that hold, the oldest first.
+    pub measures: Vec<Measure>,
+}
+
+/// Where a source stands in its plan at one provider.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WarmupView {
+    /// The source.
+    pub source: String,
+    /// Its plan.
+    pub plan: String,
+    /// The provider.
+    pub provider: String,
+    /// The table of days for the provider.
+    pub days: Vec<u32>,
+    /// The day of the plan, from 1 on.
+    pub day: u32,
+    /// Messages sent today.
+    pub sent: u32,
+    /// Of which so many were deferred.
+    pub deferred: u32,
+    /// And so many complained about.
+    pub complaints: u32,
+    /// What that means: `warm`, `open`, `spread`, `used` or `stopped`.
+    pub state: String,
+    /// When it may send again, when it may not now.
+    pub next: Option<UnixMs>,
+}
+
+/// All positions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WarmupsView {
+    /// The relay's time.
+    pub now: UnixMs,
+    /// By source and provider.
+    pub warmups: Vec<WarmupView>,
+}
+
+/// Complaints about messages, as feedback loops tell of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Complaints {
+    /// The source that sent them.
+    pub source: String,
+    /// The provider whose users complained.
+    pub provider: String,
+    /// How many.
+    pub count: u32,
+}
+
+/// `GET /v1/sites`: how each site stands.
+pub(crate) async fn sites(State(deps): State<AdminDeps>) -> Json<SitesView> {
+    Json(SitesView { sites: (deps.delivery.sites)() })
+}
+
+/// `GET /v1/shaping`: what holds mail back or slows it down now.
+pub(crate) async fn measures(State(deps): State<AdminDeps>) -> Result<Json<MeasuresView>, Problem> {
+    let measures = deps.store.measures();
+    measures.load().await.map_err(unavailable)?;
+    let now = deps.clock.now();
+    let measures = measures.now().iter().filter(|one| one.holds(now)).cloned().collect();
+    Ok(Json(MeasuresView { now, measures }))
+}
+
+/// `DELETE /v1/shaping/{id}`: lifts a measure; answers what it was.
+pub(crate) async fn lift(
+    State(deps): State<AdminDeps>,
+    Path(id): Path<String>,
+) -> Result<Json<Measure>, Problem> {
+    let lifted = deps.store.measures().lift(&id).await.map_err(unavailable)?;
+    lifted.map(Json).ok_or_else(|| Problem::not_found(format!("there is no measure {id}; it may have ended")))
+}
+
+/// `GET /v1/warmup`: where each new source stands.
+pub(crate) async fn warmups(State(deps): State<AdminDeps>) -> Json<WarmupsView> {
+    Json(WarmupsView { now: deps.clock.now(), warmups: (deps.delivery.warmups)() })
+}
+
+/// `POST /v1/warmup/complaints`: counts complaints.
+pub(crate) async fn complaints(
+    State(deps): State<AdminDeps>,
+    Json(complaints): Json<Complaints>,
+) -> Result<Json<Complaints>, Problem> {
+    if (deps.delivery.complain)(&complaints) {
+        return Ok(Json(complaints));
+    }
+    Err(Problem::field("source", format!("`{}` follows no plan of warm-up", complaints.source)))
+}
+
+fn unavailable(error: KvError) -> Problem {
+    Problem::unavailable(error.to_string())
+}

@@ -1,0 +1,61 @@
+//! What the admin interface sees of delivery.
+
+use std::sync::Arc;
+
+use baton_api::delivery::{Complaints, DeliveryFace, SiteView, WarmupView};
+use baton_mail::UnixMs;
+use baton_outbound::{DeliveryView, SiteRow, WarmupRow, WarmupState};
+
+use crate::render::words::moment;
+
+/// Delivery as the admin interface sees it.
+pub(crate) fn delivery_face(view: DeliveryView) -> DeliveryFace {
+    let (sites, waits, warmups, complain) = (view.clone(), view.clone(), view.clone(), view);
+    DeliveryFace {
+        sites: Arc::new(move || sites.sites().into_iter().map(site).collect()),
+        waits: Arc::new(move |message, job| {
+            let (text, until) = waits.waits(message, job)?;
+            Some(with_end(&text, until))
+        }),
+        warmups: Arc::new(move || warmups.warmups().into_iter().map(warmup).collect()),
+        complain: Arc::new(move |complaints: &Complaints| {
+            complain.note_complaints(&complaints.source, &complaints.provider, complaints.count)
+        }),
+    }
+}
+
+fn with_end(text: &str, until: Option<UnixMs>) -> String {
+    match until {
+        Some(until) => format!("{text} until {}", moment(until)),
+        None => text.to_owned(),
+    }
+}
+
+fn site(row: SiteRow) -> SiteView {
+    let SiteRow { site, provider, source, ready, connections, allowed, bound, slower, waits } = row;
+    let waits = waits.map(|(text, until)| with_end(&text, Some(until)));
+    SiteView { site, provider, source, ready, connections, allowed, bound, slower, waits }
+}
+
+fn warmup(row: WarmupRow) -> WarmupView {
+    let WarmupRow { source, plan, provider, position, state } = row;
+    let (state, next) = match state {
+        WarmupState::Warm => ("warm", None),
+        WarmupState::Open => ("open", None),
+        WarmupState::Spread(at) => ("spread", Some(at)),
+        WarmupState::Used(at) => ("used", Some(at)),
+        WarmupState::Stopped(at) => ("stopped", Some(at)),
+    };
+    WarmupView {
+        days: plan.by_provider.get(&provider).unwrap_or(&plan.days).clone(),
+        plan: plan.name.clone(),
+        source,
+        provider,
+        day: position.day.saturating_add(1),
+        sent: position.sent,
+        deferred: position.deferred,
+        complaints: position.complaints,
+        state: state.to_owned(),
+        next,
+    }
+}

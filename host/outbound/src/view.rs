@@ -1,0 +1,115 @@
+//! What operators may see of delivery while it runs.
+
+use std::sync::Arc;
+
+use baton_mail::{MessageId, UnixMs};
+
+use crate::placing::until_in_words;
+use crate::shared::Shared;
+use crate::sources::WarmupRow;
+
+/// A look at delivery. Cheap to clone.
+#[derive(Clone)]
+pub struct DeliveryView(Arc<Shared>);
+
+/// A site as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SiteRow {
+    /// The names of its hosts.
+    pub site: String,
+    /// Whose it is, when the settings know that.
+    pub provider: Option<String>,
+    /// What mail goes there by; empty when the settings name no sources.
+    pub source: String,
+    /// Jobs that wait in memory.
+    pub ready: usize,
+    /// Connections that are open or being opened.
+    pub connections: usize,
+    /// How many there may be by what the site said of late.
+    pub allowed: usize,
+    /// How many there may be by the settings.
+    pub bound: usize,
+    /// How many times slower it is for now, by measures.
+    pub slower: f64,
+    /// What the next message waits for, and until when.
+    pub waits: Option<(String, UnixMs)>,
+}
+
+impl DeliveryView {
+    pub(crate) fn new(shared: Arc<Shared>) -> DeliveryView {
+        DeliveryView(shared)
+    }
+
+    /// All sites in use, the fullest first.
+    pub fn sites(&self) -> Vec<SiteRow> {
+        let shared = &self.0;
+        let (now, most) = (shared.clock.now(), shared.settings.load().limits.connections_max);
+        let places = shared.destinations.in_use();
+        let sites = places.iter().flat_map(|place| place.sites());
+        let mut rows: Vec<SiteRow> = sites
+            .map(|site| {
+                let pace = site.pace();
+                let bound = pace.connections(most);
+                SiteRow {
+                    site: site.destination.name.clone(),
+                    provider: site.destination.provider.clone(),
+                    source: site.source.name.clone(),
+                    ready: site.ready.len(),
+                    connections: site.ready.workers(),
+                    allowed: site.standing.allowed(bound),
+                    bound,
+                    slower: pace.factor(),
+                    waits: site.standing.held_up().map(|wait| until_in_words(&wait, now)),
+                }
+            })
+            .collect();
+        rows.sort_by(|one, other| other.ready.cmp(&one.ready).then_with(|| one.site.cmp(&other.site)));
+        rows
+    }
+
+    /// What a job of a message waits for in memory, in words, and until when; none when it does not wait there.
+    pub fn waits(&self, message: MessageId, job: u16) -> Option<(String, Option<UnixMs>)> {
+        let shared = &self.0;
+        let is_it = |key: baton_store::JobKey| key.message == message && key.job == job;
+        let places = shared.destinations.in_use();
+        let mut sites = places.iter().flat_map(|place| place.sites());
+        let site = sites.find(|site| site.ready.has(|job| is_it(job.claim.key)))?;
+        let by = match site.source.name.as_str() {
+            "" => String::new(),
+            name => format!(" by source {name}"),
+        };
+        Some(match site.standing.held_up() {
+            Some(wait) => {
+                let (text, until) = until_in_words(&wait, shared.clock.now());
+                (text, Some(until))
+            }
+            None => (format!("waits for a connection to {}{by}", site.destination.name), None),
+        })
+    }
+
+    /// Where each source with a plan stands at each provider.
+    pub fn warmups(&self) -> Vec<WarmupRow> {
+        let shared = &self.0;
+        let (settings, now) = (shared.settings.load(), shared.clock.now());
+        let mut rows = Vec::new();
+        for (source, plan) in &settings.sources.warmups {
+            let mut providers = shared.warmups.providers(source);
+            providers.extend(plan.by_provider.keys().cloned());
+            providers.sort();
+            providers.dedup();
+            for provider in providers {
+                let position = shared.warmups.position(plan, source, &provider, now);
+                let state = position.state(plan, &provider, now);
+                let (source, plan) = (source.clone(), Arc::clone(plan));
+                rows.push(WarmupRow { source, plan, provider, position, state });
+            }
+        }
+        rows.sort_by(|one, other| (&one.source, &one.provider).cmp(&(&other.source, &other.provider)));
+        rows
+    }
+
+    /// So many messages of a source to a provider were complained about. False when the source has no plan.
+    pub fn note_complaints(&self, source: &str, provider: &str, count: u32) -> bool {
+        self.0.warmups.note_complaints(&self.0.settings.load().sources, source, provider, count)
+    }
+}
