@@ -297,8 +297,8 @@ impl Zone {
         if !exists {
             answer.metadata.response_code = ResponseCode::NXDomain;
         }
-        let unsigned = self.keys.iter().flat_map(|keys| &keys.unsigned);
-        let apex = unsigned.cloned().find(|parent| parent.zone_of(&name)).unwrap_or_else(Name::root);
+        let mut unsigned = self.keys.iter().flat_map(|keys| &keys.unsigned);
+        let apex = unsigned.find(|parent| parent.zone_of(&name)).cloned().unwrap_or_else(Name::root);
         answer.add_authority(start_of_authority(apex));
     }
 }

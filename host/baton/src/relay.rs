@@ -106,8 +106,7 @@ impl Relay {
         let store = open_store(checked, &clock, &mut registry)?;
         let admin = bind_admin(&checked.api.admin_socket)?;
         let resolver = Resolver::new(&checked.dns).context("the DNS resolver can not be made; see [dns]")?;
-        let engine = Engine::with_cache(&checked.engine, open_cache(checked), Some(compiling::workshop()))
-            .context("the plugin engine can not be made; see [engine]")?;
+        let engine = make_engine(checked)?;
         let metrics = outbound_metrics(&mut registry);
         let settings = Arc::new(ArcSwap::from_pointee(checked.outbound.clone()));
         let http = Arc::new(PluginHttp::new(checked.http.clone(), resolver.clone())?);
@@ -118,8 +117,7 @@ impl Relay {
         let capabilities = services(&store, &resolver, &http, verifier, &clock, &mut registry);
         let (generation, tags) = load_generation(&engine, checked, &capabilities).await?;
         events::tags_resolved(&tags);
-        let feed = Arc::new(EventFeed::new(&capabilities.metrics));
-        feed.serve(&generation);
+        let feed = feed_of(&generation, &capabilities);
         let hooks = Arc::new(ArcSwap::from_pointee(generation));
         let policy = Arc::new(ArcSwap::from_pointee(checked.policy.clone()));
         let (signer, domains) = load_signer(checked)?;
@@ -138,10 +136,7 @@ impl Relay {
             certificates: certificates.as_ref().map(|keeper| keeper.certificates()),
         };
         let inbound = Inbound::over(checked.inbound.clone(), sockets.inbound, deps).await?;
-        let mut outbound = checked.outbound.clone();
-        outbound.loops.own_addresses = inbound.addresses().into_iter().map(|(_, address)| address).collect();
-        settings.store(Arc::new(outbound));
-        let inspector = checked.inspector(resolver.clone());
+        settings.store(Arc::new(knowing_itself(checked.outbound.clone(), &inbound)));
         let deps = OutboundDeps {
             store: store.clone(),
             hooks: hooks.clone(),
@@ -162,9 +157,9 @@ impl Relay {
             listener_tls: Arc::new(inbound.listener_tls()),
             acme,
             http,
+            inspector: checked.inspector(resolver.clone()),
             resolver,
             store,
-            inspector,
             clock,
             inbound,
             outbound,
@@ -373,6 +368,25 @@ async fn bind_metrics(checked: &Checked) -> anyhow::Result<Option<TcpListener>> 
     let explain =
         || format!("api.metrics_address: can not listen on {address}; choose another address or port");
     listener.map(Some).with_context(explain)
+}
+
+/// Tells the plugins of a generation what happens.
+fn feed_of(generation: &Generation, capabilities: &Capabilities) -> Arc<EventFeed> {
+    let feed = Arc::new(EventFeed::new(&capabilities.metrics));
+    feed.serve(generation);
+    feed
+}
+
+/// The engine of plugins, with its cache and with processes for compiling.
+fn make_engine(checked: &Checked) -> anyhow::Result<Engine> {
+    Engine::with_cache(&checked.engine, open_cache(checked), Some(compiling::workshop()))
+        .context("the plugin engine can not be made; see [engine]")
+}
+
+/// The settings of delivery with the addresses at which the relay listens: mail must not go to them.
+fn knowing_itself(mut outbound: OutboundSettings, inbound: &Inbound) -> OutboundSettings {
+    outbound.loops.own_addresses = inbound.addresses().into_iter().map(|(_, address)| address).collect();
+    outbound
 }
 
 /// The folder of all state, for this user only: it holds mail.

@@ -82,6 +82,7 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// What the client is told.
+    #[allow(clippy::too_many_lines, reason = "a table: one refusal, one reply")]
     pub(crate) fn reply(&self) -> Reply {
         let (code, enhanced, text) = match self {
             Refusal::Crowded => (421, EnhancedCode(4, 7, 0), "Too many connections, try again later"),

@@ -254,10 +254,18 @@ impl Random {
         }
     }
 
+    fn one_of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+        let chosen = usize::try_from(self.below(choices.len() as u64)).ok();
+        chosen.and_then(|chosen| choices.get(chosen)).copied().unwrap_or_default()
+    }
+
     fn multipart(&mut self, depth: u64, output: &mut Vec<u8>) {
         let border = format!("border-{}-{depth}", self.below(1 << 30));
-        let label = ["", "Content-Transfer-Encoding: binary\r\n", "Content-Transfer-Encoding: 8bit\r\n"]
-            [self.below(3) as usize];
+        let label = self.one_of(&[
+            "",
+            "Content-Transfer-Encoding: binary\r\n",
+            "Content-Transfer-Encoding: 8bit\r\n",
+        ]);
         output.extend_from_slice(
             format!("Content-Type: multipart/mixed;\r\n boundary=\"{border}\"\r\n{label}\r\n").as_bytes(),
         );
@@ -273,11 +281,11 @@ impl Random {
         let types =
             ["text/plain", "text/html; charset=utf-8", "application/x-y; name=\"a b.bin\"", "image/png"];
         if self.below(5) > 0 {
-            let kind = types[self.below(4) as usize];
+            let kind = self.one_of(&types);
             output.extend_from_slice(format!("Content-Type: {kind}\r\n").as_bytes());
         }
         let labels = ["", "7bit", "8bit", "binary"];
-        let label = labels[self.below(4) as usize];
+        let label = self.one_of(&labels);
         if !label.is_empty() {
             output.extend_from_slice(format!("Content-Transfer-Encoding: {label}\r\n").as_bytes());
         }

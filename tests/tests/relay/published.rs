@@ -68,7 +68,7 @@ fn send(relay: &Relay, domain: &str) -> Result<String> {
 /// Why the message waits.
 fn reason(relay: &Relay, id: &str) -> Result<String> {
     let deferred = relay.wait_for_event(id, "deferred")?;
-    Ok(deferred["status"]["text"].as_str().context("a reason")?.to_owned())
+    Ok(deferred.pointer("/status/text").and_then(|text| text.as_str()).context("a reason")?.to_owned())
 }
 
 /// Names of a domain with a policy: its mail host and the addresses.
@@ -82,6 +82,39 @@ fn sts_zone(domains: &[(&str, &str, &str)]) -> String {
         );
     }
     text
+}
+
+/// What the domains of the next test publish.
+fn vault_of_policies(pki: &Pki) -> Result<Vault> {
+    let vault = Vault::start()?;
+    let serve = |domain: &str, page: Page| -> Result<()> {
+        let name = format!("mta-sts.{domain}");
+        vault.host(&name, &pki.issue(&[&name])?, page)
+    };
+    serve("good.test", policy("enforce", &["mx.good.test"]))?;
+    serve("wild.test", policy("enforce", &["*.below.wild.test", "*.wild.test"]))?;
+    serve("deep.test", policy("enforce", &["*.wild.test"]))?;
+    serve("other.test", policy("enforce", &["mx.another.test"]))?;
+    serve("own.test", policy("enforce", &["mx.own.test"]))?;
+    serve("expired.test", policy("enforce", &["mx.expired.test"]))?;
+    serve("name.test", policy("enforce", &["mx.name.test"]))?;
+    serve("plain.test", policy("enforce", &["mx.plain.test"]))?;
+    serve("tried.test", policy("testing", &["mx.nobody.test"]))?;
+    serve("none.test", policy("none", &[]))?;
+    // Policies that do not count, as they are not to be had as they must be.
+    let page = policy("enforce", &["mx.nobody.test"]);
+    vault.host("mta-sts.wrong.test", &pki.issue(&["mta-sts.else.test"])?, page.clone())?;
+    let moved = Page {
+        head: "HTTP/1.1 301 Moved\r\nLocation: https://mta-sts.good.test/".to_owned(),
+        ..page.clone()
+    };
+    serve("moved.test", moved)?;
+    serve(
+        "html.test",
+        Page { head: "HTTP/1.1 200 OK\r\nContent-Type: text/html".to_owned(), ..page.clone() },
+    )?;
+    serve("large.test", Page { body: [page.body.clone(), vec![b'\n'; 65 << 10]].concat(), ..page })?;
+    Ok(vault)
 }
 
 #[test]
@@ -114,34 +147,7 @@ fn mail_for_a_domain_with_an_enforced_policy_goes_safely_or_waits() -> Result<()
         ("large.test", "mx.plain.large.test", "127.0.0.3"),
         ("dead.test", "mx.plain.dead.test", "127.0.0.3"),
     ]))?;
-    let vault = Vault::start()?;
-    let serve = |domain: &str, page: Page| -> Result<()> {
-        let name = format!("mta-sts.{domain}");
-        vault.host(&name, &pki.issue(&[&name])?, page)
-    };
-    serve("good.test", policy("enforce", &["mx.good.test"]))?;
-    serve("wild.test", policy("enforce", &["*.below.wild.test", "*.wild.test"]))?;
-    serve("deep.test", policy("enforce", &["*.wild.test"]))?;
-    serve("other.test", policy("enforce", &["mx.another.test"]))?;
-    serve("own.test", policy("enforce", &["mx.own.test"]))?;
-    serve("expired.test", policy("enforce", &["mx.expired.test"]))?;
-    serve("name.test", policy("enforce", &["mx.name.test"]))?;
-    serve("plain.test", policy("enforce", &["mx.plain.test"]))?;
-    serve("tried.test", policy("testing", &["mx.nobody.test"]))?;
-    serve("none.test", policy("none", &[]))?;
-    // Policies that do not count, as they are not to be had as they must be.
-    let page = policy("enforce", &["mx.nobody.test"]);
-    vault.host("mta-sts.wrong.test", &pki.issue(&["mta-sts.else.test"])?, page.clone())?;
-    let moved = Page {
-        head: "HTTP/1.1 301 Moved\r\nLocation: https://mta-sts.good.test/".to_owned(),
-        ..page.clone()
-    };
-    serve("moved.test", moved)?;
-    serve(
-        "html.test",
-        Page { head: "HTTP/1.1 200 OK\r\nContent-Type: text/html".to_owned(), ..page.clone() },
-    )?;
-    serve("large.test", Page { body: [page.body.clone(), vec![b'\n'; 65 << 10]].concat(), ..page })?;
+    let vault = vault_of_policies(&pki)?;
     let relay = Relay::start(with_policies(hosts.settings(&zone, &pki)?, &vault, &pki))?;
 
     for domain in ["good.test", "wild.test"] {
