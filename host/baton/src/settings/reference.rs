@@ -85,6 +85,7 @@ mod tests {
         raw.warmup.0.clear();
         raw.shaping.providers.0.clear();
         raw.shaping.rules.clear();
+        raw.retry.class.0.clear();
         raw.routes.clear();
         raw.plugin_trust.keys.clear();
         raw.tls.certificates.clear();
