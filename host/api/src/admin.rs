@@ -14,6 +14,7 @@ use baton_hooks::{Generation, Instances, NextInfo, PluginInfo};
 use baton_identity::domains::Inspector;
 use baton_mail::Clock;
 use baton_store::{Store, StoreError};
+use futures_util::future::BoxFuture;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,9 @@ pub struct ReloadRequest {
 /// Says what is wrong with a next hop in an operator's words.
 pub type CheckNextHop = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
+/// Sends our own reports about others at once; tells what became of each.
+pub type SendReports = Arc<dyn Fn() -> BoxFuture<'static, Vec<String>> + Send + Sync>;
+
 /// What the admin interface needs.
 #[derive(Clone)]
 pub struct AdminDeps {
@@ -57,6 +61,8 @@ pub struct AdminDeps {
     pub check_next_hop: CheckNextHop,
     /// A look at delivery.
     pub delivery: DeliveryFace,
+    /// Sends our own reports about others.
+    pub send_reports: SendReports,
     /// Metrics and health, which this face answers too.
     pub public: PublicDeps,
 }
@@ -128,6 +134,7 @@ fn router(deps: AdminDeps) -> Router {
         .route("/v1/warmup/complaints", post(delivery::complaints))
         .route("/v1/domains", get(domains::list))
         .route("/v1/domains/{domain}", get(domains::inspect))
+        .route("/v1/reports/send", post(reports::send))
         .route("/v1/reports/{kind}", get(reports::list))
         .route("/v1/accounts", get(accounts::list))
         .route(

@@ -18,6 +18,6 @@ mod queue;
 mod reports;
 pub mod wire;
 
-pub use admin::{AdminDeps, ReloadRequest, bind_admin, serve_admin};
+pub use admin::{AdminDeps, ReloadRequest, SendReports, bind_admin, serve_admin};
 pub use problem::{FieldError, Problem};
 pub use public::{PublicDeps, serve_public};

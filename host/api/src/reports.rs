@@ -9,7 +9,7 @@ use baton_identity::reports::{BUCKET, Report};
 use crate::Problem;
 use crate::admin::AdminDeps;
 use crate::filter::Fields;
-use crate::wire::ReportsPage;
+use crate::wire::{ReportsPage, ReportsSent};
 
 /// Reports of a page when the request does not say, and at most.
 const REPORTS_DEFAULT: usize = 50;
@@ -43,4 +43,9 @@ pub(crate) async fn list(
         }
     }
     Ok(Json(ReportsPage { reports, next: page.cursor }))
+}
+
+/// `POST /v1/reports/send`: sends our own reports about others at once.
+pub(crate) async fn send(State(deps): State<AdminDeps>) -> Json<ReportsSent> {
+    Json(ReportsSent { reports: (deps.send_reports)().await })
 }

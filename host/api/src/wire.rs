@@ -77,6 +77,13 @@ pub struct ReportsPage {
     pub next: Option<String>,
 }
 
+/// What became of our own reports about others.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReportsSent {
+    /// A line for each report that somebody wants.
+    pub reports: Vec<String>,
+}
+
 /// A page of the queue.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct QueuePage {

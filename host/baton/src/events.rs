@@ -101,3 +101,13 @@ pub(crate) fn stopped() {
 pub(crate) fn part_failed(part: &str, cause: &str) {
     tracing::error!(target: "relay", part, cause, "a part of the relay ended; stopping");
 }
+
+/// A report about others was sent, or not.
+pub(crate) fn report_sent(told: &str) {
+    tracing::info!(target: "relay", told, "report");
+}
+
+/// What was counted for reports could not be written down.
+pub(crate) fn report_counts_lost(domain: &str, error: &dyn std::fmt::Display) {
+    tracing::warn!(target: "relay", domain, %error, "counts for reports were lost");
+}

@@ -18,6 +18,7 @@ mod registry;
 mod relay;
 mod reload;
 mod render;
+mod reporting;
 mod runtime;
 mod send;
 mod serve;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use baton_accounts::{Authenticator, Fetch};
-use baton_api::{AdminDeps, PublicDeps, ReloadRequest, bind_admin, serve_admin, serve_public};
+use baton_api::{AdminDeps, PublicDeps, ReloadRequest, SendReports, bind_admin, serve_admin, serve_public};
 use baton_dns::Resolver;
 use baton_hooks::cache::Cache;
 use baton_hooks::host::{Capabilities, HttpBackend};
@@ -29,6 +29,7 @@ use crate::compiling;
 use crate::events;
 use crate::logs::Log;
 use crate::registry::{Fetched, fetch_all};
+use crate::reporting::{Reporter, ReporterDeps};
 use crate::settings::check::Checked;
 use crate::wiring::{
     Acme, CertificateKeeper, PluginDns, PluginHttp, PluginKv, PluginVerify, delivery_face, fetch_by,
@@ -76,6 +77,8 @@ pub(crate) struct Relay {
     pub(crate) http: Arc<PluginHttp>,
     pub(crate) resolver: Resolver,
     store: Store,
+    /// Sends our reports about others.
+    pub(crate) reporter: Reporter,
     inspector: Inspector,
     clock: Arc<dyn Clock>,
     inbound: Inbound,
@@ -92,6 +95,7 @@ pub(crate) struct Running {
     /// Inbound and outbound; done when both have come to an end.
     pub(crate) stages: JoinHandle<()>,
     store: Store,
+    reporter: Reporter,
     faces: Vec<JoinHandle<()>>,
     stop_faces: CancellationToken,
 }
@@ -101,8 +105,7 @@ impl Relay {
     pub(crate) async fn build(checked: &Checked, sockets: OpenSockets, log: &Log) -> anyhow::Result<Relay> {
         make_state_folder(&checked.state_path)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let mut registry = Registry::default();
-        log.register(&mut registry);
+        let mut registry = registry_of(log);
         let store = open_store(checked, &clock, &mut registry)?;
         let admin = bind_admin(&checked.api.admin_socket)?;
         let resolver = Resolver::new(&checked.dns).context("the DNS resolver can not be made; see [dns]")?;
@@ -115,12 +118,10 @@ impl Relay {
             Policies::new(resolver.clone(), client.clone(), store.kv(), clock.clone(), metrics.clone());
         let verifier = Verifier::new(settings.clone(), resolver.clone(), policies.clone(), metrics.clone());
         let capabilities = services(&store, &resolver, &http, verifier, &clock, &mut registry);
-        let (generation, tags) = load_generation(&engine, checked, &capabilities).await?;
-        events::tags_resolved(&tags);
-        let feed = feed_of(&generation, &capabilities);
-        let hooks = Arc::new(ArcSwap::from_pointee(generation));
+        let (hooks, feed) = start_plugins(&engine, checked, &capabilities).await?;
         let policy = Arc::new(ArcSwap::from_pointee(checked.policy.clone()));
         let (signer, domains) = load_signer(checked)?;
+        let reporter = reporter(checked, &store, &resolver, &signer, &client, &clock, &mut registry);
         let authenticator = authenticator(checked, &store, &clock, fetch_by(&http), &mut registry)?;
         let certificates = start_certificates(checked, &clock)?;
         let acme = open_acme(checked, sockets.acme, &clock, &mut registry)?;
@@ -142,6 +143,7 @@ impl Relay {
             hooks: hooks.clone(),
             resolver: resolver.clone(),
             policies,
+            tally: reporter.tls(),
             signer: signer.clone(),
             clock: clock.clone(),
             metrics,
@@ -160,6 +162,7 @@ impl Relay {
             inspector: checked.inspector(resolver.clone()),
             resolver,
             store,
+            reporter,
             clock,
             inbound,
             outbound,
@@ -198,6 +201,7 @@ impl Relay {
             clock: self.clock,
             delivery: delivery_face(self.outbound.view()),
             reload,
+            send_reports: send_by(&self.reporter),
             public: public.clone(),
         };
         let mut faces = vec![tokio::spawn(serve_admin(self.admin, deps, stop_faces.clone()))];
@@ -212,8 +216,9 @@ impl Relay {
             }
             faces.push(tokio::spawn(serve_public(listener, public, stop_faces.clone())));
         }
+        faces.push(tokio::spawn(self.reporter.clone().run()));
         let stages = tokio::spawn(drive_stages(self.inbound, self.outbound, shutdown.clone()));
-        Running { reloads, stages, store: self.store, faces, stop_faces }
+        Running { reloads, stages, store: self.store, reporter: self.reporter, faces, stop_faces }
     }
 }
 
@@ -226,6 +231,7 @@ impl Running {
             face.abort();
             let _ = face.await;
         }
+        self.reporter.keep().await;
         self.store.close().await;
     }
 }
@@ -251,6 +257,42 @@ async fn watch(name: &str, part: JoinHandle<()>, shutdown: CancellationToken) {
 fn http_client(http: &Arc<PluginHttp>) -> HttpClient {
     let backend: Arc<dyn HttpBackend> = http.clone();
     Arc::new(ArcSwap::from_pointee(backend))
+}
+
+/// All metrics; the log has some.
+fn registry_of(log: &Log) -> Registry {
+    let mut registry = Registry::default();
+    log.register(&mut registry);
+    registry
+}
+
+/// Counts what our reports tell, and sends them.
+fn reporter(
+    checked: &Checked,
+    store: &Store,
+    resolver: &Resolver,
+    signer: &Signer,
+    http: &HttpClient,
+    clock: &Arc<dyn Clock>,
+    registry: &mut Registry,
+) -> Reporter {
+    let deps = ReporterDeps {
+        store: store.clone(),
+        resolver: resolver.clone(),
+        signer: signer.clone(),
+        http: http.clone(),
+        clock: clock.clone(),
+    };
+    Reporter::new(checked.reporting.clone(), deps, registry)
+}
+
+/// Sends all reports at once, for the admin socket.
+fn send_by(reporter: &Reporter) -> SendReports {
+    let reporter = reporter.clone();
+    Arc::new(move || {
+        let reporter = reporter.clone();
+        Box::pin(async move { reporter.pass(true).await })
+    })
 }
 
 /// The folder of compiled plugins. The relay runs without it too, only that its start takes longer.
@@ -370,11 +412,17 @@ async fn bind_metrics(checked: &Checked) -> anyhow::Result<Option<TcpListener>> 
     listener.map(Some).with_context(explain)
 }
 
-/// Tells the plugins of a generation what happens.
-fn feed_of(generation: &Generation, capabilities: &Capabilities) -> Arc<EventFeed> {
+/// The first generation of plugins, and what tells them what happens.
+async fn start_plugins(
+    engine: &Engine,
+    checked: &Checked,
+    capabilities: &Capabilities,
+) -> anyhow::Result<(Arc<ArcSwap<Generation>>, Arc<EventFeed>)> {
+    let (generation, tags) = load_generation(engine, checked, capabilities).await?;
+    events::tags_resolved(&tags);
     let feed = Arc::new(EventFeed::new(&capabilities.metrics));
-    feed.serve(generation);
-    feed
+    feed.serve(&generation);
+    Ok((Arc::new(ArcSwap::from_pointee(generation)), feed))
 }
 
 /// The engine of plugins, with its cache and with processes for compiling.

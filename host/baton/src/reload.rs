@@ -18,6 +18,7 @@ use crate::events;
 use crate::logs::Log;
 use crate::registry::fetch_all;
 use crate::relay::Swappable;
+use crate::reporting::Reporter;
 use crate::settings;
 use crate::settings::check::Checked;
 use crate::settings::field::Field;
@@ -72,6 +73,7 @@ pub(crate) struct Reloader {
     pub(crate) http: Arc<PluginHttp>,
     pub(crate) resolver: Resolver,
     pub(crate) swappable: Swappable,
+    pub(crate) reporter: Reporter,
     pub(crate) certificates: Option<Arc<CertificateKeeper>>,
     pub(crate) listener_tls: Arc<ListenerTls>,
     pub(crate) watch: Watch,
@@ -191,6 +193,7 @@ impl Reloader {
         outbound.limits.lane_weights = serving.limits.lane_weights;
         self.swappable.authenticator.replace_settings(checked.accounts, fetch_by(&self.http));
         self.swappable.policy.store(Arc::new(checked.policy));
+        self.reporter.replace_settings(checked.reporting);
         self.swappable.outbound.store(Arc::new(outbound));
         let client: Arc<dyn HttpBackend> = self.http.clone();
         self.swappable.client.store(Arc::new(client));

@@ -61,6 +61,7 @@ async fn serve(
         http: relay.http.clone(),
         resolver: relay.resolver.clone(),
         swappable: relay.swappable.clone(),
+        reporter: relay.reporter.clone(),
         certificates: relay.certificates.clone(),
         listener_tls: relay.listener_tls.clone(),
         watch: Watch::default(),

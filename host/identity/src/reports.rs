@@ -8,6 +8,7 @@
 //! Invariant: nothing is believed: who sent a report says what he likes. It is shown, and nothing is done by it.
 
 mod dmarc;
+pub mod outgoing;
 mod tls;
 mod unpack;
 

@@ -181,16 +181,24 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// The relay made the message itself.
+    pub fn is_internal(&self) -> bool {
+        self.session.is_none() && self.listener == INTERNAL
+    }
+
     /// The origin of a message that the relay makes itself, such as a bounce.
     pub fn internal() -> Origin {
         Origin {
             session: None,
-            listener: "internal".to_owned(),
+            listener: INTERNAL.to_owned(),
             client: None,
             client_port: 0,
             helo: None,
             account: None,
-            protocol: Protocol::plain("internal"),
+            protocol: Protocol::plain(INTERNAL),
         }
     }
 }
+
+/// What stands for the listener of messages that the relay made itself.
+const INTERNAL: &str = "internal";

@@ -104,6 +104,32 @@ impl fmt::Display for TlsFacts {
     }
 }
 
+/// Why a connection is not protected as it should be, in the words of reports about TLS (RFC 8460 4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsFlaw {
+    /// The peer offers no STARTTLS, or refuses it.
+    StarttlsNotSupported,
+    /// The certificate is for another name.
+    CertificateHostMismatch,
+    /// It is too old, or not valid yet.
+    CertificateExpired,
+    /// No authority that is trusted vouches for it.
+    CertificateNotTrusted,
+    /// Anything else.
+    ValidationFailure,
+    /// The TLSA records can not be had.
+    TlsaInvalid,
+    /// The signatures of the DNS are wrong.
+    DnssecInvalid,
+    /// The web server of the MTA-STS policy gives none.
+    StsPolicyFetchError,
+    /// What it gives is no policy.
+    StsPolicyInvalid,
+    /// Its certificate is not good.
+    StsWebpkiInvalid,
+}
+
 /// How a connection to a next hop is protected, or why it is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Security {

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_dns::{HostAddresses, Resolver};
+use baton_identity::reports::outgoing::{Tally, TlsCounts};
 use baton_mail::status::Remote;
 use baton_mail::{Domain, EnhancedCode, FailureClass, Outcome, Phase, Status};
 use rand::seq::SliceRandom;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use crate::counting::{Came, Counting};
 use crate::hosts::HostFailures;
 use crate::link::{Link, Opening, Refusal};
 use crate::log;
@@ -30,6 +32,8 @@ pub(crate) struct Reach {
     pub(crate) resolver: Resolver,
     /// What domains demand of TLS.
     pub(crate) policies: Policies,
+    /// Where connections are counted for reports about TLS; those for questions are not.
+    pub(crate) tally: Option<Arc<Tally<TlsCounts>>>,
     pub(crate) failures: HostFailures,
     /// Hosts whose TLS failed where it was welcome: they are spoken to in plain text for a while.
     pub(crate) tls_failures: HostFailures,
@@ -37,10 +41,16 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
-    pub(crate) fn new(resolver: Resolver, policies: Policies, metrics: Arc<Metrics>) -> Reach {
+    pub(crate) fn new(
+        resolver: Resolver,
+        policies: Policies,
+        tally: Option<Arc<Tally<TlsCounts>>>,
+        metrics: Arc<Metrics>,
+    ) -> Reach {
         Reach {
             resolver,
             policies,
+            tally,
             failures: HostFailures::new(),
             tls_failures: HostFailures::new(),
             metrics,
@@ -48,8 +58,18 @@ impl Reach {
     }
 }
 
-/// Opens a connection to the site by a source, ready for a transaction. `domain` is for whose mail: a name that certificates
-/// of its mail hosts may have where DANE vouches for them (RFC 7672 3.2.2).
+/// What a connection is for.
+#[derive(Clone, Copy)]
+pub(crate) struct Purpose<'a> {
+    /// What it leaves by.
+    pub(crate) source: &'a Source,
+    /// For whose mail: a name that certificates of its mail hosts may have where DANE vouches for them (RFC 7672 3.2.2).
+    pub(crate) domain: Option<&'a Domain>,
+    /// The domain is told how it was protected, when it wants reports.
+    pub(crate) is_counted: bool,
+}
+
+/// Opens a connection to the site, ready for a transaction.
 ///
 /// # Errors
 /// The outcome for every recipient: transient when any host may answer later.
@@ -57,35 +77,20 @@ pub(crate) async fn connect(
     reach: &Reach,
     settings: &OutboundSettings,
     target: &Target,
-    (source, domain): (&Source, Option<&Domain>),
+    purpose: Purpose<'_>,
 ) -> Result<Link, Outcome> {
     match target {
         Target::Smtp(candidates) => {
-            let mut search = Search {
-                reach,
-                settings,
-                source,
-                domain,
-                lmtp: false,
-                tried: 0,
-                withheld: false,
-                failure: None,
-            };
+            let mut search =
+                Search { reach, settings, purpose, lmtp: false, tried: 0, withheld: false, failure: None };
             search.run(shuffled(candidates)).await
         }
         Target::Lmtp(LmtpTarget::Tcp(host)) => {
             let tls = lmtp_policy(settings, target);
             let candidate = Candidate { rank: 0, host: host.clone(), trusted: true, tls };
-            let mut search = Search {
-                reach,
-                settings,
-                source,
-                domain: None,
-                lmtp: true,
-                tried: 0,
-                withheld: false,
-                failure: None,
-            };
+            let purpose = Purpose { domain: None, ..purpose };
+            let mut search =
+                Search { reach, settings, purpose, lmtp: true, tried: 0, withheld: false, failure: None };
             search.run(vec![candidate]).await
         }
         Target::Lmtp(LmtpTarget::Unix(path)) => {
@@ -95,7 +100,7 @@ pub(crate) async fn connect(
             let opened = flatten(opening).map_err(|error| unreachable_host(&remote, &error));
             let stream = opened.map_err(Outcome::Deferred)?;
             let tls = lmtp_policy(settings, target);
-            let (ehlo, trust) = (source.ehlo(&settings.hostname), tls.trust());
+            let (ehlo, trust) = (purpose.source.ehlo(&settings.hostname), tls.trust());
             let opening = Opening {
                 metrics: &reach.metrics,
                 settings,
@@ -135,8 +140,7 @@ fn shuffled(candidates: &[Candidate]) -> Vec<Candidate> {
 struct Search<'a> {
     reach: &'a Reach,
     settings: &'a OutboundSettings,
-    source: &'a Source,
-    domain: Option<&'a Domain>,
+    purpose: Purpose<'a>,
     lmtp: bool,
     tried: usize,
     /// A host could not satisfy what is published about it: no other one that needs less is tried.
@@ -169,21 +173,24 @@ impl Search<'_> {
 
     async fn try_host(&mut self, candidate: &Candidate) -> Result<Link, Then> {
         let Some(found) = self.addresses(candidate).await else { return Err(Then::NextHost) };
-        let way = match protect(self.reach, candidate, &found, self.domain).await {
+        let way = match protect(self.reach, candidate, &found, self.purpose.domain).await {
             Ok(way) => way,
-            Err(status) => {
+            Err(why) => {
                 self.withheld = true;
-                self.note(status.at(Remote::named(candidate.host.host.as_str())), false);
+                if let Some(counting) = self.counting(candidate) {
+                    counting.withheld(&why).await;
+                }
+                self.note(why.status.at(Remote::named(candidate.host.host.as_str())), false);
                 return Err(Then::NextHost);
             }
         };
         for address in alternated(found.addresses) {
             let target = SocketAddr::new(address, candidate.host.port);
-            let sent_from = self.source.sent_from(&self.settings.hostname, address);
+            let sent_from = self.purpose.source.sent_from(&self.settings.hostname, address);
             let remote =
                 Remote { source: sent_from, ..Remote::named(candidate.host.host.as_str()).at(address) };
-            if !self.source.reaches(address) {
-                self.note(no_way(self.source, address).at(remote), false);
+            if !self.purpose.source.reaches(address) {
+                self.note(no_way(self.purpose.source, address).at(remote), false);
                 continue;
             }
             match check_address(target, &self.settings.loops).filter(|_| !candidate.trusted) {
@@ -198,7 +205,7 @@ impl Search<'_> {
                 }
                 None => {}
             }
-            if let Some(known) = self.reach.failures.reason(self.source, target) {
+            if let Some(known) = self.reach.failures.reason(self.purpose.source, target) {
                 self.note(known, false);
                 continue;
             }
@@ -256,10 +263,16 @@ impl Search<'_> {
         way: &Protection,
     ) -> Result<Link, Refusal> {
         let is_optional = way.tls.mode == TlsUse::Opportunistic;
-        if let Some(known) = self.reach.tls_failures.reason(self.source, target).filter(|_| is_optional) {
+        if let Some(known) =
+            self.reach.tls_failures.reason(self.purpose.source, target).filter(|_| is_optional)
+        {
             return self.open_link(target, remote, candidate, way, Some(&known.text)).await;
         }
-        match self.open_link(target, remote.clone(), candidate, way, None).await {
+        let opened = self.open_link(target, remote.clone(), candidate, way, None).await;
+        if let (Some(counting), Some(came)) = (self.counting(candidate), Came::of(&opened)) {
+            counting.connected(target.ip(), way.tlsa.as_ref(), came).await;
+        }
+        match opened {
             Err(refusal) if is_optional && refusal.is_for_want_of_tls() => {
                 log::falls_back(&remote, &refusal.status);
                 self.reach.metrics.count_security("failed");
@@ -267,12 +280,16 @@ impl Search<'_> {
                 // Only where it then works without, TLS is what is broken.
                 if opened.is_ok() {
                     let lasts_ms = self.settings.limits.tls_failure_ms;
-                    self.reach.tls_failures.note(self.source, target, refusal.status, lasts_ms);
+                    self.reach.tls_failures.note(self.purpose.source, target, refusal.status, lasts_ms);
                 }
                 opened
             }
             opened => opened,
         }
+    }
+
+    fn counting<'s>(&'s self, candidate: &'s Candidate) -> Option<Counting<'s>> {
+        Counting::of(self.reach, self.settings, candidate, self.purpose)
     }
 
     /// Opens a link. `plain_why` is why it must be one in plain text.
@@ -285,39 +302,40 @@ impl Search<'_> {
         plain_why: Option<&str>,
     ) -> Result<Link, Refusal> {
         let bound = Duration::from_millis(self.settings.timeouts.connect_ms);
-        let stream = flatten(timeout(bound, open(target, self.source)).await)
-            .map_err(|error| Refusal { status: unreachable_host(&remote, &error), permanent: false })?;
-        let is_checked = !candidate.trusted && self.source.proxy.is_none();
+        let stream = flatten(timeout(bound, open(target, self.purpose.source)).await)
+            .map_err(|error| Refusal::from(unreachable_host(&remote, &error)))?;
+        let is_checked = !candidate.trusted && self.purpose.source.proxy.is_none();
         if let (true, Ok(local), Ok(peer)) = (is_checked, stream.local_addr(), stream.peer_addr())
             && is_own_listener(local, peer, &self.settings.loops)
         {
-            return Err(Refusal { status: looped("this is the relay itself").at(remote), permanent: true });
+            let status = looped("this is the relay itself").at(remote);
+            return Err(Refusal { status, permanent: true, flaw: None });
         }
         let host = remote.host.clone();
         let opening = Opening {
             metrics: &self.reach.metrics,
             settings: self.settings,
-            ehlo: self.source.ehlo(&self.settings.hostname),
+            ehlo: self.purpose.source.ehlo(&self.settings.hostname),
             lmtp: self.lmtp,
             tls: &way.tls,
             trust: way.trust.clone(),
             plain_why,
         };
         let link = Link::open(Box::new(stream), remote, &opening).await?;
-        self.reach.failures.forget(self.source, target);
+        self.reach.failures.forget(self.purpose.source, target);
         log::connected(&host, Some(target));
         Ok(link)
     }
 
     fn note_refusal(&mut self, target: SocketAddr, refusal: Refusal) {
-        let Refusal { status, permanent } = refusal;
+        let Refusal { status, permanent, .. } = refusal;
         self.reach.metrics.connections_failed.inc();
         log::not_connected(status.remote.as_ref().map_or("", |remote| remote.host.as_str()), &status);
         // A host that lacks the TLS which one next hop needs, or does not know who we are, is good enough for others.
         let is_of_next_hop = status.phase == Phase::Tls || status.enhanced == EnhancedCode(4, 7, 8);
         if !permanent && !is_of_next_hop {
             let lasts_ms = self.settings.limits.host_failure_ms;
-            self.reach.failures.note(self.source, target, status.clone(), lasts_ms);
+            self.reach.failures.note(self.purpose.source, target, status.clone(), lasts_ms);
         }
         self.note(status, permanent);
     }

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::bounce_hook::our_fault;
-use crate::connect::connect;
+use crate::connect::{Purpose, connect};
 use crate::fitting::{Fitted, converted, fit};
 use crate::job::Job;
 use crate::link::{Link, Sent};
@@ -210,11 +210,6 @@ impl Delivery<'_> {
         Tried::default()
     }
 
-    /// The domain of the first of these recipients.
-    fn domain(&self, chunk: &[(usize, u16)]) -> Option<&Domain> {
-        self.recipient(*chunk.first()?).map(|recipient| recipient.address.domain())
-    }
-
     /// Each further transaction counts as a message of its own.
     async fn wait_for_token(&self) {
         let draw = || self.site.standing.drew(self.site.pace().draw(false));
@@ -223,10 +218,14 @@ impl Delivery<'_> {
         }
     }
 
+    /// A connection for these recipients: what their domains published is that of the first one.
     async fn open(&self, chunk: &[(usize, u16)]) -> Result<Link, Outcome> {
         let Site { destination, source, .. } = self.site;
-        let way = (&**source, self.domain(chunk));
-        connect(&self.shared.reach, self.settings, &destination.target, way).await
+        let first = chunk.first().and_then(|first| self.recipient(*first));
+        let is_counted = self.batch.first().is_some_and(|job| !job.envelope().origin.is_internal());
+        let purpose =
+            Purpose { source, domain: first.map(|recipient| recipient.address.domain()), is_counted };
+        connect(&self.shared.reach, self.settings, &destination.target, purpose).await
     }
 
     /// How many of these recipients the peer takes in one transaction (RFC 9422 4.2, 4.3); one at least.

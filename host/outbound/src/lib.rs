@@ -34,6 +34,7 @@
 mod bounce_hook;
 mod classify;
 mod connect;
+mod counting;
 mod delivery;
 mod dispatch;
 mod fitting;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use baton_mail::status::Remote;
+use baton_mail::tls::{Security, TlsFlaw};
 use baton_mail::{EnhancedCode, FailureClass, Outcome, Phase, Reply, Status};
 use baton_smtp::client::{
     Capabilities, Client, ClientPhase, ClientStep, RecipientResult, Transaction, TransactionResult,
@@ -52,6 +53,8 @@ pub(crate) struct Refusal {
     pub(crate) status: Status,
     /// The host takes no mail at all.
     pub(crate) permanent: bool,
+    /// What reports about TLS call it, when it is of TLS.
+    pub(crate) flaw: Option<TlsFlaw>,
 }
 
 impl Refusal {
@@ -64,7 +67,7 @@ impl Refusal {
 
 impl From<Status> for Refusal {
     fn from(status: Status) -> Refusal {
-        Refusal { status, permanent: false }
+        Refusal { status, permanent: false, flaw: None }
     }
 }
 
@@ -110,7 +113,8 @@ impl Link {
                     return Ok(link);
                 }
                 Ok(ClientStep::NoStartTls) => {
-                    return Err(link.unprotected("the peer offers no STARTTLS", opening));
+                    let flaw = TlsFlaw::StarttlsNotSupported;
+                    return Err(link.unprotected("the peer offers no STARTTLS", flaw, opening));
                 }
                 Ok(ClientStep::Refused(phase, reply)) => return Err(link.refused(phase, &reply)),
                 Ok(ClientStep::Closing(reply)) => {
@@ -176,6 +180,11 @@ impl Link {
             Some(incapable) => Err(self.outcome(&incapable).status().clone()),
             None => Err(self.broken(&Broken::Closed(ClientPhase::Rcpt))),
         }
+    }
+
+    /// How the connection is protected, or why it is not.
+    pub(crate) fn security(&self) -> Option<&Security> {
+        self.remote.security.as_ref()
     }
 
     /// The host at the other end.
@@ -259,7 +268,7 @@ impl Link {
             // What is tried again is not a permanent failure (RFC 3463 3.1), whatever class the host named.
             status.enhanced.0 = 4;
         }
-        Refusal { status, permanent }
+        Refusal { status, permanent, flaw: None }
     }
 
     fn broken(&self, broken: &Broken) -> Status {

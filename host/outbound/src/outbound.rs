@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use baton_dns::Resolver;
 use baton_hooks::Generation;
 use baton_identity::Signer;
+use baton_identity::reports::outgoing::{Tally, TlsCounts};
 use baton_mail::Clock;
 use baton_store::{Claim, Store};
 use parking_lot::Mutex;
@@ -43,6 +44,8 @@ pub struct OutboundDeps {
     pub resolver: Resolver,
     /// What domains demand of TLS.
     pub policies: Policies,
+    /// Where connections are counted for reports about TLS.
+    pub tally: Arc<Tally<TlsCounts>>,
     /// Signs reports.
     pub signer: Signer,
     /// Wall time.
@@ -70,7 +73,7 @@ impl Outbound {
             hooks: deps.hooks,
             signer: deps.signer,
             clock: deps.clock,
-            reach: Reach::new(deps.resolver, deps.policies, deps.metrics.clone()),
+            reach: Reach::new(deps.resolver, deps.policies, Some(deps.tally), deps.metrics.clone()),
             metrics: deps.metrics,
             destinations: Destinations::new(weights),
             limiters: Limiters::default(),

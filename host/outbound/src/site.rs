@@ -25,7 +25,7 @@ use crate::security::TlsPolicy;
 use crate::settings::OutboundSettings;
 use crate::shaping::{Pace, Standing};
 use crate::sources::Source;
-use crate::sts::Policy;
+use crate::sts::{Found, Policy};
 
 /// Mail hosts that are named in the reason why none of them is used.
 const HOSTS_SHOWN_MAX: usize = 5;
@@ -451,7 +451,7 @@ async fn find_mail_hosts(
     let heeds_published =
         route.require_tls || (settings.tls.heeds_published(&route.next_hop) && !route.tls_optional);
     let (found, sts) = tokio::join!(reach.resolver.mail_hosts(domain), async {
-        if heeds_published { reach.policies.find(domain, &settings.sts).await } else { None }
+        if heeds_published { reach.policies.find(domain, &settings.sts).await } else { Found::default() }
     });
     let secure = matches!(&found, Ok(found) if found.secure);
     match found.map(|found| found.hosts) {
@@ -463,7 +463,7 @@ async fn find_mail_hosts(
             }
             let mut candidates = ranked(hosts, settings.smtp_port, tls);
             if heeds_published {
-                let published = Known { domain, sts: sts.as_deref(), secure, dane: settings.tls.dane };
+                let published = Known { domain, sts: sts.policy.as_deref(), secure, dane: settings.tls.dane };
                 heed(&mut candidates, &published, route.require_tls)?;
             }
             Ok(candidates)

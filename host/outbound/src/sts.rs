@@ -69,6 +69,8 @@ struct Inner {
 #[derive(Clone)]
 struct Known {
     policy: Option<Arc<Policy>>,
+    /// Why there is no new policy although there should be one.
+    flaw: Option<Flaw>,
     until: Instant,
 }
 
@@ -81,6 +83,15 @@ pub(crate) enum Flaw {
     Certificate(String),
     /// What came is no policy.
     Invalid(String),
+}
+
+/// The answer about a domain.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Found {
+    /// The policy, unless it is none.
+    pub(crate) policy: Option<Arc<Policy>>,
+    /// Why the newest one could not be had.
+    pub(crate) flaw: Option<Flaw>,
 }
 
 impl Policies {
@@ -96,10 +107,10 @@ impl Policies {
         Policies(Arc::new(Inner { resolver, http, kv, clock, metrics, known, looked_at: Mutex::default() }))
     }
 
-    /// What the domain demands; none when that is nothing. The first question about a domain waits for its web server, later ones do not.
-    pub(crate) async fn find(&self, domain: &Domain, settings: &StsSettings) -> Option<Arc<Policy>> {
+    /// What the domain demands. The first question about a domain waits for its web server, later ones do not.
+    pub(crate) async fn find(&self, domain: &Domain, settings: &StsSettings) -> Found {
         if !settings.enabled || domain.as_literal().is_some() {
-            return None;
+            return Found::default();
         }
         let known = loop {
             match self.0.known.get_value_or_guard_async(domain).await {
@@ -125,14 +136,15 @@ impl Policies {
                 }
             }
         };
-        known.policy.filter(|policy| policy.mode != Mode::None)
+        let policy = known.policy.filter(|policy| policy.mode != Mode::None);
+        Found { policy, flaw: known.flaw }
     }
 
     /// From the store, or anew.
     async fn learn(&self, domain: &Domain, settings: &StsSettings) -> Known {
         match self.kept(domain).await {
             // The next question has it looked at again.
-            Some(policy) => Known { policy: Some(Arc::new(policy)), until: Instant::now() },
+            Some(policy) => Known { policy: Some(Arc::new(policy)), flaw: None, until: Instant::now() },
             None => self.look(domain, None, settings).await,
         }
     }
@@ -170,18 +182,18 @@ impl Policies {
             (Some(old), Some(id)) if old.id == *id && !old.is_due(now) => None,
             (_, id) => id.as_deref(),
         };
-        let Some(id) = wanted else { return Known { policy: old, until } };
+        let Some(id) = wanted else { return Known { policy: old, flaw: None, until } };
         match self.fetch(domain, id, settings).await {
             Ok(policy) => {
                 self.0.metrics.count_policy("fetched");
                 log::policy_fetched(domain, &policy.lines());
                 self.keep(domain, &policy).await;
-                Known { policy: Some(Arc::new(policy)), until }
+                Known { policy: Some(Arc::new(policy)), flaw: None, until }
             }
             Err(flaw) => {
                 self.0.metrics.count_policy("failed");
                 log::policy_not_fetched(domain, &flaw, old.is_some());
-                Known { policy: old, until }
+                Known { policy: old, flaw: Some(flaw), until }
             }
         }
     }

@@ -13,7 +13,7 @@ use quick_cache::sync::Cache;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::connect::{Reach, connect};
+use crate::connect::{Purpose, Reach, connect};
 use crate::link::Link;
 use crate::metrics::{Metrics, Question};
 use crate::settings::OutboundSettings;
@@ -68,7 +68,7 @@ impl Verifier {
         let turns = ArcSwap::from_pointee(Turns::new(settings.load().limits.verify_max));
         Verifier {
             settings,
-            reach: Reach::new(resolver, policies, metrics),
+            reach: Reach::new(resolver, policies, None, metrics),
             turns,
             answers: Cache::new(ANSWERS_MAX),
         }
@@ -121,7 +121,8 @@ impl Verifier {
             return Err(Unasked(format!("{} is not a host that can be asked", route.next_hop)));
         }
         let source = settings.sources.for_questions();
-        let connected = connect(&self.reach, &settings, &target, (source, Some(recipient.domain()))).await;
+        let purpose = Purpose { source, domain: Some(recipient.domain()), is_counted: false };
+        let connected = connect(&self.reach, &settings, &target, purpose).await;
         let mut link = connected.map_err(|outcome| Unasked(outcome.status().to_string()))?;
         let asked = link.ask(question(recipient), &settings).await;
         let host = link.host().to_owned();

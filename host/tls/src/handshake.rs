@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use baton_mail::tls::TlsFlaw;
 use tokio_rustls::rustls::{AlertDescription, Error};
 
 /// Why a handshake failed.
@@ -37,6 +38,28 @@ impl HandshakeFailure {
             HandshakeFailure::Broken(_) => "broken",
         }
     }
+}
+
+impl HandshakeFailure {
+    /// What reports about TLS call it.
+    pub fn flaw(&self) -> TlsFlaw {
+        match self {
+            HandshakeFailure::BadCertificate(error) => flaw_of_distrust(&error.to_string()),
+            _ => TlsFlaw::ValidationFailure,
+        }
+    }
+}
+
+/// What reports about TLS call it when a certificate is not trusted for a reason in these words, which are those of rustls.
+pub fn flaw_of_distrust(why: &str) -> TlsFlaw {
+    let kinds = [
+        // The first, as the name may be anything.
+        ("not valid for name", TlsFlaw::CertificateHostMismatch),
+        ("certificate expired", TlsFlaw::CertificateExpired),
+        ("not valid yet", TlsFlaw::CertificateExpired),
+        ("UnknownIssuer", TlsFlaw::CertificateNotTrusted),
+    ];
+    kinds.iter().find(|(words, _)| why.contains(words)).map_or(TlsFlaw::ValidationFailure, |(_, flaw)| *flaw)
 }
 
 impl From<io::Error> for HandshakeFailure {

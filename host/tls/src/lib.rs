@@ -31,6 +31,6 @@ pub use certificates::{CertificateFiles, CertificateSet, CertificateSettings, Ce
 pub use client::{Authorities, ClientStream, TlsClient, TlsClientSettings, Trust};
 pub use dane::Dane;
 pub use error::TlsError;
-pub use handshake::HandshakeFailure;
+pub use handshake::{HandshakeFailure, flaw_of_distrust};
 pub use server::{ServerStream, TlsServer, channel_binding};
 pub use settings::{ClientCertificates, Suites, TlsServerSettings, TlsVersion};

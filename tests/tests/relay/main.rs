@@ -33,3 +33,4 @@ mod smart_host;
 mod store;
 mod story;
 mod tls;
+mod tls_reports;

@@ -15,17 +15,17 @@ use baton_tests::zone::Zone;
 use toml::Value;
 
 /// Mail hosts at one port: a relay that shows a certificate for each name, and a sink that knows no TLS.
-struct MailHosts {
+pub(crate) struct MailHosts {
     /// At 127.0.0.1.
     relay: Relay,
     /// Where the relay delivers.
-    kept: Sink,
+    pub(crate) kept: Sink,
     /// At 127.0.0.3.
-    plain: Sink,
+    pub(crate) plain: Sink,
 }
 
 impl MailHosts {
-    fn start(issued: &[&Issued]) -> Result<MailHosts> {
+    pub(crate) fn start(issued: &[&Issued]) -> Result<MailHosts> {
         let kept = Sink::start()?;
         let mut text = String::new();
         for one in issued {
@@ -38,7 +38,7 @@ impl MailHosts {
     }
 
     /// Settings of a relay that finds them by this DNS server.
-    fn settings(&self, zone: &Zone, pki: &Pki) -> Result<Settings> {
+    pub(crate) fn settings(&self, zone: &Zone, pki: &Pki) -> Result<Settings> {
         Ok(Settings::new()
             .names_from(zone.address())
             .set("delivery.smtp_port", i64::from(self.relay.smtp()?.port()))

@@ -17,6 +17,17 @@ pub(crate) enum ReportsCommand {
     Dmarc(ReportFilter),
     /// Reports about TLS of mail to your domains
     Tls(ReportFilter),
+    /// Sends our own reports about others now, the running day's too, instead of when their day is over
+    Send(SendOptions),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SendOptions {
+    /// Says that this is meant: who gets reports expects one a day
+    #[arg(long, required = true)]
+    pub(crate) now: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
 }
 
 #[derive(Args, Debug)]

@@ -8,6 +8,7 @@ mod inbound;
 mod networks;
 mod plugins;
 mod policies;
+mod reports;
 mod retry;
 mod running;
 mod security;
@@ -40,6 +41,7 @@ use super::problem::Problems;
 use super::raw::{Raw, RawDns, RawLanes, RawStore};
 use crate::privileges::Privileges;
 use crate::registry::RegistrySettings;
+use crate::reporting::ReportingSettings;
 use crate::wiring::HttpSettings;
 
 /// Settings that are fit to run with.
@@ -63,6 +65,8 @@ pub(crate) struct Checked {
     pub(crate) policy: Policy,
     pub(crate) accounts: AccountSettings,
     pub(crate) outbound: OutboundSettings,
+    /// Our reports about others.
+    pub(crate) reporting: ReportingSettings,
     pub(crate) engine: EngineSettings,
     pub(crate) http: HttpSettings,
     /// How plugins are fetched.
@@ -140,6 +144,7 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
         engine: checker.engine(&raw.engine),
         http: checker.http(&raw.http),
         registry: checker.registry(raw, &state_path),
+        reporting: checker.reporting(raw, &hostname, &outbound.dsn.from),
         thresholds: checker.thresholds(&raw.hooks.thresholds),
         plugin_cache_octets: raw.engine.cache_octets_max,
         log: checker.log(raw),

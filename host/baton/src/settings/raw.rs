@@ -71,7 +71,7 @@ section! {
         checks: RawChecks = RawChecks::default(),
         /// DKIM signatures on what leaves, with the keys of `baton domain`.
         signing: RawSigning = RawSigning::default(),
-        /// Reports of others about mail in the names of your domains.
+        /// Reports of others about mail in the names of your domains, and ours about the domains of others.
         reports: RawReports = RawReports::default(),
         /// The WebAssembly plugins, by name: lower-case letters, digits and hyphens.
         plugins: Named<RawPlugin> = Named(Vec::new()),

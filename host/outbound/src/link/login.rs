@@ -54,6 +54,6 @@ impl Link {
     /// RFC 4954 6: X.7.8, authentication credentials invalid.
     fn not_logged_in(&self, text: &str) -> Refusal {
         let status = Status::ours(Phase::Ehlo, FailureClass::Policy, EnhancedCode(4, 7, 8), text);
-        Refusal { status: status.at(self.remote.clone()), permanent: false }
+        Refusal { status: status.at(self.remote.clone()), permanent: false, flaw: None }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_mail::tls::Security;
+use baton_mail::tls::{Security, TlsFlaw};
 use baton_mail::{EnhancedCode, FailureClass, Phase, Status};
 use baton_smtp::client::{ClientSettings, UseStartTls};
 use baton_tls::{HandshakeFailure, Trust};
@@ -69,8 +69,9 @@ impl Link {
             Box::pin(opening.settings.tls.client.connect(stream, &host, &opening.trust, identity));
         let bound = Duration::from_millis(opening.settings.timeouts.tls_ms);
         let shaken = timeout(bound, handshake).await.unwrap_or(Err(HandshakeFailure::Late));
-        let (stream, facts) =
-            shaken.map_err(|failure| self.unprotected(&format!("TLS handshake: {failure}"), opening))?;
+        let (stream, facts) = shaken.map_err(|failure| {
+            self.unprotected(&format!("TLS handshake: {failure}"), failure.flaw(), opening)
+        })?;
         self.stream = Box::new(stream);
         self.remote.security = Some(Security::Protected(Arc::new(facts)));
         self.client.protect();
@@ -78,13 +79,13 @@ impl Link {
     }
 
     /// RFC 3463 3.8: cryptographic failure. Not for good: keys and certificates are mended.
-    pub(super) fn unprotected(&self, text: &str, opening: &Opening<'_>) -> Refusal {
+    pub(super) fn unprotected(&self, text: &str, flaw: TlsFlaw, opening: &Opening<'_>) -> Refusal {
         let text = match opening.demand() {
             Some(demand) => format!("{text}; {demand}"),
             None => text.to_owned(),
         };
         let status = Status::ours(Phase::Tls, FailureClass::Tls, EnhancedCode(4, 7, 5), text);
-        Refusal { status: status.at(self.remote.clone()), permanent: false }
+        Refusal { status: status.at(self.remote.clone()), permanent: false, flaw: Some(flaw) }
     }
 
     /// Notes and counts how the open link is protected, or why it is not.

@@ -10,6 +10,7 @@ use baton_dns::{DnsSettings, Resolver};
 use baton_hooks::Generation;
 use baton_hooks::host::{HttpBackend, HttpError, HttpRequest, HttpResponse};
 use baton_identity::Signer;
+use baton_identity::reports::outgoing::Tally;
 use baton_mail::event::{Event, What};
 use baton_mail::{Body, Clock, Envelope, Mailbox, MessageId, Origin, Recipient, ReversePath, SystemClock};
 use baton_outbound::metrics::Metrics;
@@ -112,6 +113,7 @@ impl Relay {
             store: store.clone(),
             hooks: Arc::new(ArcSwap::from_pointee(Generation::empty())),
             policies: policies(&store, &resolver),
+            tally: Arc::new(Tally::new(clock.clone())),
             resolver,
             signer: Signer::default(),
             clock,
