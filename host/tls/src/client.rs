@@ -10,13 +10,14 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use tokio_rustls::rustls::client::danger::ServerCertVerifier;
+use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore};
 
 use crate::certificate::identify;
-use crate::dane::{Dane, DaneVerifier};
+use crate::dane::Dane;
+use crate::key_holder::KeyHolder;
 use crate::server::facts;
 use crate::settings::provider;
 use crate::{CertificateFiles, HandshakeFailure, Suites, TlsError, TlsVersion, pem};
@@ -76,7 +77,7 @@ impl TlsClient {
     /// A client that speaks so.
     pub fn new(settings: &TlsClientSettings, clock: Arc<dyn Clock>) -> Result<TlsClient, TlsError> {
         let provider = provider(&settings.suites, settings.minimum)?;
-        let anybody = config(&provider, settings.minimum, Arc::new(AnyServer(provider.clone())))?;
+        let anybody = config(&provider, settings.minimum, Arc::new(KeyHolder::anybody(&provider)))?;
         let judges = Mutex::default();
         Ok(TlsClient { provider, minimum: settings.minimum, clock, anybody, judges })
     }
@@ -88,7 +89,7 @@ impl TlsClient {
 
     /// Reads the certificate that is shown to servers now, so that mistakes show early.
     pub fn prepare_identity(&self, identity: &CertificateFiles) -> Result<(), TlsError> {
-        self.with_identity(Arc::new(AnyServer(self.provider.clone())), identity).map(drop)
+        self.with_identity(Arc::new(KeyHolder::anybody(&self.provider)), identity).map(drop)
     }
 
     /// The handshake with a server of this name or address, to which `identity` is shown when it asks for a certificate.
@@ -127,11 +128,9 @@ impl TlsClient {
         let verifier: Arc<dyn ServerCertVerifier> = match (trust, identity) {
             (Trust::Anybody, None) => return Ok(self.anybody.clone()),
             (Trust::Verified(authorities), None) => return Ok(self.judge(authorities)?.config.clone()),
-            (Trust::Anybody, Some(_)) => Arc::new(AnyServer(self.provider.clone())),
+            (Trust::Anybody, Some(_)) => Arc::new(KeyHolder::anybody(&self.provider)),
             (Trust::Verified(authorities), Some(_)) => self.judge(authorities)?.verifier.clone(),
-            (Trust::Dane(dane), _) => {
-                Arc::new(DaneVerifier { dane: dane.clone(), provider: self.provider.clone() })
-            }
+            (Trust::Dane(dane), _) => Arc::new(KeyHolder::named(dane, &self.provider)),
         };
         match identity {
             Some(identity) => self.with_identity(verifier, identity),
@@ -216,43 +215,4 @@ fn system_roots() -> Arc<RootCertStore> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     Arc::new(roots)
-}
-
-/// Takes every certificate whose key the server has.
-#[derive(Debug)]
-struct AnyServer(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

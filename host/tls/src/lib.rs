@@ -19,6 +19,7 @@ mod client_certificates;
 mod dane;
 mod error;
 mod handshake;
+mod key_holder;
 mod pem;
 mod self_signed;
 mod server;
