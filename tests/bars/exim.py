@@ -55,46 +55,30 @@ def all_trials(verdict, sink, address, name, protocol, reporter, action):
 def exim_to_relay(verdict, sink, work):
     """Exim submits as a user: STARTTLS, the certificate verified, AUTH PLAIN."""
     chain, key = certificate(work)
-    relay = Relay(merged(quick(sink.port), {
+    with Relay(merged(quick(sink.port), {
         "tls": {"certificates": [{"chain": str(chain), "key": str(key)}]},
         "listeners": {"smtp": {"kind": "submission"}},
         "accounts": {"hash_memory_kib": 64, "hash_passes": 1},
         "session": {"relay_networks": []},
-    }))
-    try:
-        relay.start()
+    })) as relay:
         secret = work / "password"
         secret.write_text(PASSWORD)
         subprocess.run([str(program()), "user", "add", USER, "--sender", "*", "--password-file", str(secret), "-s", str(relay.settings_file)], check=True, capture_output=True)
         transport = "hosts_require_tls = *\nhosts_require_auth = *\ntls_verify_certificates = {0}/ca.crt\ntls_verify_hosts = *\ntls_verify_cert_hostnames = :"
-        exim = Exim(relay.address[1], authority=chain, transport=transport)
-        try:
-            exim.start()
+        with Exim(relay.address[1], authority=chain, transport=transport) as exim:
             all_trials(verdict, sink, exim.address, "exim-to-baton", b"SA (TLSv1.3)", b"relay.example", b"relayed")
             verdict.hold("exim-to-baton: by BDAT", "BDAT" if " L K " in exim.told() else exim.told()[-300:], " L K " in exim.told(), "BDAT")
-        finally:
-            exim.close()
-    finally:
-        relay.close()
 
 
 def relay_to_exim(verdict, sink, work):
     """The relay verifies Exim's certificate."""
     chain, key = certificate(work)
-    exim = Exim(sink.port, chain=chain, key=key)
-    try:
-        exim.start()
-        relay = Relay(merged(quick(exim.port), {"next_hops": {"sink": {"tls": "required", "tls_ca_file": str(chain), "tls_name": "localhost"}}}))
-        try:
-            relay.start()
+    with Exim(sink.port, chain=chain, key=key) as exim:
+        with Relay(merged(quick(exim.port), {"next_hops": {"sink": {"tls": "required", "tls_ca_file": str(chain), "tls_name": "localhost"}}})) as relay:
             # Exim calls it delivered, and says beside it that it was relayed.
             all_trials(verdict, sink, relay.address, "baton-to-exim", b"by exim.bench.example with ", b"exim.bench.example", b"delivered")
             log = exim.told()
             verdict.hold("baton-to-exim: by BDAT over TLS", "both" if " P=esmtps " in log and " K " in log else log[-300:], " P=esmtps " in log and " K " in log, "BDAT, TLS")
-        finally:
-            relay.close()
-    finally:
-        exim.close()
 
 
 def until_still(sink, seconds=30):
@@ -115,48 +99,25 @@ def smuggled_through(verdict, name, first, sink):
 
 
 def smuggling(verdict):
-    sink = Sink()
-    exim = Exim(sink.port)
-    try:
-        exim.start()
-        # What is refused never comes to Exim: here it is repaired and goes on.
-        repairing = {"session": {"bare_line_endings": "repair"}, "listeners": {"smtp": {"connections_per_address_max": 1000}}}
-        relay = Relay(merged(quick(exim.port), repairing))
-        try:
-            relay.start()
-            smuggled_through(verdict, "baton, then Exim", relay.address, sink)
-        finally:
-            relay.close()
-    finally:
-        exim.close()
-        sink.close()
-    sink = Sink()
-    relay = Relay(merged(quick(sink.port), {"listeners": {"smtp": {"connections_per_address_max": 1000}}}))
-    try:
-        relay.start()
-        exim = Exim(relay.address[1], extra="smtp_accept_max = 200\nsmtp_accept_max_per_host = 200\nsmtp_accept_queue_per_connection = 0")
-        try:
-            exim.start()
-            smuggled_through(verdict, "Exim, then baton", exim.address, sink)
-        finally:
-            exim.close()
-    finally:
-        relay.close()
-        sink.close()
+    crowded = {"listeners": {"smtp": {"connections_per_address_max": 1000}}}
+    # What is refused never comes to Exim: here it is repaired and goes on.
+    repairing = merged(crowded, {"session": {"bare_line_endings": "repair"}})
+    with Sink() as sink, Exim(sink.port) as exim, Relay(merged(quick(exim.port), repairing)) as relay:
+        smuggled_through(verdict, "baton, then Exim", relay.address, sink)
+    many = "smtp_accept_max = 200\nsmtp_accept_max_per_host = 200\nsmtp_accept_queue_per_connection = 0"
+    with Sink() as sink, Relay(merged(quick(sink.port), crowded)) as relay, Exim(relay.address[1], extra=many) as exim:
+        smuggled_through(verdict, "Exim, then baton", exim.address, sink)
 
 
 def main():
     verdict = Verdict("Exim before and behind the relay")
-    sink = Sink()
-    with tempfile.TemporaryDirectory() as folder:
+    with Sink() as sink, tempfile.TemporaryDirectory() as folder:
         try:
             exim_to_relay(verdict, sink, pathlib.Path(folder))
             relay_to_exim(verdict, sink, pathlib.Path(folder))
             smuggling(verdict)
         except Unavailable as reason:
             verdict.hold("Exim", str(reason), False, "to be had")
-        finally:
-            sink.close()
     return verdict.end()
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Other people's programs, with a message of 10 MiB: nodemailer, swaks and smtplib send to the relay; Postfix relays to
 it and receives from it. Needs npm for nodemailer and root for Postfix; what can not be had is a failure, not a skip."""
+import contextlib
 import os
 import pathlib
 import shutil
@@ -89,32 +90,19 @@ def by_swaks(verdict, relay, sink, work):
 
 
 def postfix_to_baton(verdict, relay, sink):
-    postfix = peer.Postfix(relay.address[1], extra="message_size_limit = 20480000")
-    try:
-        postfix.start()
+    with peer.Postfix(relay.address[1], extra="message_size_limit = 20480000") as postfix:
         whole = large("from-postfix")
         with smtplib.SMTP(*postfix.address) as client:
             client.sendmail("ada@sender.example", ["bo@dest.example"], whole)
         verdict.hold("Postfix relays to Baton", "sent", arrived(sink, "from-postfix", whole), "arrived unchanged")
-    finally:
-        postfix.close()
 
 
 def baton_to_postfix(verdict, sink):
-    postfix = peer.Postfix(sink.port, extra="message_size_limit = 20480000")
-    try:
-        postfix.start()
-        relay = Relay(quick(postfix.port))
-        try:
-            relay.start()
-            whole = large("to-postfix")
-            with smtplib.SMTP(*relay.address) as client:
-                client.sendmail("ada@sender.example", ["bo@dest.example"], whole)
-            verdict.hold("Postfix receives from Baton", "sent", arrived(sink, "to-postfix", whole), "arrived unchanged")
-        finally:
-            relay.close()
-    finally:
-        postfix.close()
+    with peer.Postfix(sink.port, extra="message_size_limit = 20480000") as postfix, Relay(quick(postfix.port)) as relay:
+        whole = large("to-postfix")
+        with smtplib.SMTP(*relay.address) as client:
+            client.sendmail("ada@sender.example", ["bo@dest.example"], whole)
+        verdict.hold("Postfix receives from Baton", "sent", arrived(sink, "to-postfix", whole), "arrived unchanged")
 
 
 def reported(sink, envelope_id, reporter, action=b"relayed"):
@@ -140,25 +128,12 @@ def with_requests(address, envelope_id):
 
 def dsn_both_ways(verdict, relay, sink):
     """What is asked of one goes on to the other, and only the last one, whose next hop has no DSN, reports."""
-    postfix = peer.Postfix(relay.address[1])
-    try:
-        postfix.start()
+    with peer.Postfix(relay.address[1]) as postfix:
         with_requests(postfix.address, b"by-postfix")
         verdict.hold("Postfix hands DSN requests to Baton, which reports", "sent", reported(sink, b"by-postfix", b"relay.example"), "one report, by Baton")
-    finally:
-        postfix.close()
-    postfix = peer.Postfix(sink.port)
-    try:
-        postfix.start()
-        first = Relay(quick(postfix.port))
-        try:
-            first.start()
-            with_requests(first.address, b"by-baton")
-            verdict.hold("Baton hands DSN requests to Postfix, which reports", "sent", reported(sink, b"by-baton", b"postfix.bench.example"), "one report, by Postfix")
-        finally:
-            first.close()
-    finally:
-        postfix.close()
+    with peer.Postfix(sink.port) as postfix, Relay(quick(postfix.port)) as first:
+        with_requests(first.address, b"by-baton")
+        verdict.hold("Baton hands DSN requests to Postfix, which reports", "sent", reported(sink, b"by-baton", b"postfix.bench.example"), "one report, by Postfix")
 
 
 def certificate(work):
@@ -175,75 +150,55 @@ def certificate(work):
     return chain, key
 
 
-def trace_of(sink, trial):
-    """The topmost trace fields of this trial's message."""
-    for _, _, content in sink.messages:
-        if header(content, b"X-Trial-Id") == trial:
-            return content.split(b"\r\n\r\n", 1)[0].decode("latin-1")
-    return ""
+@contextlib.contextmanager
+def readable_by_postfix(*files):
+    """Copies where Postfix's own processes, which gave their privileges up, can read them."""
+    copies = [pathlib.Path("/var/tmp") / f"baton-peer-{os.getpid()}{source.suffix}" for source in files]
+    try:
+        for source, copy in zip(files, copies):
+            shutil.copy(source, copy)
+            os.chmod(copy, 0o644)
+        yield copies
+    finally:
+        for copy in copies:
+            copy.unlink(missing_ok=True)
+
+
+def sent_by_tls(verdict, sink, address, trial, what, traced):
+    """Sends a message, whose topmost trace fields must tell of TLS in these words when it arrives."""
+    whole = f"X-Trial-Id: {trial}\r\nSubject: x\r\n\r\nbody\r\n".encode()
+    with smtplib.SMTP(*address) as client:
+        client.sendmail("ada@sender.example", ["bo@dest.example"], whole)
+    there = arrived(sink, trial, whole)
+    trace = next((content.split(b"\r\n\r\n", 1)[0].decode("latin-1") for _, _, content in sink.messages if header(content, b"X-Trial-Id") == trial), "")
+    verdict.hold(what, traced if traced in trace else "no TLS", there and traced in trace, traced)
 
 
 def postfix_to_baton_by_tls(verdict, sink, work):
-    """Postfix must verify the relay's certificate, and does; with another authority it sends nothing."""
+    """Postfix must verify the relay's certificate, and does."""
     chain, key = certificate(work)
     tls = {"tls": {"certificates": [{"chain": str(chain), "key": str(key)}]}, "listeners": {"smtp": {"tls": "required"}}}
-    relay = Relay(merged(quick(sink.port), tls))
-    copy = pathlib.Path("/var/tmp") / f"baton-peer-{os.getpid()}.crt"
-    shutil.copy(chain, copy)
-    extra = f"smtp_tls_security_level = secure\nsmtp_tls_secure_cert_match = localhost\nsmtp_tls_CAfile = {copy}\nsmtp_tls_loglevel = 1"
-    try:
-        relay.start()
-        postfix = peer.Postfix(relay.address[1], extra=extra)
-        try:
-            postfix.start()
-            whole = b"X-Trial-Id: postfix-tls\r\nSubject: x\r\n\r\nbody\r\n"
-            with smtplib.SMTP(*postfix.address) as client:
-                client.sendmail("ada@sender.example", ["bo@dest.example"], whole)
-            there = arrived(sink, "postfix-tls", whole)
-            verdict.hold("Postfix verifies Baton and relays by TLS", "ESMTPS" if "with ESMTPS (TLSv1.3)" in trace_of(sink, "postfix-tls") else "no TLS", there and "with ESMTPS (TLSv1.3)" in trace_of(sink, "postfix-tls"), "ESMTPS")
-        finally:
-            postfix.close()
-    finally:
-        relay.close()
-        copy.unlink(missing_ok=True)
+    with readable_by_postfix(chain) as (copy,), Relay(merged(quick(sink.port), tls)) as relay:
+        extra = f"smtp_tls_security_level = secure\nsmtp_tls_secure_cert_match = localhost\nsmtp_tls_CAfile = {copy}\nsmtp_tls_loglevel = 1"
+        with peer.Postfix(relay.address[1], extra=extra) as postfix:
+            sent_by_tls(verdict, sink, postfix.address, "postfix-tls", "Postfix verifies Baton and relays by TLS", "with ESMTPS (TLSv1.3)")
 
 
 def baton_to_postfix_by_tls(verdict, sink, work):
     """The relay must verify Postfix's certificate, and does."""
     chain, key = certificate(work)
-    copies = [pathlib.Path("/var/tmp") / f"baton-peer-{os.getpid()}{ending}" for ending in (".crt", ".key")]
-    for source, copy in zip((chain, key), copies):
-        shutil.copy(source, copy)
-        os.chmod(copy, 0o644)
-    extra = f"smtpd_tls_security_level = encrypt\nsmtpd_tls_cert_file = {copies[0]}\nsmtpd_tls_key_file = {copies[1]}\nsmtpd_tls_received_header = yes"
-    postfix = peer.Postfix(sink.port, extra=extra)
-    try:
-        postfix.start()
-        settings = merged(quick(postfix.port), {"next_hops": {"sink": {"tls": "required", "tls_ca_file": str(chain), "tls_name": "localhost"}}})
-        relay = Relay(settings)
-        try:
-            relay.start()
-            whole = b"X-Trial-Id: baton-tls\r\nSubject: x\r\n\r\nbody\r\n"
-            with smtplib.SMTP(*relay.address) as client:
-                client.sendmail("ada@sender.example", ["bo@dest.example"], whole)
-            there = arrived(sink, "baton-tls", whole)
-            verdict.hold("Baton verifies Postfix and relays by TLS", "TLSv1.3" if "using TLSv1.3" in trace_of(sink, "baton-tls") else "no TLS", there and "using TLSv1.3" in trace_of(sink, "baton-tls"), "TLSv1.3")
-        finally:
-            relay.close()
-    finally:
-        postfix.close()
-        for copy in copies:
-            copy.unlink(missing_ok=True)
+    with readable_by_postfix(chain, key) as copies:
+        extra = f"smtpd_tls_security_level = encrypt\nsmtpd_tls_cert_file = {copies[0]}\nsmtpd_tls_key_file = {copies[1]}\nsmtpd_tls_received_header = yes"
+        verified = {"next_hops": {"sink": {"tls": "required", "tls_ca_file": str(chain), "tls_name": "localhost"}}}
+        with peer.Postfix(sink.port, extra=extra) as postfix, Relay(merged(quick(postfix.port), verified)) as relay:
+            sent_by_tls(verdict, sink, relay.address, "baton-tls", "Baton verifies Postfix and relays by TLS", "using TLSv1.3")
 
 
 def main():
     verdict = Verdict("other people's programs, 10 MiB")
-    sink = Sink()
-    relay = Relay(merged(quick(sink.port), {"session": {"size_octets_max": 50 << 20}}))
-    with tempfile.TemporaryDirectory() as folder:
+    with Sink() as sink, tempfile.TemporaryDirectory() as folder, Relay(merged(quick(sink.port), {"session": {"size_octets_max": 50 << 20}})) as relay:
         work = pathlib.Path(folder)
         try:
-            relay.start()
             by_smtplib(verdict, relay, sink)
             by_swaks(verdict, relay, sink, work)
             by_nodemailer(verdict, relay, sink, work)
@@ -254,9 +209,6 @@ def main():
             baton_to_postfix_by_tls(verdict, sink, work)
         except peer.Unavailable as reason:
             verdict.hold("Postfix", str(reason), False, "to be had")
-        finally:
-            relay.close()
-            sink.close()
     return verdict.end()
 
 

@@ -13,9 +13,7 @@ def run(table, _rounds):
     print(f"== memory of {MESSAGES:,} messages for a dead destination", flush=True)
     # Nobody listens there; the first retry comes after the measurement.
     waiting = {"delivery": {"retry_first_s": 3600.0, "retry_max_s": 3600.0}, "log": {"filter": "warn"}}
-    relay = Relay(merged(settings(ports.free()), waiting))
-    try:
-        relay.start()
+    with Relay(merged(settings(ports.free()), waiting)) as relay:
         base = settle_memory(relay)
         half = fill(relay, 0, MESSAGES // 2)
         full = fill(relay, MESSAGES // 2, MESSAGES // 2)
@@ -30,8 +28,6 @@ def run(table, _rounds):
         took = relay.start()
         table.add("start with this queue, until the greeting", took, "s")
         table.add("memory after that start", settle_memory(relay) / 1e6, "MB")
-    finally:
-        relay.close()
 
 
 def fill(relay, first, count):

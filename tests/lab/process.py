@@ -10,11 +10,22 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Process:
-    """Started, measured and ended by its id."""
+    """Started, measured and ended by its id. Who inherits has `start` and `close`; `with` calls both."""
 
     def __init__(self):
         self.child = None
         self.log = None
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def launch(self, command, env=None, log=None, cwd=None):
         self.log = log

@@ -24,6 +24,12 @@ class Sink:
         self.thread.start()
         ready.wait(30)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     def run(self, ready):
         asyncio.set_event_loop(self.loop)
 
