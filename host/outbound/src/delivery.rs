@@ -38,16 +38,12 @@ pub(crate) async fn deliver(
     shared.metrics.attempts.get_or_create(&Kind { next_hop: site.destination.kind }).inc();
     let settings = shared.settings.load_full();
     let recipients = Recipients::of(&batch);
-    let mut tried = match first_problem(shared, &batch).await {
-        Err(outcome) => Tried::new(vec![outcome; recipients.len()]),
-        Ok(body) => {
-            let delivery = Delivery { shared, settings: &settings, site, batch: &batch, body };
-            match &site.destination.target {
-                Target::File(path) => Tried::new(delivery.deliver_to_folder(path, &recipients).await),
-                Target::Smtp(_) | Target::Lmtp(_) => delivery.over_link(link, &recipients).await,
-            }
-        }
+    let delivery = Delivery { shared, settings: &settings, site, batch: &batch };
+    let tried = match &site.destination.target {
+        Target::File(path) => delivery.deliver_to_folder(path, &recipients).await,
+        Target::Smtp(_) | Target::Lmtp(_) => delivery.over_link(link, &recipients).await,
     };
+    let mut tried = tried.unwrap_or_else(|outcome| Tried::new(vec![outcome; recipients.len()]));
     let took = started.elapsed();
     let note = tried.converted.clone();
     shared.metrics.attempt_seconds.observe(took.as_secs_f64());
@@ -116,28 +112,12 @@ impl Recipients {
     }
 }
 
-/// The body, or the outcome of a message that can not go out at all.
-async fn first_problem(shared: &Shared, batch: &Batch) -> Result<Body, Outcome> {
-    let Some(job) = batch.first() else { return Err(Outcome::Deferred(our_fault("no job"))) };
-    if job.is_expired(shared.clock.now()) {
-        return Err(Outcome::Failed(expired(job, job.claim.last.as_ref())));
-    }
-    shared.body(job).await.map_err(|error| match error {
-        StoreError::Damaged(_) => {
-            let text = "the content of the message was lost in storage";
-            Outcome::Failed(Status::ours(Phase::Policy, FailureClass::Unknown, EnhancedCode(5, 3, 0), text))
-        }
-        other => Outcome::Deferred(our_fault(&format!("the content can not be read: {other}"))),
-    })
-}
-
 /// What a delivery works with.
 struct Delivery<'a> {
     shared: &'a Shared,
     settings: &'a OutboundSettings,
     site: &'a Site,
     batch: &'a Batch,
-    body: Body,
 }
 
 impl Delivery<'_> {
@@ -145,8 +125,36 @@ impl Delivery<'_> {
         self.batch.get(number)?.recipient(index)
     }
 
-    /// In transactions of bounded size, one after the other over the same connection.
-    async fn over_link(&self, link: &mut Option<Link>, recipients: &Recipients) -> Tried {
+    /// The content, or the outcome of a message that has none.
+    async fn body(&self) -> Result<Body, Outcome> {
+        let job = self.first_job()?;
+        self.shared.body(job).await.map_err(|error| match error {
+            StoreError::Damaged(_) => {
+                let text = "the content of the message was lost in storage";
+                Outcome::Failed(Status::ours(Phase::Policy, FailureClass::Unknown, EnhancedCode(5, 3, 0), text))
+            }
+            other => Outcome::Deferred(our_fault(&format!("the content can not be read: {other}"))),
+        })
+    }
+
+    /// The first job, or the outcome of one that may not go out any more.
+    fn first_job(&self) -> Result<&Job, Outcome> {
+        let Some(job) = self.batch.first() else { return Err(Outcome::Deferred(our_fault("no job"))) };
+        if job.is_expired(self.shared.clock.now()) {
+            return Err(Outcome::Failed(expired(job, job.claim.last.as_ref())));
+        }
+        Ok(job)
+    }
+
+    /// In transactions of bounded size, one after the other over the same connection. The content is read when there is
+    /// somebody to take it: mail for a next hop that is away costs little.
+    async fn over_link(&self, link: &mut Option<Link>, recipients: &Recipients) -> Result<Tried, Outcome> {
+        self.first_job()?;
+        let mut was_kept = link.is_some();
+        if !was_kept {
+            *link = Some(self.open(&recipients.0).await?);
+        }
+        let body = self.body().await?;
         let mut tried = Tried::default();
         let recipients_max = self.site.recipients_max(self.settings);
         let mut rest = recipients.0.as_slice();
@@ -155,7 +163,8 @@ impl Delivery<'_> {
             if !tried.outcomes.is_empty() {
                 self.wait_for_token().await;
             }
-            let one = self.one_transaction(link, chunk).await;
+            let one = self.one_transaction(link, was_kept, chunk, &body).await;
+            was_kept = true;
             // The peer may take fewer at once; who is left goes in the next transaction.
             match rest.get(one.outcomes.len()..) {
                 Some(left) if left.len() < rest.len() => rest = left,
@@ -166,25 +175,27 @@ impl Delivery<'_> {
             tried.passed_on.extend(one.passed_on);
             tried.converted = one.converted.or(tried.converted);
         }
-        tried
+        Ok(tried)
     }
 
     /// One transaction. A kept connection that turns out to be dead is replaced once: it says nothing of the host.
-    async fn one_transaction(&self, link: &mut Option<Link>, chunk: &[(usize, u16)]) -> Tried {
+    async fn one_transaction(
+        &self,
+        link: &mut Option<Link>,
+        was_kept: bool,
+        chunk: &[(usize, u16)],
+        body: &Body,
+    ) -> Tried {
         for is_last_try in [false, true] {
-            let was_kept = link.is_some();
             let mut open = match link.take() {
                 Some(open) => open,
                 None => match self.open(chunk).await {
-                    Ok(open) => {
-                        self.shared.metrics.connections.inc();
-                        open
-                    }
-                    Err(outcome) => return Tried::new(vec![self.judged(outcome); chunk.len()]),
+                    Ok(open) => open,
+                    Err(outcome) => return Tried::new(vec![outcome; chunk.len()]),
                 },
             };
             let chunk = chunk.get(..self.taken_at_once(chunk, open.offers())).unwrap_or(chunk);
-            let fitted = match self.fitted(open.offers()).await {
+            let fitted = match self.fitted(body, open.offers()).await {
                 Ok(fitted) => fitted,
                 Err(why) => {
                     let outcomes = vec![open.unfit(&why); chunk.len()];
@@ -225,7 +236,10 @@ impl Delivery<'_> {
         let is_counted = self.batch.first().is_some_and(|job| !job.envelope().origin.is_internal());
         let purpose =
             Purpose { source, domain: first.map(|recipient| recipient.address.domain()), is_counted };
-        connect(&self.shared.reach, self.settings, &destination.target, purpose).await
+        let opened = connect(&self.shared.reach, self.settings, &destination.target, purpose).await;
+        let open = opened.map_err(|outcome| self.judged(outcome))?;
+        self.shared.metrics.connections.inc();
+        Ok(open)
     }
 
     /// How many of these recipients the peer takes in one transaction (RFC 9422 4.2, 4.3); one at least.
@@ -259,9 +273,9 @@ impl Delivery<'_> {
     }
 
     /// The content in a form that the peer takes, or why there is none.
-    async fn fitted(&self, offered: &Capabilities) -> Result<Fitted, String> {
+    async fn fitted(&self, body: &Body, offered: &Capabilities) -> Result<Fitted, String> {
         match self.batch.first() {
-            Some(job) => fit(self.settings, job.envelope(), &self.body, offered).await,
+            Some(job) => fit(self.settings, job.envelope(), body, offered).await,
             None => Err("no job".to_owned()),
         }
     }
@@ -302,20 +316,19 @@ impl Delivery<'_> {
     }
 
     /// The content for a file, which has lines. What can not be converted stays as it is: nothing reads an end of mail in it.
-    async fn body_of_lines(&self, envelope: &Envelope) -> Body {
-        match envelope.binary {
-            true => converted(self.settings, &self.body, Fit::EightBit)
-                .await
-                .map_or_else(|_| self.body.clone(), |made| made.body),
-            false => self.body.clone(),
+    async fn body_of_lines(&self, envelope: &Envelope) -> Result<Body, Outcome> {
+        let body = self.body().await?;
+        if !envelope.binary {
+            return Ok(body);
         }
+        let made = converted(self.settings, &body, Fit::EightBit).await;
+        Ok(made.map_or(body, |made| made.body))
     }
 
     /// Into a Maildir folder: one file for all recipients of the batch, all or nothing.
-    async fn deliver_to_folder(&self, path: &Path, recipients: &Recipients) -> Vec<Outcome> {
-        let Some(job) = self.batch.first() else { return Vec::new() };
-        let envelope = Arc::clone(&job.claim.envelope);
-        let (folder, body) = (path.to_path_buf(), self.body_of_lines(&envelope).await);
+    async fn deliver_to_folder(&self, path: &Path, recipients: &Recipients) -> Result<Tried, Outcome> {
+        let envelope = Arc::clone(&self.first_job()?.claim.envelope);
+        let (folder, body) = (path.to_path_buf(), self.body_of_lines(&envelope).await?);
         let indexes: Vec<u16> = recipients.0.iter().map(|(_, index)| *index).collect();
         let written = tokio::task::spawn_blocking(move || {
             let recipients: Vec<&Recipient> =
@@ -339,7 +352,7 @@ impl Delivery<'_> {
             }
             Err(_) => Outcome::Deferred(our_fault("writing the file was interrupted")),
         };
-        vec![outcome; recipients.len()]
+        Ok(Tried::new(vec![outcome; recipients.len()]))
     }
 }
 
