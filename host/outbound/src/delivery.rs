@@ -131,7 +131,12 @@ impl Delivery<'_> {
         self.shared.body(job).await.map_err(|error| match error {
             StoreError::Damaged(_) => {
                 let text = "the content of the message was lost in storage";
-                Outcome::Failed(Status::ours(Phase::Policy, FailureClass::Unknown, EnhancedCode(5, 3, 0), text))
+                Outcome::Failed(Status::ours(
+                    Phase::Policy,
+                    FailureClass::Unknown,
+                    EnhancedCode(5, 3, 0),
+                    text,
+                ))
             }
             other => Outcome::Deferred(our_fault(&format!("the content can not be read: {other}"))),
         })

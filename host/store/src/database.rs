@@ -354,6 +354,8 @@ fn database_options(buffer_octets: usize) -> Options {
     options.set_manual_wal_flush(false);
     // All families leave memory together: a log is free as soon as it is closed, and recovery reads little.
     options.set_atomic_flush(true);
+    // Bodies fill most of it; a long queue that is tried anew fills the other families' buffers instead.
+    options.set_db_write_buffer_size(buffer_octets + buffer_octets / 2);
     options.set_max_total_wal_size(4 * buffer_octets as u64);
     // One thread writes, so nothing is gained by code for many.
     options.set_allow_concurrent_memtable_write(false);

@@ -27,7 +27,7 @@ pub struct StoreSettings {
     /// How many days the story of a message is kept. Default 14.
     pub history_days: u32,
     /// Size of RocksDB's write buffer for bodies. A body whose message leaves before the buffer is flushed never
-    /// reaches a table. Default 64 MiB.
+    /// reaches a table. All buffers together hold one and a half times as much. Default 64 MiB.
     pub write_buffer_octets: usize,
     /// Size of RocksDB's block cache. Default 32 MiB.
     pub block_cache_octets: usize,

@@ -23,7 +23,7 @@ section! {
         chunk_octets: usize = 1 << 20,
         /// How long the story of a finished message is kept, in days.
         history_days: u32 = 14,
-        /// Octets of writes held in memory before they become a table on the disk.
+        /// Octets of content held in memory before they become a table on the disk; all else that is written may take half as much more.
         write_buffer_octets: usize = 64 << 20,
         /// Octets of read data kept in memory.
         block_cache_octets: usize = 32 << 20,
