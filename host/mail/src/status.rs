@@ -244,7 +244,7 @@ macro_rules! named {
     ($(#[$doc:meta])* $name:ident { $($(#[$case_doc:meta])* $case:ident => $text:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum $name { $($(#[$case_doc])* $case,)* }
+        pub enum $name { $($(#[$case_doc])* #[serde(rename = $text)] $case,)* }
 
         impl $name {
             /// Every case.
