@@ -114,7 +114,9 @@ impl Rule {
             Some(provider) => Scope { provider: own(provider), ..Scope::default() },
             None => Scope { site: own(observed.site), ..Scope::default() },
         };
-        let by_source = Scope { source: own(observed.source), ..there.clone() };
+        // Without sources in the settings all mail leaves by one that has no name.
+        let source = Some(observed.source).filter(|name| !name.is_empty()).and_then(own);
+        let by_source = Scope { source, ..there.clone() };
         let (action, scope) = match self.action {
             RuleAction::SlowDown(factor) => (Action::SlowDown(factor), by_source),
             RuleAction::OtherSource | RuleAction::Suspend(RuleScope::Source) => (Action::Suspend, by_source),
