@@ -18,6 +18,7 @@ mod hooks;
 mod listener;
 mod listener_tls;
 mod networks;
+mod pace;
 mod plugins;
 mod privileges;
 mod published;
