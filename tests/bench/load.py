@@ -73,12 +73,12 @@ def send(address, count, sessions, size=4096, mix=None, first=0, seconds=600, tl
 Relayed = collections.namedtuple("Relayed", "rate cpu reply_ms")
 
 
-def relayed(relay, sink_of, count, sessions, seconds=600, tls=None):
+def relayed(relay, sink_of, count, sessions, seconds=600, tls=None, size=4096):
     """Sends `count` messages through a relay that is running."""
     before = sink_of.summary().get("distinct", 0)
     cpu = relay.cpu_seconds()
     began = time.time()
-    sent = send(relay.address, count, sessions, first=before, seconds=seconds, tls=tls)
+    sent = send(relay.address, count, sessions, size=size, first=before, seconds=seconds, tls=tls)
     seen = sink_of.wait_for(before + count, seconds)
     ended = seen["last_us"] / 1e6
     # What is still to be done for these messages (queue files, outcomes) belongs to them.
