@@ -47,7 +47,7 @@ pub(crate) enum Command {
     Warmup(WarmupOptions),
     /// Make keys for domains to send from, and check what the DNS says about them
     Domain(DomainOptions),
-    /// Show what others reported about mail in the names of your domains
+    /// Show what others reported about your domains, and send ours about theirs
     Reports(ReportsOptions),
     /// Make, change and list the accounts of the running relay
     User(UserOptions),

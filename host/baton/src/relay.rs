@@ -134,6 +134,7 @@ impl Relay {
             clock: clock.clone(),
             policy: policy.clone(),
             metrics: inbound_metrics(&mut registry),
+            dmarc: reporter.dmarc(),
             certificates: certificates.as_ref().map(|keeper| keeper.certificates()),
         };
         let inbound = Inbound::over(checked.inbound.clone(), sockets.inbound, deps).await?;

@@ -11,16 +11,17 @@ mod walk;
 
 use std::fmt;
 
-use baton_dns::Resolver;
+use baton_dns::{DnsError, Resolver};
 use baton_mail::Domain;
 use baton_mail::header::{HeaderIndex, addresses};
 
+use crate::reports::PublishedPolicy;
 use crate::{DkimOutcome, SpfOutcome, Verdict};
 use record::{Alignment, Record};
 use walk::{Walk, organizational};
 
-/// What a domain wants done with mail that fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a domain wants done with mail that fails, the mildest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wish {
     /// Nothing.
     None,
@@ -53,6 +54,23 @@ pub struct DmarcOutcome {
     pub wish: Option<Wish>,
     /// Why.
     pub reason: Option<String>,
+    /// What a report to the domain tells; none when there was nothing to evaluate.
+    pub evaluated: Option<Evaluated>,
+}
+
+/// How a policy was evaluated, as reports tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evaluated {
+    /// What the domain published, with the defaults of what it left out.
+    pub published: PublishedPolicy,
+    /// What its owner wants done on failure, but for the test mode.
+    pub wish: Wish,
+    /// It asks for reports.
+    pub wants_reports: bool,
+    /// SPF passed in alignment.
+    pub spf: bool,
+    /// DKIM did.
+    pub dkim: bool,
 }
 
 impl DmarcOutcome {
@@ -61,7 +79,8 @@ impl DmarcOutcome {
         author: Option<Domain>,
         reason: impl Into<String>,
     ) -> Self {
-        DmarcOutcome { verdict, author, record_at: None, wish: None, reason: Some(reason.into()) }
+        let reason = Some(reason.into());
+        DmarcOutcome { verdict, author, record_at: None, wish: None, reason, evaluated: None }
     }
 }
 
@@ -108,7 +127,7 @@ pub(crate) async fn evaluate(
     let Some((at, record)) = applicable(&walk, home) else {
         return DmarcOutcome::without_record(Verdict::None, Some(author), "no record");
     };
-    if record.policy.is_none() && !record.wants_reports {
+    if record.policy.is_none() && record.reports_to.is_none() {
         // RFC 9989 4.10.1.
         return DmarcOutcome::without_record(
             Verdict::None,
@@ -118,8 +137,51 @@ pub(crate) async fn evaluate(
     }
     let wish = wish(resolver, record, at, author.as_str()).await;
     let alignments = Alignments { resolver, author: author.as_str(), home, known: Vec::new() };
-    let (verdict, reason) = alignments.verdict(record, spf, dkim).await;
-    DmarcOutcome { verdict, record_at: Some(at.to_owned()), wish: Some(wish), reason, author: Some(author) }
+    let aligned = alignments.find(record, spf, dkim).await;
+    let (verdict, reason) = match &aligned.trouble {
+        _ if aligned.spf || aligned.dkim => (Verdict::Pass, None),
+        Some(trouble) => (Verdict::TempError, Some(trouble.clone())),
+        None => (Verdict::Fail, Some("nothing that passed is of the domain in From".to_owned())),
+    };
+    let evaluated = Evaluated {
+        published: record.published(),
+        wish,
+        wants_reports: record.reports_to.is_some(),
+        spf: aligned.spf,
+        dkim: aligned.dkim,
+    };
+    DmarcOutcome {
+        verdict,
+        record_at: Some(at.to_owned()),
+        wish: Some(if record.is_test { wish.next_lower() } else { wish }),
+        reason,
+        evaluated: Some(evaluated),
+        author: Some(author),
+    }
+}
+
+/// Where the record of a domain wants reports (`rua`); none when there is not exactly one record, or it wants none.
+pub(crate) async fn reports_to(resolver: &Resolver, domain: &Domain) -> Result<Option<String>, DnsError> {
+    let texts = resolver.texts(&format!("_dmarc.{domain}")).await?.records;
+    let mut records = texts.iter().filter_map(|text| Record::read(text));
+    let (Some(record), None) = (records.next(), records.next()) else { return Ok(None) };
+    Ok(record.reports_to)
+}
+
+/// True when both names are of one organization.
+///
+/// # Errors
+/// What was wrong with the DNS.
+pub(crate) async fn is_same_organization(
+    resolver: &Resolver,
+    one: &str,
+    other: &str,
+) -> Result<bool, String> {
+    if one == other {
+        return Ok(true);
+    }
+    let (one, other) = (Walk::from(resolver, one).await?, Walk::from(resolver, other).await?);
+    Ok(organizational(&one) == organizational(&other))
 }
 
 /// The record that counts: the author's own, else that of its organization, else that of the public suffix above
@@ -130,12 +192,12 @@ fn applicable<'a>(walk: &'a Walk, home: &str) -> Option<(&'a str, &'a Record)> {
     Some((found.0.as_str(), &found.1))
 }
 
-/// What is wanted for mail of `author` by a record that stands at `at`.
+/// What is wanted for mail of `author` by a record that stands at `at`, but for the test mode.
 async fn wish(resolver: &Resolver, record: &Record, at: &str, author: &str) -> Wish {
     let own = record.policy.unwrap_or(Wish::None);
     let below = record.subdomains.unwrap_or(own);
     let missing = record.missing.unwrap_or(below);
-    let wish = match record.policy {
+    match record.policy {
         None => Wish::None,
         Some(_) if at == author => own,
         // A name that does not exist has a policy of its own (RFC 9989 3.2.13). Unless we know that, it exists.
@@ -144,13 +206,26 @@ async fn wish(resolver: &Resolver, record: &Record, at: &str, author: &str) -> W
             _ => below,
         },
         Some(_) => below,
-    };
-    match wish {
-        // RFC 9989 4.7: in test mode the next lower one.
-        Wish::Reject if record.is_test => Wish::Quarantine,
-        Wish::Quarantine if record.is_test => Wish::None,
-        wish => wish,
     }
+}
+
+impl Wish {
+    /// What holds in its place in test mode (RFC 9989 4.7).
+    fn next_lower(self) -> Wish {
+        match self {
+            Wish::Reject => Wish::Quarantine,
+            Wish::Quarantine | Wish::None => Wish::None,
+        }
+    }
+}
+
+/// What passed in alignment with the author's domain.
+#[derive(Default)]
+struct Aligned {
+    spf: bool,
+    dkim: bool,
+    /// Why there may be more that could not be found out.
+    trouble: Option<String>,
 }
 
 /// Compares domains with the author's.
@@ -164,31 +239,26 @@ struct Alignments<'a> {
 }
 
 impl Alignments<'_> {
-    async fn verdict(
-        mut self,
-        record: &Record,
-        spf: Option<&SpfOutcome>,
-        dkim: &[DkimOutcome],
-    ) -> (Verdict, Option<String>) {
+    async fn find(mut self, record: &Record, spf: Option<&SpfOutcome>, dkim: &[DkimOutcome]) -> Aligned {
         let spf = spf.map(|spf| ("SPF", spf.verdict, spf.domain.as_str(), record.spf));
         let dkim = dkim.iter().map(|dkim| ("DKIM", dkim.verdict, dkim.domain.as_str(), record.dkim));
-        let mut trouble = None;
+        let mut aligned = Aligned::default();
         for (method, verdict, domain, alignment) in spf.into_iter().chain(dkim) {
             if !matches!(verdict, Verdict::Pass | Verdict::TempError) || domain.is_empty() {
                 continue;
             }
             match self.is_aligned(&domain.to_ascii_lowercase(), alignment).await {
-                Ok(true) if verdict == Verdict::Pass => return (Verdict::Pass, None),
+                Ok(true) if verdict == Verdict::Pass && method == "SPF" => aligned.spf = true,
+                Ok(true) if verdict == Verdict::Pass => aligned.dkim = true,
                 // What might have been a pass keeps the verdict open (RFC 9989 5.3.6).
-                Ok(true) => trouble = Some(format!("{method} of {domain} could not be checked now")),
+                Ok(true) => {
+                    aligned.trouble = Some(format!("{method} of {domain} could not be checked now"));
+                }
                 Ok(false) => {}
-                Err(error) => trouble = Some(error),
+                Err(error) => aligned.trouble = Some(error),
             }
         }
-        match trouble {
-            Some(trouble) => (Verdict::TempError, Some(trouble)),
-            None => (Verdict::Fail, Some("nothing that passed is of the domain in From".to_owned())),
-        }
+        aligned
     }
 
     /// RFC 9989 4.4: the same domain, or in relaxed mode the same organization.

@@ -35,7 +35,7 @@ mod verdict;
 pub use arc::ArcOutcome;
 pub use checks::{Arrival, Begun, Checker};
 pub use dkim::{DkimOutcome, KeyFailure};
-pub use dmarc::{DmarcOutcome, Wish};
+pub use dmarc::{DmarcOutcome, Evaluated, Wish};
 pub use results::{IprevOutcome, Results, SenderResults, Statements, without_forged};
 pub use settings::CheckSettings;
 pub use signer::{Seal, Signed, Signer, SignerError};

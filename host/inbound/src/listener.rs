@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use baton_accounts::Authenticator;
 use baton_dns::Resolver;
 use baton_hooks::{Generation, Hook};
+use baton_identity::reports::outgoing::{DmarcCounts, Tally};
 use baton_identity::{Checker, Signer};
 use baton_mail::{Clock, Domain};
 use baton_smtp::server::ServerSettings;
@@ -52,6 +53,8 @@ pub struct InboundDeps {
     pub policy: Arc<ArcSwap<Policy>>,
     /// Where things are counted.
     pub metrics: Arc<Metrics>,
+    /// Where messages are counted for reports of DMARC.
+    pub dmarc: Arc<Tally<DmarcCounts>>,
     /// What is shown in TLS handshakes; needed where a listener speaks TLS.
     pub certificates: Option<Arc<Certificates>>,
 }

@@ -92,11 +92,13 @@ pub struct ReportSettings {
     pub mailboxes: Vec<Mailbox>,
     /// How long a report is kept, in seconds. Default 400 days: the same month of last year can be looked at.
     pub keep_s: u64,
+    /// Where our own reports come from.
+    pub from: Option<Mailbox>,
 }
 
 impl Default for ReportSettings {
     fn default() -> ReportSettings {
-        ReportSettings { mailboxes: Vec::new(), keep_s: 400 * 86_400 }
+        ReportSettings { mailboxes: Vec::new(), keep_s: 400 * 86_400, from: None }
     }
 }
 

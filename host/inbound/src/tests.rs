@@ -83,6 +83,7 @@ impl Relay {
             clock: Arc::new(SystemClock),
             policy: policy.clone(),
             metrics: metrics.clone(),
+            dmarc: Arc::new(baton_identity::reports::outgoing::Tally::new(Arc::new(SystemClock))),
             certificates: Some(own_certificate(folder.path())),
         };
         let inbound = Inbound::bind(settings, deps).await.unwrap();

@@ -138,7 +138,7 @@ impl<'a> Counting<'a> {
             to: to.map(|address| address.to_string()),
             detail,
         });
-        self.tally.count(self.domain, |counts| counts.add(policy, fault));
+        self.tally.count(self.domain, |counts, is_room| counts.add(policy, fault, is_room));
     }
 }
 

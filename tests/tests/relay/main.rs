@@ -11,6 +11,7 @@ mod codes;
 mod conversion;
 mod custody;
 mod delivery;
+mod dmarc_reports;
 mod dsn;
 mod extensions;
 mod front_door;

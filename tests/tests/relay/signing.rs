@@ -1,5 +1,6 @@
 //! Domains to send from: keys, what the DNS says about them, signatures, rotation, and whose name users may send in.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -35,17 +36,22 @@ fn dkimpy(message: &[u8], zone: &str) -> Result<String> {
     Ok(verdicts.lines().next().unwrap_or_default().to_owned())
 }
 
+/// The Python that has what others wrote to check our work.
+pub(super) fn vectors_python() -> Result<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+    let python = cache.context("no HOME")?.join("baton/vectors/python/bin/python");
+    ensure!(python.exists(), "{} is missing; fetch it: .ci/vectors", python.display());
+    Ok(python)
+}
+
 /// What dkimpy says about signatures, and on the last line about the chain of custody.
 pub(super) fn dkimpy_verdicts(message: &[u8], zone: &str) -> Result<String> {
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("message"), message)?;
     std::fs::write(folder.path().join("zone"), zone)?;
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(std::path::PathBuf::from);
-    let cache = cache.or_else(|| Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    let python = cache.context("no HOME")?.join("baton/vectors/python/bin/python");
-    ensure!(python.exists(), "{} is missing; fetch it: .ci/vectors", python.display());
     let script = program::repository().join("tests/lab/dkim_verdicts.py");
-    let output = Command::new(python).arg(script).current_dir(folder.path()).output()?;
+    let output = Command::new(vectors_python()?).arg(script).current_dir(folder.path()).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

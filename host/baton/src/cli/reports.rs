@@ -17,7 +17,7 @@ pub(crate) enum ReportsCommand {
     Dmarc(ReportFilter),
     /// Reports about TLS of mail to your domains
     Tls(ReportFilter),
-    /// Sends our own reports about others now, the running day's too, instead of when their day is over
+    /// Send our own reports about others now, those of the running day too, instead of after their day
     Send(SendOptions),
 }
 

@@ -3,7 +3,8 @@
 //! Invariant: a day of a domain is reported once: its counts are gone from the store before the report is queued. A crash at
 //! that moment loses a report; it never sends one twice.
 //!
-//! Invariant: mail that carries a report is counted nowhere and causes no report of its own, whatever becomes of it.
+//! Invariant: mail that carries a report of ours is counted nowhere and causes no report of its own, whatever becomes of it;
+//! nor is mail to where reports come in.
 
 mod counts;
 mod posts;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use baton_dns::Resolver;
 use baton_identity::Signer;
-use baton_identity::reports::outgoing::{Tally, TlsCounts};
+use baton_identity::reports::outgoing::{DmarcCounts, Kind, Tally, TlsCounts};
 use baton_mail::{Clock, Domain, Mailbox};
 use baton_outbound::HttpClient;
 use baton_store::Store;
@@ -32,6 +33,8 @@ use crate::events;
 pub(crate) struct ReportingSettings {
     /// Reports about TLS are sent.
     pub(crate) tls: bool,
+    /// Reports of DMARC are sent.
+    pub(crate) dmarc: bool,
     /// The address that reports come from.
     pub(crate) from: Mailbox,
     /// Our name, which stands for the organization.
@@ -52,7 +55,7 @@ pub(crate) struct ReporterDeps {
 /// What became of reports.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SentLabel {
-    /// `tls`.
+    /// `tls` or `dmarc`.
     kind: &'static str,
     /// `mailed`, `posted`, `unwanted`, `later` or `failed`.
     result: &'static str,
@@ -66,6 +69,7 @@ struct Inner {
     deps: ReporterDeps,
     settings: ArcSwap<ReportingSettings>,
     tls: Arc<Tally<TlsCounts>>,
+    dmarc: Arc<Tally<DmarcCounts>>,
     /// One at a time: counts are read, changed and written.
     turn: Mutex<()>,
     sent: Family<SentLabel, Counter>,
@@ -79,10 +83,17 @@ impl Reporter {
             "Our reports about others by what became of them",
             sent.clone(),
         );
-        let tls = Arc::new(Tally::new(deps.clock.clone()));
-        tls.switch(settings.tls);
-        let settings = ArcSwap::from_pointee(settings);
-        Reporter(Arc::new(Inner { deps, settings, tls, turn: Mutex::default(), sent }))
+        let (tls, dmarc) =
+            (Arc::new(Tally::new(deps.clock.clone())), Arc::new(Tally::new(deps.clock.clone())));
+        let own = ArcSwap::from_pointee(settings.clone());
+        let inner = Inner { deps, settings: own, tls, dmarc, turn: Mutex::default(), sent };
+        inner.switch(&settings);
+        Reporter(Arc::new(inner))
+    }
+
+    /// Where messages are counted.
+    pub(crate) fn dmarc(&self) -> Arc<Tally<DmarcCounts>> {
+        self.0.dmarc.clone()
     }
 
     /// Where connections are counted.
@@ -92,7 +103,7 @@ impl Reporter {
 
     /// Goes on by other settings; the name stays what others know us by.
     pub(crate) fn replace_settings(&self, settings: ReportingSettings) {
-        self.0.tls.switch(settings.tls);
+        self.0.switch(&settings);
         let submitter = self.0.settings.load().submitter.clone();
         self.0.settings.store(Arc::new(ReportingSettings { submitter, ..settings }));
     }
@@ -125,15 +136,25 @@ impl Reporter {
         self.keep().await;
         let _turn = self.0.turn.lock().await;
         let mut told = Vec::new();
-        for due in self.due(all).await {
-            told.extend(self.send(&due, all).await);
+        for kind in [Kind::Tls, Kind::Dmarc] {
+            for due in self.due(kind, all).await {
+                told.extend(self.send(&due, all).await);
+            }
         }
         told.extend(self.post_again().await);
         told
     }
 
-    fn count(&self, kind: &'static str, result: &'static str) {
-        self.0.sent.get_or_create(&SentLabel { kind, result }).inc();
+    fn count(&self, kind: Kind, result: &'static str) {
+        self.0.sent.get_or_create(&SentLabel { kind: kind.as_str(), result }).inc();
+    }
+}
+
+impl Inner {
+    /// Counts what is to be told, and nothing else.
+    fn switch(&self, settings: &ReportingSettings) {
+        self.tls.switch(settings.tls);
+        self.dmarc.switch(settings.dmarc);
     }
 }
 

@@ -6,13 +6,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use baton_hooks::HttpUrl;
 use baton_hooks::host::HttpRequest;
+use baton_identity::reports::outgoing::Kind;
 use baton_mail::Body;
 use baton_mail::text::sanitize;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::Reporter;
-use super::sending::KIND;
 
 /// A report for a web server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ impl Reporter {
         let url = sanitize(&post.url, URL_OCTETS_SHOWN_MAX);
         let why = match self.try_post(&post).await {
             Ok(()) => {
-                self.count(KIND, "posted");
+                self.count(Kind::Tls, "posted");
                 return format!("to {url}");
             }
             Err(why) => why,
@@ -49,10 +49,10 @@ impl Reporter {
         let is_last = post.tries == TRIES_MAX;
         let text = serde_json::to_vec(&post).unwrap_or_default();
         if is_last || self.0.deps.store.kv().set(BUCKET, &key, &text, Some(KEPT_MS)).await.is_err() {
-            self.count(KIND, "failed");
+            self.count(Kind::Tls, "failed");
             return format!("not to {url}: {why}");
         }
-        self.count(KIND, "later");
+        self.count(Kind::Tls, "later");
         format!("to {url} again in {wait_s} s: {why}")
     }
 
@@ -73,7 +73,7 @@ impl Reporter {
                 && let Some(post) = post
             {
                 let id = post.id.clone();
-                told.push(format!("TLS report {id}: {}", self.post(post).await));
+                told.push(format!("tls report {id}: {}", self.post(post).await));
             }
         }
         told

@@ -33,6 +33,7 @@ fn reporter(folder: &std::path::Path, clock: &Arc<ManualClock>) -> Reporter {
     };
     let settings = ReportingSettings {
         tls: true,
+        dmarc: false,
         from: "reports@relay.example".parse().unwrap(),
         submitter: "relay.example".parse().unwrap(),
         sign: true,
@@ -42,7 +43,7 @@ fn reporter(folder: &std::path::Path, clock: &Arc<ManualClock>) -> Reporter {
 
 fn count(reporter: &Reporter, domain: &str) {
     let policy = TlsPolicyName::new(TlsPolicyKind::Missing, domain);
-    reporter.0.tls.count(&domain.parse().unwrap(), |counts| counts.add(&policy, None));
+    reporter.0.tls.count(&domain.parse().unwrap(), |counts, is_room| counts.add(&policy, None, is_room));
 }
 
 #[tokio::test]
@@ -56,17 +57,17 @@ async fn a_day_is_reported_within_four_hours_after_its_end() {
         names.iter().for_each(|name| count(&reporter, name));
         reporter.keep().await;
     }
-    assert_eq!(reporter.due(false).await, []);
-    let all = reporter.due(true).await;
+    assert_eq!(reporter.due(Kind::Tls, false).await, []);
+    let all = reporter.due(Kind::Tls, true).await;
     assert_eq!((all.len(), all[0].day), (50, 19_999));
-    let counts = reporter.counts(&all[0].key).await.unwrap();
+    let counts = reporter.parts::<TlsCounts>(&all[0].keys).await;
     assert!(serde_json::to_string(&counts).unwrap().contains("\"good\":2"), "{counts:?}");
     clock.advance(hours(3));
-    let early = reporter.due(false).await.len();
+    let early = reporter.due(Kind::Tls, false).await.len();
     assert!((1..50).contains(&early), "{early} of them in the first half");
     clock.advance(hours(2));
-    assert_eq!(reporter.due(false).await.len(), 50);
+    assert_eq!(reporter.due(Kind::Tls, false).await.len(), 50);
     // What could not be sent for a day is given up.
     clock.advance(hours(20));
-    assert_eq!(reporter.due(true).await, []);
+    assert_eq!(reporter.due(Kind::Tls, true).await, []);
 }

@@ -125,10 +125,12 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
     let hostname = checker.hostname(raw.hostname.as_deref());
     let state_path = folder.join(&raw.store.path);
     let inbound = checker.inbound(raw, &hostname);
-    let policy = Policy { checks: checker.checks(raw, &hostname, &inbound), ..checker.policy(raw) };
+    let mut policy = Policy { checks: checker.checks(raw, &hostname, &inbound), ..checker.policy(raw) };
     let store = checker.store(&raw.store, &state_path);
     let mut outbound = checker.outbound(raw, &hostname, &inbound);
     outbound.limits.lane_weights = store.lane_weights;
+    let reporting = checker.reporting(raw, &hostname, &outbound.dsn.from);
+    policy.reports.from = reporting.dmarc.then(|| reporting.from.clone());
     let trusted = checker.trust(&raw.plugin_trust);
     let plugins = checker.plugins(raw, &trusted);
     let order = checker.order(raw, &plugins);
@@ -144,7 +146,6 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
         engine: checker.engine(&raw.engine),
         http: checker.http(&raw.http),
         registry: checker.registry(raw, &state_path),
-        reporting: checker.reporting(raw, &hostname, &outbound.dsn.from),
         thresholds: checker.thresholds(&raw.hooks.thresholds),
         plugin_cache_octets: raw.engine.cache_octets_max,
         log: checker.log(raw),
@@ -154,6 +155,7 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
         inbound,
         policy,
         outbound,
+        reporting,
         plugins,
         trusted_keys: trusted.keys,
         watched: checker.watched(raw),

@@ -1,6 +1,7 @@
 //! A DMARC policy record (RFC 9989 4.7).
 
 use super::Wish;
+use crate::reports::PublishedPolicy;
 use crate::tags::Tags;
 
 /// What a record says. What is not valid in it counts as absent.
@@ -20,8 +21,8 @@ pub(super) struct Record {
     pub(super) spf: Alignment,
     /// `adkim`.
     pub(super) dkim: Alignment,
-    /// There is a `rua` with an address.
-    pub(super) wants_reports: bool,
+    /// `rua`, when there is an address in it.
+    pub(super) reports_to: Option<String>,
 }
 
 /// Whether a domain is one under which others are registered.
@@ -65,8 +66,23 @@ impl Record {
             is_test: flag("t").as_deref() == Some("y"),
             spf: alignment("aspf"),
             dkim: alignment("adkim"),
-            wants_reports: tags.get("rua").is_some_and(has_address),
+            reports_to: tags.get("rua").filter(|uris| has_address(uris)).map(str::to_owned),
         })
+    }
+
+    /// As reports tell it, with the defaults of what it leaves out (RFC 9990 3.1.1.5).
+    pub(super) fn published(&self) -> PublishedPolicy {
+        let own = self.policy.unwrap_or(Wish::None);
+        let below = self.subdomains.unwrap_or(own);
+        let letter = |alignment| if alignment == Alignment::Strict { "s" } else { "r" };
+        PublishedPolicy {
+            p: own.to_string(),
+            sp: below.to_string(),
+            np: self.missing.unwrap_or(below).to_string(),
+            adkim: letter(self.dkim).to_owned(),
+            aspf: letter(self.spf).to_owned(),
+            testing: if self.is_test { "y" } else { "n" }.to_owned(),
+        }
     }
 }
 
@@ -112,7 +128,7 @@ mod tests {
             is_test: true,
             spf: Alignment::Relaxed,
             dkim: Alignment::Strict,
-            wants_reports: true,
+            reports_to: Some("mailto:a@b.example!10m".to_owned()),
         };
         assert_eq!(record, Some(expected));
     }
@@ -128,6 +144,6 @@ mod tests {
     #[test]
     fn what_is_wrong_counts_as_absent() {
         let record = Record::read(b"v=DMARC1; p=maybe; rua=nonsense; broken; sp=reject").unwrap();
-        assert_eq!((record.policy, record.subdomains, record.wants_reports), (None, None, false));
+        assert_eq!((record.policy, record.subdomains, record.reports_to), (None, None, None));
     }
 }

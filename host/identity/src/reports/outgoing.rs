@@ -1,10 +1,12 @@
-//! Reports that we write about others: of TLS, about the domains that we send to (RFC 8460). Counting, writing, and whom to
-//! send them to; queueing them is the relay's.
+//! Reports that we write about others: of TLS about the domains that we send to (RFC 8460), of DMARC about the domains in
+//! whose names mail came in (RFC 9990). Counting, writing, and whom to send them to; queueing them is the relay's.
 //!
-//! Invariant: what is counted of one domain and day is bounded: [`POLICIES_MAX`], [`FAILURES_MAX`], and fits into a value
-//! of the store.
+//! Invariant: what is counted of one domain and day is bounded, and each part of it fits into a value of the store.
+//!
+//! Invariant: a report of DMARC goes to another organization only when that one asked for it in the DNS (RFC 9990 4).
 
 mod destination;
+mod dmarc;
 mod mail;
 mod tally;
 mod tls;
@@ -14,11 +16,20 @@ use std::io::Write;
 use baton_mail::Domain;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-pub use destination::{Destination, tls_destinations};
-pub use mail::compose;
+pub use destination::{Destination, dmarc_destinations, tls_destinations};
+pub use dmarc::{DmarcCounts, DmarcPart, DmarcSeen, dmarc_xml};
+pub use mail::{Kind, compose};
 pub use tally::{Counted, Tally};
 pub use tls::{TlsCounts, TlsFault, TlsPolicyKind, TlsPolicyName};
+
+/// Counts as the store keeps them.
+pub trait Kept: Default + Serialize + DeserializeOwned + Send {
+    /// Adds what was counted later.
+    fn merge(&mut self, newer: Self);
+}
 
 /// Which report it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +49,7 @@ pub struct Heading {
 }
 
 impl Heading {
-    /// The name of the file (RFC 8460 5.1), without its ending.
+    /// The name of the file (RFC 9990 3.5.2, RFC 8460 5.1), without its ending.
     fn file_stem(&self) -> String {
         format!("{}!{}!{}!{}!{}", self.submitter, self.domain, self.begin_s, self.end_s, self.id)
     }

@@ -1,11 +1,12 @@
 //! SPF, DKIM, DMARC and the client's name: asked for at MAIL, told to everybody at the end of data.
 
-use baton_identity::{Arrival, Begun, CheckSettings, Statements, without_forged};
-use baton_mail::ReversePath;
+use baton_identity::reports::outgoing::DmarcSeen;
+use baton_identity::{Arrival, Begun, CheckSettings, Results, Statements, without_forged};
 use baton_mail::body::Content;
 use baton_mail::edit::MessageEdit;
 use baton_mail::event::Decision;
 use baton_mail::header::apply;
+use baton_mail::{Recipient, ReversePath};
 use tokio::time::Instant;
 
 use super::Session;
@@ -51,9 +52,23 @@ impl Session {
         let Some(results) = results else { return content };
         let statements = results.statements();
         self.tell_results(draft, &statements, begun_at);
+        draft.seen = self.seen(&policy, draft, &results);
         draft.chain = results.arc;
         let (name, value) = statements.field(authserv_id);
         apply(content, &[MessageEdit::Insert(0, name, value)], false)
+    }
+
+    /// What the report to the domain in From tells of the message. Nothing of mail to where reports come in and questions
+    /// about ours go: two systems would else write reports about one another's reports for ever.
+    fn seen(&self, policy: &Policy, draft: &Draft, results: &Results) -> Option<DmarcSeen> {
+        let envelope = &draft.call.envelope;
+        let is_about_reports = |one: &Recipient| {
+            policy.is_report_mailbox(&one.address) || policy.reports.from.as_ref() == Some(&one.address)
+        };
+        if !self.listener.deps.dmarc.is_on() || envelope.recipients.iter().any(is_about_reports) {
+            return None;
+        }
+        DmarcSeen::of(results, &envelope.sender)
     }
 
     /// Logs, counts and keeps for the history what was found.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baton_hooks::{DataAnswer, Hook, MessageContent};
-use baton_identity::ArcOutcome;
+use baton_identity::reports::outgoing::DmarcSeen;
+use baton_identity::{ArcOutcome, Wish};
 use baton_mail::body::Content;
 use baton_mail::event::{Event, What};
 use baton_mail::header::{LINE_OCTETS_MAX, TooComplex};
@@ -41,6 +42,18 @@ enum Fate {
     Disconnect(Reply),
 }
 
+impl Fate {
+    /// What it comes to in the words of DMARC.
+    fn as_wish(&self, draft: &Draft) -> Wish {
+        match self {
+            Fate::Hold(_) => Wish::Quarantine,
+            Fate::Queue if draft.call.quarantine.is_some() => Wish::Quarantine,
+            Fate::Queue => Wish::None,
+            Fate::Discard(_) | Fate::Refuse(_) | Fate::Disconnect(_) => Wish::Reject,
+        }
+    }
+}
+
 impl Session {
     /// Answers the end of data.
     pub(super) async fn answer_message(&mut self, content: Bytes) -> Answer {
@@ -52,7 +65,10 @@ impl Session {
             Ok(()) => {
                 let content = self.add_results(&mut draft, content).await;
                 let (judgement, content) = self.ask_data(&mut draft, content).await;
-                self.proceed_message(draft, content, seen, judgement).await
+                let (told, done) = (draft.seen.take(), judgement.fate.as_wish(&draft));
+                let answer = self.proceed_message(draft, content, seen, judgement).await;
+                self.count_for_report(told, done, &answer);
+                answer
             }
             Err(refusal) => {
                 let judgement = Judgement { fate: Fate::Refuse(refusal.reply()), by: RULES.to_owned() };
@@ -61,6 +77,16 @@ impl Session {
         };
         self.listener.deps.metrics.data_seconds.observe(begun.elapsed().as_secs_f64());
         answer
+    }
+
+    /// Counts a message for the report to the domain in From. One that is to come again is counted then.
+    fn count_for_report(&self, told: Option<DmarcSeen>, done: Wish, answer: &Answer) {
+        let Some(told) = told else { return };
+        if matches!(answer, Answer::Refuse(reply) if !reply.is_permanent()) {
+            return;
+        }
+        let domain = told.domain.clone();
+        self.listener.deps.dmarc.count(&domain, |counts, is_room| counts.add(told, done, is_room));
     }
 
     /// The relay's own rules: no loop, and no structure beyond the bounds unless the policy takes it unparsed.

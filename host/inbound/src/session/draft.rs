@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 
 use baton_hooks::{Call, Parameter};
+use baton_identity::reports::outgoing::DmarcSeen;
 use baton_identity::{ArcOutcome, Begun};
 use baton_mail::event::Decision;
 use baton_mail::{Envelope, Mailbox, MessageId, Recipient, UnixMs};
@@ -29,6 +30,8 @@ pub(super) struct Draft {
     pub(super) checks: Option<Begun>,
     /// What was found about the chain of custody, when it is checked.
     pub(super) chain: Option<ArcOutcome>,
+    /// What the report to the domain in From tells of it.
+    pub(super) seen: Option<DmarcSeen>,
     /// A line of the content is longer than others would leave it (RFC 5322 2.1.1).
     pub(super) has_long_lines: bool,
     /// What was done to the content before it was signed.
@@ -46,6 +49,7 @@ impl Draft {
             reservation: None,
             checks: None,
             chain: None,
+            seen: None,
             has_long_lines: false,
             converted: None,
         }

@@ -54,6 +54,7 @@ async fn a_port_in_use_is_named_with_its_remedy() {
         clock: Arc::new(baton_mail::SystemClock),
         policy: relay.policy.clone(),
         metrics: relay.metrics.clone(),
+        dmarc: Arc::new(baton_identity::reports::outgoing::Tally::new(Arc::new(baton_mail::SystemClock))),
         certificates: None,
     };
     let error = crate::Inbound::bind(settings, deps).await.err().unwrap().to_string();

@@ -159,6 +159,7 @@ impl Checker<'_> {
             reports: ReportSettings {
                 mailboxes: self.parse_all("reports.mailboxes", &raw.reports.mailboxes, MAILBOX_REMEDY),
                 keep_s: self.bound("reports.keep_days", raw.reports.keep_days, 1, 36_500) * 86_400,
+                from: None,
             },
             sign: raw.signing.enabled,
             sign_seven_bit: raw.signing.seven_bit,

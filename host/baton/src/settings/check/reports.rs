@@ -14,6 +14,7 @@ impl Checker<'_> {
         let given = given.and_then(|text| self.parse("reports.from", text, MAILBOX_REMEDY));
         ReportingSettings {
             tls: raw.reports.send_tls,
+            dmarc: raw.reports.send_dmarc,
             from: given.unwrap_or_else(|| from.clone()),
             submitter: hostname.clone(),
             sign: raw.signing.enabled,

@@ -11,6 +11,8 @@ section! {
         keep_days: u64 = 400,
         /// Counts how connections to mail hosts were protected, and sends each day's counts (UTC) to the domains that ask for them (TLS-RPT, RFC 8460), by mail and over HTTPS, within four hours after the day.
         send_tls: bool = false,
+        /// Counts what [checks] found about mail in the names of others, and sends each day's counts (UTC) to the domains that ask for them (DMARC aggregate reports, RFC 9990), by mail, within four hours after the day. Readers in other domains get them only when they agreed in the DNS.
+        send_dmarc: bool = false,
         /// The address that our own reports come from, and where questions about them go. Its domain should have keys (`baton domain`), as readers leave out what is not signed. Unset: that of `bounce.from`.
         from: Option<String> = None,
     }

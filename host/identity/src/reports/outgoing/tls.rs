@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{FAILURES_MAX, Heading, POLICIES_MAX};
+use super::{FAILURES_MAX, Heading, Kept, POLICIES_MAX};
 
 /// Connections for the mail of one domain on one day.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,17 +81,11 @@ struct PolicyCounts {
 }
 
 impl TlsCounts {
-    /// Counts one connection: as the policy asks, or why not.
-    pub fn add(&mut self, policy: &TlsPolicyName, fault: Option<TlsFault>) {
-        let (good, bad) = if fault.is_none() { (1, 0) } else { (0, 1) };
-        self.count(policy, (good, bad), fault.map(|fault| (fault, 1)));
-    }
-
-    /// Adds what was counted elsewhere.
-    pub fn merge(&mut self, other: TlsCounts) {
-        for PolicyCounts { policy, good, bad, faults } in other.policies {
-            self.count(&policy, (good, bad), faults);
-        }
+    /// Counts one connection: as the policy asks, or why not. What was not there before only if there `is_room`; true when
+    /// it is such.
+    pub fn add(&mut self, policy: &TlsPolicyName, fault: Option<TlsFault>, is_room: bool) -> bool {
+        let sum = if fault.is_none() { (1, 0) } else { (0, 1) };
+        self.count(policy, sum, fault.map(|fault| (fault, 1)), is_room)
     }
 
     fn count(
@@ -99,19 +93,21 @@ impl TlsCounts {
         policy: &TlsPolicyName,
         (good, bad): (u64, u64),
         faults: impl IntoIterator<Item = (TlsFault, u64)>,
-    ) {
+        is_room: bool,
+    ) -> bool {
         let told: usize = self.policies.iter().map(|one| one.faults.len()).sum();
-        let mut room = FAILURES_MAX.saturating_sub(told);
+        let mut room = if is_room { FAILURES_MAX.saturating_sub(told) } else { 0 };
+        let before = (self.policies.len(), room);
         let at = self.policies.iter().position(|one| one.policy == *policy);
-        if at.is_none() && self.policies.len() == POLICIES_MAX {
-            return;
+        if at.is_none() && (self.policies.len() == POLICIES_MAX || !is_room) {
+            return false;
         }
         let at = at.unwrap_or_else(|| {
             let policy = policy.clone();
             self.policies.push(PolicyCounts { policy, good: 0, bad: 0, faults: Vec::new() });
             self.policies.len() - 1
         });
-        let Some(own) = self.policies.get_mut(at) else { return };
+        let Some(own) = self.policies.get_mut(at) else { return false };
         own.good = own.good.saturating_add(good);
         own.bad = own.bad.saturating_add(bad);
         for (mut fault, count) in faults {
@@ -124,6 +120,7 @@ impl TlsCounts {
                 own.faults.push((fault, count));
             }
         }
+        before != (self.policies.len(), room)
     }
 
     /// The report as JSON.
@@ -137,6 +134,14 @@ impl TlsCounts {
             "policies": policies,
         });
         report.to_string().into_bytes()
+    }
+}
+
+impl Kept for TlsCounts {
+    fn merge(&mut self, newer: TlsCounts) {
+        for PolicyCounts { policy, good, bad, faults } in newer.policies {
+            self.count(&policy, (good, bad), faults, true);
+        }
     }
 }
 
