@@ -9,8 +9,9 @@ use baton_dns::{HostAddresses, Resolver};
 use baton_identity::reports::outgoing::{Tally, TlsCounts};
 use baton_mail::status::Remote;
 use baton_mail::{Domain, EnhancedCode, FailureClass, Outcome, Phase, Status};
+use futures_util::future::BoxFuture;
 use rand::seq::SliceRandom;
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use crate::counting::{Came, Counting};
@@ -21,6 +22,7 @@ use crate::loops::{Unfit, check_address, is_own_listener};
 use crate::metrics::Metrics;
 use crate::next_hop::{LmtpTarget, NextHop};
 use crate::protection::{Protection, protect};
+use crate::race::Race;
 use crate::security::{TlsPolicy, TlsUse};
 use crate::settings::OutboundSettings;
 use crate::site::{Candidate, Target};
@@ -184,36 +186,22 @@ impl Search<'_> {
                 return Err(Then::NextHost);
             }
         };
+        let mut eligible = Vec::new();
         for address in alternated(found.addresses) {
-            let target = SocketAddr::new(address, candidate.host.port);
-            let sent_from = self.purpose.source.sent_from(&self.settings.hostname, address);
-            let remote =
-                Remote { source: sent_from, ..Remote::named(candidate.host.host.as_str()).at(address) };
-            if !self.purpose.source.reaches(address) {
-                self.note(no_way(self.purpose.source, address).at(remote), false);
-                continue;
-            }
-            match check_address(target, &self.settings.loops).filter(|_| !candidate.trusted) {
-                // As a host that is us: worse ones would only send it back (RFC 5321 5.1).
-                Some(Unfit::Loop(why)) => {
-                    self.note(looped(why).at(remote), true);
-                    return Err(Then::Stop);
-                }
-                Some(Unfit::Prohibited(network)) => {
-                    self.note(prohibited(address, &network).at(remote), true);
-                    continue;
-                }
-                None => {}
-            }
-            if let Some(known) = self.reach.failures.reason(self.purpose.source, target) {
-                self.note(known, false);
-                continue;
-            }
-            if self.tried >= self.settings.limits.addresses_max.max(1) {
-                return Err(Then::Stop);
-            }
-            self.tried += 1;
-            match self.try_address(target, remote, candidate, &way).await {
+            eligible.extend(self.check_target(candidate, SocketAddr::new(address, candidate.host.port))?);
+        }
+        let most = self.settings.limits.addresses_max.max(1).saturating_sub(self.tried);
+        let is_cut = eligible.len() > most;
+        eligible.truncate(most);
+        self.tried += eligible.len();
+        let delay = Duration::from_millis(self.settings.limits.attempt_delay_ms);
+        let mut race = Race::new(eligible, delay);
+        while let Some(((target, remote), opened)) = race.next(|(target, _)| self.open(target)).await {
+            let linked = match opened {
+                Ok(stream) => self.try_stream(stream, target, remote, candidate, &way).await,
+                Err(error) => Err(Refusal::from(unreachable_host(&remote, &error))),
+            };
+            match linked {
                 Ok(link) => return Ok(link),
                 Err(refusal) => {
                     self.withheld |=
@@ -222,7 +210,46 @@ impl Search<'_> {
                 }
             }
         }
-        Err(Then::NextHost)
+        Err(if is_cut { Then::Stop } else { Then::NextHost })
+    }
+
+    /// An address of a host that a connection may go to; none when that is noted as the failure.
+    fn check_target(
+        &mut self,
+        candidate: &Candidate,
+        target: SocketAddr,
+    ) -> Result<Option<(SocketAddr, Remote)>, Then> {
+        let (address, source) = (target.ip(), self.purpose.source);
+        let sent_from = source.sent_from(&self.settings.hostname, address);
+        let remote = Remote { source: sent_from, ..Remote::named(candidate.host.host.as_str()).at(address) };
+        if !source.reaches(address) {
+            self.note(no_way(source, address).at(remote), false);
+            return Ok(None);
+        }
+        match check_address(target, &self.settings.loops).filter(|_| !candidate.trusted) {
+            // As a host that is us: worse ones would only send it back (RFC 5321 5.1).
+            Some(Unfit::Loop(why)) => {
+                self.note(looped(why).at(remote), true);
+                return Err(Then::Stop);
+            }
+            Some(Unfit::Prohibited(network)) => {
+                self.note(prohibited(address, &network).at(remote), true);
+                return Ok(None);
+            }
+            None => {}
+        }
+        if let Some(known) = self.reach.failures.reason(source, target) {
+            self.note(known, false);
+            return Ok(None);
+        }
+        Ok(Some((target, remote)))
+    }
+
+    /// A TCP connection, in time.
+    fn open(&self, target: SocketAddr) -> BoxFuture<'_, io::Result<TcpStream>> {
+        let bound = Duration::from_millis(self.settings.timeouts.connect_ms);
+        let opening = timeout(bound, open(target, self.purpose.source));
+        Box::pin(async { flatten(opening.await) })
     }
 
     /// The addresses of a host; none when that is noted as the failure.
@@ -254,9 +281,10 @@ impl Search<'_> {
         }
     }
 
-    /// Opens a link; where TLS is welcome but not needed, once more without when it fails (RFC 7435 3).
-    async fn try_address(
+    /// Makes a link of a connection; where TLS is welcome but not needed, of another one without when it fails (RFC 7435 3).
+    async fn try_stream(
         &self,
+        stream: TcpStream,
         target: SocketAddr,
         remote: Remote,
         candidate: &Candidate,
@@ -266,9 +294,9 @@ impl Search<'_> {
         if let Some(known) =
             self.reach.tls_failures.reason(self.purpose.source, target).filter(|_| is_optional)
         {
-            return self.open_link(target, remote, candidate, way, Some(&known.text)).await;
+            return self.link(stream, target, remote, candidate, (way, Some(&known.text))).await;
         }
-        let opened = self.open_link(target, remote.clone(), candidate, way, None).await;
+        let opened = self.link(stream, target, remote.clone(), candidate, (way, None)).await;
         if let (Some(counting), Some(came)) = (self.counting(candidate), Came::of(&opened)) {
             counting.connected(target.ip(), way.tlsa.as_ref(), came).await;
         }
@@ -276,7 +304,10 @@ impl Search<'_> {
             Err(refusal) if is_optional && refusal.is_for_want_of_tls() => {
                 log::falls_back(&remote, &refusal.status);
                 self.reach.metrics.count_security("failed");
-                let opened = self.open_link(target, remote, candidate, way, Some(&refusal.status.text)).await;
+                let plain = (way, Some(refusal.status.text.as_str()));
+                let stream = self.open(target).await;
+                let stream = stream.map_err(|error| Refusal::from(unreachable_host(&remote, &error)))?;
+                let opened = self.link(stream, target, remote, candidate, plain).await;
                 // Only where it then works without, TLS is what is broken.
                 if opened.is_ok() {
                     let lasts_ms = self.settings.limits.tls_failure_ms;
@@ -292,18 +323,15 @@ impl Search<'_> {
         Counting::of(self.reach, self.settings, candidate, self.purpose)
     }
 
-    /// Opens a link. `plain_why` is why it must be one in plain text.
-    async fn open_link(
+    /// Makes a link of a connection. `plain_why` is why it must be one in plain text.
+    async fn link(
         &self,
+        stream: TcpStream,
         target: SocketAddr,
         remote: Remote,
         candidate: &Candidate,
-        way: &Protection,
-        plain_why: Option<&str>,
+        (way, plain_why): (&Protection, Option<&str>),
     ) -> Result<Link, Refusal> {
-        let bound = Duration::from_millis(self.settings.timeouts.connect_ms);
-        let stream = flatten(timeout(bound, open(target, self.purpose.source)).await)
-            .map_err(|error| Refusal::from(unreachable_host(&remote, &error)))?;
         let is_checked = !candidate.trusted && self.purpose.source.proxy.is_none();
         if let (true, Ok(local), Ok(peer)) = (is_checked, stream.local_addr(), stream.peer_addr())
             && is_own_listener(local, peer, &self.settings.loops)

@@ -53,6 +53,7 @@ mod operator;
 mod outbound;
 mod placing;
 mod protection;
+mod race;
 mod ready;
 mod report;
 mod retry;

@@ -129,6 +129,9 @@ pub struct LimitSettings {
     pub idle_ms: u64,
     /// Addresses that one attempt tries to connect to. Default 8.
     pub addresses_max: usize,
+    /// After this time without an answer of one address of a host the next one is tried beside it, in milliseconds
+    /// (RFC 8305 5). Default 250.
+    pub attempt_delay_ms: u64,
     /// A host that could not be reached is not tried again for this time, in milliseconds. Default 30,000.
     pub host_failure_ms: u64,
     /// A host whose TLS failed where it is welcome but not needed is spoken to in plain text for this time, in
@@ -160,6 +163,7 @@ impl Default for LimitSettings {
             routing_max: 256,
             idle_ms: 5_000,
             addresses_max: 8,
+            attempt_delay_ms: 250,
             host_failure_ms: 30_000,
             tls_failure_ms: 600_000,
             site_cache_ms: 30_000,

@@ -11,6 +11,7 @@ use baton_tests::settings::Settings;
 use baton_tests::sink::{Behaviour, Say, Sink, Step};
 use baton_tests::wait;
 use baton_tests::zone::Zone;
+use socket2::{Domain, Socket, Type};
 
 /// Mail hosts of one port on addresses of their own: the zone names them, the system chose the port.
 struct Hosts {
@@ -278,4 +279,44 @@ pub(crate) fn code_of(event: &serde_json::Value) -> String {
         Some(serde_json::Value::String(text)) => text.clone(),
         _ => String::new(),
     }
+}
+
+/// A port that neither takes connections nor refuses them: the queue of those that wait is full.
+struct Silent {
+    _socket: Socket,
+    _waiting: Vec<Socket>,
+}
+
+impl Silent {
+    fn at(address: SocketAddr) -> Result<Silent> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&address.into())?;
+        socket.listen(0)?;
+        let mut waiting = Vec::new();
+        for _ in 0..4 {
+            let one = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            one.set_nonblocking(true)?;
+            // It is under way, or hangs: either is meant.
+            let _ = one.connect(&address.into());
+            waiting.push(one);
+        }
+        Ok(Silent { _socket: socket, _waiting: waiting })
+    }
+}
+
+/// Without the race, the mail would wait for the deadline of the connection, which is ten minutes here.
+#[test]
+fn an_address_that_does_not_answer_is_overtaken_by_the_other_family() -> Result<()> {
+    let zone = Zone::serve("both.example. 60 IN A 127.0.0.20\nboth.example. 60 IN AAAA ::1\n")?;
+    let sink = Sink::at("[::1]:0".parse()?, Behaviour::default())?;
+    let port = sink.address().port();
+    let _silent = Silent::at(format!("127.0.0.20:{port}").parse()?)?;
+    let settings = Settings::new()
+        .names_from(zone.address())
+        .set("delivery.smtp_port", i64::from(port))
+        .set("delivery.connect_ms", 600_000);
+    let relay = Relay::start(settings)?;
+    relay.send("a@sender.example", &["b@both.example"], &message::plain("raced"))?;
+    sink.wait_for(1)?;
+    Ok(())
 }

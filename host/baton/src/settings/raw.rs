@@ -441,7 +441,9 @@ section! {
         idle_ms: u64 = 5_000,
         /// Addresses that one attempt tries to connect to.
         addresses_max: usize = 8,
-        /// How long a host that could not be reached is not tried again, in milliseconds.
+        /// After so long without an answer of one address of a host the next one is tried beside it, IPv4 and IPv6 by turns, in milliseconds (RFC 8305). The first that answers is taken.
+        attempt_delay_ms: u64 = 250,
+        /// How long an address that could not be reached is not tried again by any delivery of the same source, in milliseconds; 0 is not at all.
         host_failure_ms: u64 = 30_000,
         /// How long a host whose TLS failed is spoken to in plain text, where TLS is welcome but not needed, in milliseconds.
         tls_failure_ms: u64 = 600_000,

@@ -92,6 +92,7 @@ impl Checker<'_> {
 
     fn limits(&mut self, raw: &RawDelivery, drain_s: u64) -> LimitSettings {
         self.bound("delivery.deliveries_per_connection_max", raw.deliveries_per_connection_max, 1, u32::MAX);
+        self.bound("delivery.attempt_delay_ms", raw.attempt_delay_ms, 10, 60_000);
         let mut count =
             |key: &str, value: usize| self.bound(&format!("delivery.{key}"), value, 1, 10_000_000);
         LimitSettings {
@@ -106,6 +107,7 @@ impl Checker<'_> {
             routing_max: count("routing_max", raw.routing_max),
             addresses_max: count("addresses_max", raw.addresses_max),
             idle_ms: raw.idle_ms,
+            attempt_delay_ms: raw.attempt_delay_ms,
             host_failure_ms: raw.host_failure_ms,
             tls_failure_ms: raw.tls_failure_ms,
             site_cache_ms: raw.site_cache_ms,
