@@ -124,7 +124,6 @@ impl Relay {
         let reporter = reporter(checked, &store, &resolver, &signer, &client, &clock, &mut registry);
         let authenticator = authenticator(checked, &store, &clock, fetch_by(&http), &mut registry)?;
         let certificates = start_certificates(checked, &clock)?;
-        let acme = open_acme(checked, sockets.acme, &clock, &mut registry)?;
         let deps = InboundDeps {
             store: store.clone(),
             hooks: hooks.clone(),
@@ -145,6 +144,7 @@ impl Relay {
             resolver: resolver.clone(),
             policies,
             tally: reporter.tls(),
+            http: client.clone(),
             signer: signer.clone(),
             clock: clock.clone(),
             metrics,
@@ -158,7 +158,7 @@ impl Relay {
             capabilities,
             certificates,
             listener_tls: Arc::new(inbound.listener_tls()),
-            acme,
+            acme: open_acme(checked, sockets.acme, &clock, &mut registry)?,
             http,
             inspector: checked.inspector(resolver.clone()),
             resolver,

@@ -66,7 +66,7 @@ pub(crate) async fn judge(
         let by_schedule = schedule.next_attempt(now, job.attempt(), end, chance);
         // At the moment that its sender named, there is something to tell.
         let by_schedule = job.told_at().filter(|at| *at > now).map_or(by_schedule, |at| at.min(by_schedule));
-        let by_schedule = if job.again { retry::after(now, 0, job.expires_at) } else { by_schedule };
+        let by_schedule = job.wait_ms.map_or(by_schedule, |ms| retry::after(now, ms, job.expires_at));
         let (outcome, next_attempt, report) =
             conclude(answer, outcome, job.is_expired(now), by_schedule, |wait_ms| {
                 retry::after(now, wait_ms, job.expires_at)

@@ -115,8 +115,8 @@ pub(crate) async fn connect(
             let greeted = Link::open(Box::new(stream), remote, &opening).await;
             greeted.map_err(|refusal| outcome(refusal.status, refusal.permanent))
         }
-        Target::File(_) => {
-            Err(Outcome::Deferred(crate::bounce_hook::our_fault("a folder has no connections")))
+        Target::File(_) | Target::Http(_) => {
+            Err(Outcome::Deferred(crate::bounce_hook::our_fault("there are no connections to it")))
         }
     }
 }
@@ -125,7 +125,7 @@ pub(crate) async fn connect(
 fn lmtp_policy(settings: &OutboundSettings, target: &Target) -> TlsPolicy {
     match target {
         Target::Lmtp(target) => settings.tls.policy(&NextHop::Lmtp(target.clone())),
-        Target::Smtp(_) | Target::File(_) => TlsPolicy::default(),
+        Target::Smtp(_) | Target::File(_) | Target::Http(_) => TlsPolicy::default(),
     }
 }
 

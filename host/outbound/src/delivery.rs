@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use baton_mail::event::What;
 use baton_mail::mime::Fit;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::bounce_hook::our_fault;
 use crate::connect::{Purpose, connect};
+use crate::endpoint::{Answered, Endpoint, Posted};
 use crate::fitting::{Fitted, converted, fit};
 use crate::job::Job;
 use crate::link::{Link, Sent};
@@ -41,11 +43,12 @@ pub(crate) async fn deliver(
     let delivery = Delivery { shared, settings: &settings, site, batch: &batch };
     let tried = match &site.destination.target {
         Target::File(path) => delivery.deliver_to_folder(path, &recipients).await,
+        Target::Http(endpoint) => delivery.deliver_to_endpoint(endpoint, &recipients).await,
         Target::Smtp(_) | Target::Lmtp(_) => delivery.over_link(link, &recipients).await,
     };
     let mut tried = tried.unwrap_or_else(|outcome| Tried::new(vec![outcome; recipients.len()]));
     let took = started.elapsed();
-    let note = tried.converted.clone();
+    let (note, wait_ms) = (tried.converted.clone(), tried.wait_ms);
     shared.metrics.attempt_seconds.observe(took.as_secs_f64());
     let again = shared.observe(&settings, site, &batch, &mut tried.outcomes).await;
     let mut ended = recipients.attempted(batch, tried, u32::try_from(took.as_millis()).unwrap_or(u32::MAX));
@@ -56,7 +59,7 @@ pub(crate) async fn deliver(
             let event = attempted.job.event(shared.clock.now(), What::Converted { recipients, detail });
             attempted.job.events.push(event);
         }
-        attempted.job.again = again;
+        attempted.job.wait_ms = if again { Some(0) } else { wait_ms };
     }
     ended
 }
@@ -69,6 +72,8 @@ struct Tried {
     passed_on: Vec<bool>,
     /// What was done to the content.
     converted: Option<String>,
+    /// How long the next hop wants to be left alone, in milliseconds.
+    wait_ms: Option<u64>,
 }
 
 impl Tried {
@@ -219,7 +224,8 @@ impl Delivery<'_> {
                 Sent::Nothing(status) => return Tried::new(vec![Outcome::Deferred(status); chunk.len()]),
                 Sent::Outcomes(outcomes) => {
                     *link = open.keep(self.site.messages_max(self.settings)).await;
-                    return Tried { passed_on: vec![reports_itself; outcomes.len()], outcomes, converted };
+                    let passed_on = vec![reports_itself; outcomes.len()];
+                    return Tried { passed_on, outcomes, converted, wait_ms: None };
                 }
             }
         }
@@ -328,6 +334,25 @@ impl Delivery<'_> {
         }
         let made = converted(self.settings, &body, Fit::EightBit).await;
         Ok(made.map_or(body, |made| made.body))
+    }
+
+    /// To a web server: one request for all recipients of the batch, all or nothing.
+    async fn deliver_to_endpoint(
+        &self,
+        endpoint: &Endpoint,
+        recipients: &Recipients,
+    ) -> Result<Tried, Outcome> {
+        let job = self.first_job()?;
+        let posted = Posted {
+            envelope: job.envelope(),
+            recipients: recipients.0.iter().filter_map(|one| self.recipient(*one)).collect(),
+            body: self.body().await?,
+            attempt: job.attempt(),
+        };
+        let bound = Duration::from_millis(self.settings.timeouts.data_dot_ms);
+        let now = self.shared.clock.now();
+        let Answered { outcome, wait_ms } = endpoint.post(&self.shared.http, posted, now, bound).await;
+        Ok(Tried { wait_ms, ..Tried::new(vec![outcome; recipients.len()]) })
     }
 
     /// Into a Maildir folder: one file for all recipients of the batch, all or nothing.

@@ -16,8 +16,9 @@ pub(crate) struct Job {
     pub(crate) expires_at: UnixMs,
     /// What happened on the way here; goes into the history with the outcome.
     pub(crate) events: Vec<Event>,
-    /// It is tried again at once, by another source.
-    pub(crate) again: bool,
+    /// After so long it is tried again, whatever the schedule says, in milliseconds: at once by another source, or when the
+    /// next hop said.
+    pub(crate) wait_ms: Option<u64>,
     /// Its place among the jobs in hand.
     pub(crate) permit: Permit,
 }
@@ -26,7 +27,7 @@ impl Job {
     /// The job of a claim.
     pub(crate) fn new(claim: Claim, permit: Permit) -> Job {
         let expires_at = claim.envelope.given_up_at();
-        Job { claim, expires_at, events: Vec::new(), again: false, permit }
+        Job { claim, expires_at, events: Vec::new(), wait_ms: None, permit }
     }
 
     /// The message's name.

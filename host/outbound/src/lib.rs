@@ -37,6 +37,7 @@ mod connect;
 mod counting;
 mod delivery;
 mod dispatch;
+mod endpoint;
 mod fitting;
 mod gate;
 mod hosts;
@@ -74,6 +75,7 @@ mod view;
 mod worker;
 
 pub use classify::{Classes, ClassesError};
+pub use endpoint::Endpoint;
 pub use login::{Login, LoginMechanism, LoginSecret};
 pub use next_hop::{HostPort, InvalidNextHop, LmtpTarget, NextHop};
 pub use operator::read_next_hop;

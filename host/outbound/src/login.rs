@@ -162,7 +162,8 @@ impl SessionCallback for Owner {
 }
 
 impl LoginSecret {
-    async fn read(&self) -> Result<String, String> {
+    /// The secret, or why there is none.
+    pub(crate) async fn read(&self) -> Result<String, String> {
         let text = match self {
             LoginSecret::File(path) => tokio::fs::read_to_string(path)
                 .await

@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use baton_mail::Domain;
 
+use crate::endpoint::Endpoint;
+
 /// A next hop, by settings or by a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NextHop {
@@ -18,6 +20,8 @@ pub enum NextHop {
     Lmtp(LmtpTarget),
     /// Final delivery into a Maildir folder of this path, one file a message.
     File(PathBuf),
+    /// Final delivery to a web server.
+    Http(Endpoint),
     /// Keep it until an operator decides; the text says why.
     Hold(String),
     /// Take it and throw it away.
@@ -32,6 +36,7 @@ impl NextHop {
             NextHop::Hosts(_) => "hosts",
             NextHop::Lmtp(_) => "lmtp",
             NextHop::File(_) => "file",
+            NextHop::Http(_) => "http",
             NextHop::Hold(_) => "hold",
             NextHop::Discard => "discard",
         }
@@ -138,6 +143,7 @@ impl fmt::Display for NextHop {
             }
             NextHop::Lmtp(target) => write!(formatter, "lmtp {target}"),
             NextHop::File(path) => write!(formatter, "file {}", path.display()),
+            NextHop::Http(endpoint) => write!(formatter, "http {}", endpoint.url),
             NextHop::Hold(reason) => write!(formatter, "hold: {reason}"),
             NextHop::Discard => formatter.write_str("discard"),
         }

@@ -25,7 +25,7 @@ use crate::shaping::{Limiters, Tallies};
 use crate::shared::Shared;
 use crate::site::Destinations;
 use crate::sources::Warmups;
-use crate::sts::Policies;
+use crate::sts::{HttpClient, Policies};
 use crate::view::DeliveryView;
 
 /// Claims asked for at once.
@@ -46,6 +46,8 @@ pub struct OutboundDeps {
     pub policies: Policies,
     /// Where connections are counted for reports about TLS.
     pub tally: Arc<Tally<TlsCounts>>,
+    /// Asks web servers.
+    pub http: HttpClient,
     /// Signs reports.
     pub signer: Signer,
     /// Wall time.
@@ -72,6 +74,7 @@ impl Outbound {
             store: deps.store,
             hooks: deps.hooks,
             signer: deps.signer,
+            http: deps.http,
             clock: deps.clock,
             reach: Reach::new(deps.resolver, deps.policies, Some(deps.tally), deps.metrics.clone()),
             metrics: deps.metrics,

@@ -25,6 +25,7 @@ use crate::settings::OutboundSettings;
 use crate::shaping::{Limiters, Tallies};
 use crate::site::Destinations;
 use crate::sources::Warmups;
+use crate::sts::HttpClient;
 
 /// The parts of delivery that live as long as it.
 pub(crate) struct Shared {
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) rested: Mutex<Vec<(Measure, Instant)>>,
     pub(crate) warmups: Warmups,
     pub(crate) reach: Reach,
+    /// Asks web servers.
+    pub(crate) http: HttpClient,
     pub(crate) gate: Arc<Gate>,
     /// Bounds routing decisions at once.
     pub(crate) routing: Semaphore,

@@ -17,6 +17,7 @@ use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use crate::connect::Reach;
+use crate::endpoint::Endpoint;
 use crate::job::Job;
 use crate::loops::hosts_before_us;
 use crate::next_hop::{HostPort, LmtpTarget, NextHop};
@@ -168,7 +169,7 @@ impl Target {
             Target::Smtp(candidates) => {
                 candidates.iter().any(|candidate| candidate.tls.published.demands_tls())
             }
-            Target::Lmtp(_) | Target::File(_) => false,
+            Target::Lmtp(_) | Target::File(_) | Target::Http(_) => false,
         }
     }
 }
@@ -182,6 +183,8 @@ pub(crate) enum Target {
     Lmtp(LmtpTarget),
     /// Into a folder.
     File(PathBuf),
+    /// To a web server.
+    Http(Endpoint),
 }
 
 /// One host of a site.
@@ -317,7 +320,7 @@ fn provider_of(route: &Route, settings: &OutboundSettings, target: &Target) -> O
 fn name(next_hop: &NextHop, queue: Option<&str>, target: &Target) -> String {
     let name = match target {
         Target::Smtp(candidates) => rolled_up(candidates),
-        Target::Lmtp(_) | Target::File(_) => next_hop.to_string(),
+        Target::Lmtp(_) | Target::File(_) | Target::Http(_) => next_hop.to_string(),
     };
     match queue {
         Some(queue) => format!("{name} ({queue})"),
@@ -380,6 +383,7 @@ pub(crate) async fn find_target(
     let mut candidates = match &*route.next_hop {
         NextHop::Lmtp(target) => return Ok(Target::Lmtp(target.clone())),
         NextHop::File(path) => return Ok(Target::File(path.clone())),
+        NextHop::Http(endpoint) => return Ok(Target::Http(endpoint.clone())),
         NextHop::Hosts(hosts) => in_order(hosts, 0, route.trusted, &tls),
         NextHop::Mx(domain) => match find_mail_hosts(domain, route, reach, settings, &tls).await {
             Ok(candidates) => candidates,
@@ -417,6 +421,9 @@ fn required_tls(route: &Route, tls: TlsPolicy) -> Result<TlsPolicy, Outcome> {
             "the way to the mail store is not protected"
         }
         NextHop::Lmtp(_) => return Ok(tls),
+        NextHop::Http(endpoint) if !endpoint.url.starts_with("https:") => {
+            "the way to the web server is not protected"
+        }
         _ => return Ok(tls.verified()),
     };
     Err(Outcome::Failed(no_required_tls(why)))

@@ -117,7 +117,7 @@ impl Verifier {
         let route = Route::of_settings(settings.routes.find(recipient.domain()));
         let found = find_target(&route, &self.reach, &settings).await;
         let target = found.map_err(|outcome| Unasked(outcome.status().to_string()))?;
-        if matches!(target, Target::File(_)) {
+        if matches!(target, Target::File(_) | Target::Http(_)) {
             return Err(Unasked(format!("{} is not a host that can be asked", route.next_hop)));
         }
         let source = settings.sources.for_questions();

@@ -13,6 +13,7 @@ mod custody;
 mod delivery;
 mod dmarc_reports;
 mod dsn;
+mod endpoint;
 mod extensions;
 mod front_door;
 mod hooks;

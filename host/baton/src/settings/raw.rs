@@ -87,7 +87,7 @@ section! {
         http: RawHttp = RawHttp::default(),
         /// OCI registries, which plugins with `source = "oci://…"` come from.
         registry: RawRegistry = RawRegistry::default(),
-        /// Places that mail can go to. Each has exactly one of `mx`, `hosts`, `lmtp`, `file`, `hold`, `discard`.
+        /// Places that mail can go to. Each has exactly one of `mx`, `hosts`, `lmtp`, `file`, `http`, `hold`, `discard`.
         next_hops: Named<RawNextHop> = Named(Vec::new()),
         /// Which domains go where: the route of exactly the domain, else of its nearest parent, else of `*`, else the mail hosts of the domain.
         routes: Vec<RawRoute> = Vec::new(),

@@ -15,8 +15,8 @@ use baton_mail::event::{Event, What};
 use baton_mail::{Body, Clock, Envelope, Mailbox, MessageId, Origin, Recipient, ReversePath, SystemClock};
 use baton_outbound::metrics::Metrics;
 use baton_outbound::{
-    DeliveryView, DomainPattern, HostPort, NextHop, Outbound, OutboundDeps, OutboundSettings, Policies,
-    RouteTable, RouteTarget,
+    DeliveryView, DomainPattern, HostPort, HttpClient, NextHop, Outbound, OutboundDeps, OutboundSettings,
+    Policies, RouteTable, RouteTarget,
 };
 use baton_store::{NewJob, NewMessage, Store, StoreSettings};
 use bytes::Bytes;
@@ -78,9 +78,12 @@ pub(crate) fn host(address: SocketAddr) -> NextHop {
 
 /// Policies of a relay that reaches no web server.
 pub(crate) fn policies(store: &Store, resolver: &Resolver) -> Policies {
+    Policies::new(resolver.clone(), no_web(), store.kv(), Arc::new(SystemClock), Arc::default())
+}
+
+fn no_web() -> HttpClient {
     let http: Arc<dyn HttpBackend> = Arc::new(NoWeb);
-    let http = Arc::new(ArcSwap::from_pointee(http));
-    Policies::new(resolver.clone(), http, store.kv(), Arc::new(SystemClock), Arc::default())
+    Arc::new(ArcSwap::from_pointee(http))
 }
 
 /// A network without web servers.
@@ -114,6 +117,7 @@ impl Relay {
             hooks: Arc::new(ArcSwap::from_pointee(Generation::empty())),
             policies: policies(&store, &resolver),
             tally: Arc::new(Tally::new(clock.clone())),
+            http: no_web(),
             resolver,
             signer: Signer::default(),
             clock,

@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use baton_hooks::{HttpHost, HttpUrl};
 use baton_inbound::InboundSettings;
 use baton_mail::{Domain, Mailbox};
 use baton_outbound::{
-    Convert, DelayReports, DomainPattern, DsnSettings, HostPort, LimitSettings, LoopSettings, NextHop,
-    OutboundSettings, RetrySettings, RouteTable, RouteTarget, TimeoutSettings,
+    Convert, DelayReports, DomainPattern, DsnSettings, Endpoint, HostPort, LimitSettings, LoopSettings,
+    NextHop, OutboundSettings, RetrySettings, RouteTable, RouteTarget, TimeoutSettings,
 };
 
 use super::Checker;
 use super::inbound::MAILBOX_REMEDY;
-use crate::settings::raw::{Raw, RawDelivery, RawNextHop};
+use crate::settings::raw::{Raw, RawDelivery, RawNextHop, RawSecret};
 
 /// Of whose late mail is reported.
 const DELAY_REPORTS: [(&str, DelayReports); 3] =
@@ -209,11 +210,12 @@ impl Checker<'_> {
             raw.hosts.is_some(),
             raw.lmtp.is_some(),
             raw.file.is_some(),
+            raw.http.is_some(),
             raw.hold.is_some(),
             raw.discard,
         ];
         if given.iter().filter(|given| **given).count() != 1 {
-            let reason = "a next hop has exactly one of mx, hosts, lmtp, file, hold, discard";
+            let reason = "a next hop has exactly one of mx, hosts, lmtp, file, http, hold, discard";
             self.problems.push(key, None, reason, "keep one of them");
             return None;
         }
@@ -230,10 +232,34 @@ impl Checker<'_> {
         if let Some(path) = &raw.file {
             return Some(NextHop::File(self.absolute(path)));
         }
+        if let Some(url) = &raw.http {
+            return self.endpoint(key, url, raw.http_secret.as_ref()).map(NextHop::Http);
+        }
         match &raw.hold {
             Some(reason) => Some(NextHop::Hold(baton_mail::text::sanitize(reason, HOLD_OCTETS_MAX))),
             None => Some(NextHop::Discard),
         }
+    }
+
+    fn endpoint(&mut self, key: &str, url: &str, secret: Option<&RawSecret>) -> Option<Endpoint> {
+        let (url_key, secret_key) = (format!("{key}.http"), format!("{key}.http_secret"));
+        let remedy = "write a URL, such as \"https://app.example/mail\"";
+        let read = HttpUrl::parse(url);
+        let read =
+            read.map_err(|error| self.problems.push(&url_key, Some(url.to_owned()), error, remedy)).ok();
+        if let Some(url) = read.as_ref().filter(|url| !url.is_tls && !is_of_this_machine(&url.host)) {
+            let reason = "in plain text others could read and change the mail";
+            self.problems.push(&url_key, Some(url.to_string()), reason, "write https:// instead of http://");
+        }
+        let secret = match secret {
+            Some(secret) => self.secret_source(&secret_key, secret),
+            None => {
+                let remedy = "write { file = \"PATH\" } or { env = \"VARIABLE\" }";
+                self.problems.push(&secret_key, None, "requests are signed, and there is no secret", remedy);
+                None
+            }
+        };
+        Some(Endpoint { url: read?.to_string(), secret: secret? })
     }
 
     fn hosts(&mut self, key: &str, texts: &[String]) -> Option<NextHop> {
@@ -262,6 +288,14 @@ impl Checker<'_> {
     fn absolute(&self, path: &Path) -> std::path::PathBuf {
         let joined = self.folder.join(path);
         std::path::absolute(&joined).unwrap_or(joined)
+    }
+}
+
+/// What is said to it stays on this machine.
+fn is_of_this_machine(host: &HttpHost) -> bool {
+    match host {
+        HttpHost::Address(address) => address.to_canonical().is_loopback(),
+        HttpHost::Name(name) => name == "localhost",
     }
 }
 

@@ -8,7 +8,7 @@ use baton_outbound::{
 use baton_tls::{Authorities, CertificateFiles};
 
 use super::Checker;
-use crate::settings::raw::{Raw, RawLogin, RawMtaSts, RawNextHop};
+use crate::settings::raw::{Raw, RawLogin, RawMtaSts, RawNextHop, RawSecret};
 
 impl Checker<'_> {
     pub(super) fn outbound_tls(&mut self, raw: &Raw, mut tls: TlsSettings) -> TlsSettings {
@@ -121,15 +121,7 @@ impl Checker<'_> {
         }
         let secret = match (&raw.token_command, raw.password.as_ref().or(raw.token.as_ref())) {
             (Some(words), _) => LoginSecret::Command(words.clone()),
-            (None, Some(secret)) => match (&secret.file, &secret.env) {
-                (Some(path), None) => LoginSecret::File(self.folder.join(path)),
-                (None, Some(variable)) => LoginSecret::Environment(variable.clone()),
-                _ => {
-                    let remedy = "write { file = \"PATH\" } or { env = \"VARIABLE\" }";
-                    self.problems.push(key, None, "the secret needs exactly one source", remedy);
-                    return None;
-                }
-            },
+            (None, Some(secret)) => self.secret_source(key, secret)?,
             (None, None) => return None,
         };
         let fitting: &[LoginMechanism] = match raw.password {
@@ -145,6 +137,19 @@ impl Checker<'_> {
                 .collect(),
         };
         Some(Login { user: raw.user.clone(), secret, mechanisms, without_tls: raw.without_tls })
+    }
+
+    /// Where a secret comes from.
+    pub(super) fn secret_source(&mut self, key: &str, raw: &RawSecret) -> Option<LoginSecret> {
+        match (&raw.file, &raw.env) {
+            (Some(path), None) => Some(LoginSecret::File(self.folder.join(path))),
+            (None, Some(variable)) => Some(LoginSecret::Environment(variable.clone())),
+            _ => {
+                let remedy = "write { file = \"PATH\" } or { env = \"VARIABLE\" }";
+                self.problems.push(key, None, "the secret needs exactly one source", remedy);
+                None
+            }
+        }
     }
 
     /// A login is for hosts of the settings, over TLS that is needed.

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::RawLogin;
+use super::{RawLogin, RawSecret};
 use crate::settings::field::section;
 
 section! {
-    /// One place that mail can go to: exactly one of these keys.
+    /// One place that mail can go to: exactly one of `mx`, `hosts`, `lmtp`, `file`, `http`, `hold` and `discard`.
     RawNextHop {
         /// Delivers to the mail hosts of this domain.
         mx: Option<String> = None,
@@ -16,6 +16,10 @@ section! {
         lmtp: Option<String> = None,
         /// Writes each message as a file into this Maildir folder.
         file: Option<PathBuf> = None,
+        /// Posts each message to this URL: a form with the parts `envelope` (JSON) and `message`, signed as Standard Webhooks say with `http_secret`. 2xx is delivered, 4xx but 408, 425 and 429 is a failure for good; else it is tried again, not before `Retry-After`. `http:` is for hosts of this machine only. A host name must lead to public addresses, or to `http.allowed_networks`.
+        http: Option<String> = None,
+        /// The secret that requests to `http` are signed with: `{ file = "…" }` or `{ env = "…" }`, base64 of 24 octets at least, also with `whsec_` in front; read for each request.
+        http_secret: Option<RawSecret> = None,
         /// Keeps the mail for an operator, with this reason.
         hold: Option<String> = None,
         /// Throws the mail away. The history says so.
