@@ -130,6 +130,7 @@ fn router(deps: AdminDeps) -> Router {
         .route("/v1/sites", get(delivery::sites))
         .route("/v1/shaping", get(delivery::measures))
         .route("/v1/shaping/{id}", axum::routing::delete(delivery::lift))
+        .route("/v1/blocklists", get(delivery::listings))
         .route("/v1/warmup", get(delivery::warmups))
         .route("/v1/warmup/complaints", post(delivery::complaints))
         .route("/v1/domains", get(domains::list))

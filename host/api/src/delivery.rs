@@ -1,5 +1,6 @@
 //! `/v1/shaping`, `/v1/sites` and `/v1/warmup`: how delivery is paced, what holds mail back, and how new sources come along.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -21,6 +22,8 @@ pub struct DeliveryFace {
     pub waits: Arc<dyn Fn(MessageId, u16) -> Option<String> + Send + Sync>,
     /// Where each source with a plan stands.
     pub warmups: Arc<dyn Fn() -> Vec<WarmupView> + Send + Sync>,
+    /// What blocklists say about our addresses.
+    pub listings: Arc<dyn Fn() -> Vec<ListingView> + Send + Sync>,
     /// Counts complaints; false when the source has no plan.
     pub complain: Arc<dyn Fn(&Complaints) -> bool + Send + Sync>,
 }
@@ -98,6 +101,34 @@ pub struct WarmupsView {
     pub warmups: Vec<WarmupView>,
 }
 
+/// What a blocklist says about an address of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListingView {
+    /// The source; empty when the settings name none.
+    pub source: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// The zone of the list.
+    pub list: String,
+    /// `clear`, `listed` or `unknown`.
+    pub state: String,
+    /// Why it is listed, or why nothing is known.
+    pub reason: Option<String>,
+    /// Since when.
+    pub since: UnixMs,
+    /// When it was asked last.
+    pub asked: UnixMs,
+}
+
+/// What all blocklists say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListingsView {
+    /// The relay's time.
+    pub now: UnixMs,
+    /// A row for each address and list.
+    pub listings: Vec<ListingView>,
+}
+
 /// Complaints about messages, as feedback loops tell of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -136,6 +167,11 @@ pub(crate) async fn lift(
 /// `GET /v1/warmup`: where each new source stands.
 pub(crate) async fn warmups(State(deps): State<AdminDeps>) -> Json<WarmupsView> {
     Json(WarmupsView { now: deps.clock.now(), warmups: (deps.delivery.warmups)() })
+}
+
+/// `GET /v1/blocklists`: what blocklists say about our addresses.
+pub(crate) async fn listings(State(deps): State<AdminDeps>) -> Json<ListingsView> {
+    Json(ListingsView { now: deps.clock.now(), listings: (deps.delivery.listings)() })
 }
 
 /// `POST /v1/warmup/complaints`: counts complaints.

@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Explain(ExplainOptions),
     /// Look at what holds mail back or slows it down, and lift it
     Shaping(ShapingOptions),
+    /// Show what DNS blocklists say about the addresses that mail leaves by
+    Blocklists(Target),
     /// Look at how new sources come along
     Warmup(WarmupOptions),
     /// Make keys for domains to send from, and check what the DNS says about them

@@ -52,6 +52,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Queue(options) => runtime::single()?.block_on(commands::queue::run(options.command)),
         Command::Explain(options) => runtime::single()?.block_on(commands::explain::run(options)),
         Command::Shaping(options) => runtime::single()?.block_on(commands::shaping::run(options.command)),
+        Command::Blocklists(target) => {
+            runtime::single()?.block_on(commands::shaping::show_blocklists(target))
+        }
         Command::Warmup(options) => {
             runtime::single()?.block_on(commands::shaping::run_warmup(options.command))
         }

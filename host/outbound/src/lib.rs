@@ -91,7 +91,10 @@ pub use shaping::{
     EnhancedPattern, InvalidRate, Limits, Provider, ProviderMatch, Rate, Rule, RuleAction, RuleScope,
     ShapingSettings, TotalLimits,
 };
-pub use sources::{Pool, Position, Proxy, Source, SourceSettings, WarmupPlan, WarmupRow, WarmupState};
+pub use sources::{
+    BlocklistSettings, Listing, ListingRow, Pool, Position, Proxy, Source, SourceSettings, WarmupPlan,
+    WarmupRow, WarmupState,
+};
 pub use sts::{HttpClient, Policies, StsSettings};
 pub use verify::{RecipientAnswer, Unasked, Verifier};
 pub use view::{DeliveryView, SiteRow};

@@ -9,6 +9,8 @@ use baton_mail::{Domain, Mailbox, MessageId, Status, UnixMs};
 use baton_store::shaping::Measure;
 use tracing::{debug, error, info, warn};
 
+use crate::sources::{Listing, ListingRow};
+
 /// The target of all lines of this stage.
 const TARGET: &str = "delivery";
 
@@ -146,6 +148,26 @@ pub(crate) fn shaping_not_loaded(error: &dyn fmt::Display) {
 /// Counters of warm-up could not be written; they are tried again.
 pub(crate) fn warmup_not_saved(error: &dyn fmt::Display) {
     error!(target: TARGET, %error, "positions of warm-up could not be written down");
+}
+
+/// A blocklist says something else about an address of ours than before.
+pub(crate) fn listing(before: Option<&Listing>, row: &ListingRow) {
+    if before == Some(&row.listing) {
+        return;
+    }
+    let ListingRow { source, address, list, .. } = row;
+    match &row.listing {
+        Listing::Listed(reason) => {
+            warn!(target: TARGET, source, %address, %list, reason, "our address is on a blocklist");
+        }
+        Listing::Unknown(reason) => {
+            info!(target: TARGET, source, %address, %list, reason, "a blocklist says nothing about our address");
+        }
+        Listing::Clear if matches!(before, Some(Listing::Listed(_))) => {
+            info!(target: TARGET, source, %address, %list, "our address is no longer on the blocklist");
+        }
+        Listing::Clear => {}
+    }
 }
 
 /// It can not go now: its ready queue is full, or something holds it back.

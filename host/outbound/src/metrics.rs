@@ -8,7 +8,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-/// The kind of a next hop: `mx`, `hosts`, `lmtp`, `file`, `hold`, `discard`.
+use crate::sources::{Listing, ListingRow};
+
+/// The kind of a next hop: `mx`, `hosts`, `lmtp`, `file`, `http`, `hold`, `discard`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Kind {
     /// The word of [`crate::NextHop::kind`].
@@ -35,6 +37,8 @@ pub struct Metrics {
     pub sent: Family<Way, Counter>,
     /// Measures that hold, by rules and operators.
     pub measures: Gauge,
+    /// Our addresses by blocklist: 1 is listed.
+    pub listed: Family<OnList, Gauge>,
     /// From taking a job out of its ready queue to the final reply, in seconds.
     pub attempt_seconds: Histogram,
     /// Connections that are open or being opened.
@@ -71,6 +75,17 @@ pub struct Way {
     pub outcome: &'static str,
 }
 
+/// An address of ours on a blocklist. All three are of the settings, so they are few.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OnList {
+    /// The source; empty when the settings name none.
+    pub source: String,
+    /// Its address.
+    pub address: String,
+    /// The zone of the list.
+    pub list: String,
+}
+
 /// What came of a question: `yes`, `no`, `later`, `remembered` or `unanswered`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Question {
@@ -100,6 +115,7 @@ impl Default for Metrics {
             recipients: Family::default(),
             sent: Family::default(),
             measures: Gauge::default(),
+            listed: Family::default(),
             attempt_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 10)),
             connections_open: Gauge::default(),
             connections: Counter::default(),
@@ -123,6 +139,7 @@ impl Metrics {
         registry.register("recipients", "Recipients by result of an attempt", self.recipients.clone());
         registry.register("sent", "Recipients by provider, source and result", self.sent.clone());
         registry.register("measures", "Measures of shaping that hold", self.measures.clone());
+        registry.register("listed", "Our addresses by blocklist; 1 is listed", self.listed.clone());
         registry.register("attempt_seconds", "Duration of an attempt", self.attempt_seconds.clone());
         registry.register("connections_open", "Connections open", self.connections_open.clone());
         registry.register("connections", "Connections opened", self.connections.clone());
@@ -134,6 +151,20 @@ impl Metrics {
         registry.register("sts_policies", "MTA-STS policies fetched", self.policies.clone());
         registry.register("reports", "Delivery reports queued", self.reports.clone());
         registry.register("questions", "Questions about recipients", self.questions.clone());
+    }
+
+    /// Takes the last round of questions to blocklists. Where a list said nothing, there is no figure.
+    pub(crate) fn set_listings(&self, rows: &[ListingRow]) {
+        self.listed.clear();
+        for row in rows {
+            let (source, address, list) = (row.source.clone(), row.address.to_string(), row.list.to_string());
+            let listed = match row.listing {
+                Listing::Clear => 0,
+                Listing::Listed(_) => 1,
+                Listing::Unknown(_) => continue,
+            };
+            self.listed.get_or_create(&OnList { source, address, list }).set(listed);
+        }
     }
 
     /// Counts a connection by its protection.

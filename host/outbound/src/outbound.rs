@@ -24,7 +24,7 @@ use crate::settings::OutboundSettings;
 use crate::shaping::{Limiters, Tallies};
 use crate::shared::Shared;
 use crate::site::Destinations;
-use crate::sources::Warmups;
+use crate::sources::{Listings, Warmups};
 use crate::sts::{HttpClient, Policies};
 use crate::view::DeliveryView;
 
@@ -84,6 +84,7 @@ impl Outbound {
             tallies: Tallies::default(),
             rested: Mutex::default(),
             warmups: Warmups::default(),
+            listings: Listings::default(),
             gate: Arc::new(Gate::default()),
             routing: Semaphore::new(routing_max),
             tasks: TaskTracker::new(),
@@ -98,6 +99,7 @@ impl Outbound {
     pub async fn run(self, shutdown: CancellationToken) {
         self.load().await;
         let following = tokio::spawn(Arc::clone(&self.shared).follow_measures());
+        let listings = tokio::spawn(Arc::clone(&self.shared).follow_listings());
         while !shutdown.is_cancelled() {
             let claims = tokio::select! {
                 biased;
@@ -109,6 +111,7 @@ impl Outbound {
         }
         self.drain().await;
         following.abort();
+        listings.abort();
     }
 
     /// What others may look at while delivery runs.

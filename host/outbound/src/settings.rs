@@ -14,7 +14,7 @@ use crate::retry::RetryByClass;
 use crate::routes::RouteTable;
 use crate::security::TlsSettings;
 use crate::shaping::ShapingSettings;
-use crate::sources::SourceSettings;
+use crate::sources::{BlocklistSettings, SourceSettings};
 use crate::sts::StsSettings;
 
 /// All settings of delivery. A reload replaces the whole; running deliveries keep what they began with.
@@ -52,6 +52,8 @@ pub struct OutboundSettings {
     pub shaping: Arc<ShapingSettings>,
     /// What mail leaves by.
     pub sources: Arc<SourceSettings>,
+    /// Which blocklists are asked about it.
+    pub blocklists: BlocklistSettings,
 }
 
 impl OutboundSettings {
@@ -75,6 +77,7 @@ impl OutboundSettings {
             smtp_port: 25,
             shaping: Arc::default(),
             sources: Arc::new(SourceSettings::default()),
+            blocklists: BlocklistSettings::default(),
         }
     }
 }

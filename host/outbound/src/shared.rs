@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::settings::OutboundSettings;
 use crate::shaping::{Limiters, Tallies};
 use crate::site::Destinations;
-use crate::sources::Warmups;
+use crate::sources::{Listings, Warmups};
 use crate::sts::HttpClient;
 
 /// The parts of delivery that live as long as it.
@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     /// Suspensions that ended lately.
     pub(crate) rested: Mutex<Vec<(Measure, Instant)>>,
     pub(crate) warmups: Warmups,
+    /// What blocklists say about our addresses.
+    pub(crate) listings: Listings,
     pub(crate) reach: Reach,
     /// Asks web servers.
     pub(crate) http: HttpClient,

@@ -6,7 +6,7 @@ use baton_mail::{MessageId, UnixMs};
 
 use crate::placing::until_in_words;
 use crate::shared::Shared;
-use crate::sources::WarmupRow;
+use crate::sources::{ListingRow, WarmupRow};
 
 /// A look at delivery. Cheap to clone.
 #[derive(Clone)]
@@ -106,6 +106,11 @@ impl DeliveryView {
         }
         rows.sort_by(|one, other| (&one.source, &one.provider).cmp(&(&other.source, &other.provider)));
         rows
+    }
+
+    /// What blocklists say about the addresses of the sources.
+    pub fn listings(&self) -> Vec<ListingRow> {
+        self.0.listings.rows()
     }
 
     /// So many messages of a source to a provider were complained about. False when the source has no plan.

@@ -3,6 +3,7 @@
 mod abuse;
 mod accounts;
 mod authors;
+mod blocklists;
 mod bounce;
 mod checks;
 mod cli;

@@ -1,6 +1,6 @@
-//! `baton shaping` and `baton warmup`: how delivery is paced.
+//! `baton shaping`, `baton warmup` and `baton blocklists`: how delivery is paced, and what mail leaves by.
 
-use baton_api::delivery::{Complaints, MeasuresView, SitesView, WarmupsView};
+use baton_api::delivery::{Complaints, ListingsView, MeasuresView, SitesView, WarmupsView};
 use baton_store::shaping::Measure;
 
 use super::print;
@@ -41,6 +41,11 @@ async fn clear(options: ClearOptions) -> anyhow::Result<()> {
 async fn sites(target: Target) -> anyhow::Result<()> {
     let view: SitesView = Admin::of(&target)?.get("/v1/sites").await?;
     print(&view, target.json, render::shaping::sites)
+}
+
+pub(crate) async fn show_blocklists(target: Target) -> anyhow::Result<()> {
+    let view: ListingsView = Admin::of(&target)?.get("/v1/blocklists").await?;
+    print(&view, target.json, render::shaping::listings)
 }
 
 async fn show_warmup(target: Target) -> anyhow::Result<()> {

@@ -1,6 +1,8 @@
 //! Measures, sites and warm-up in words.
 
-use baton_api::delivery::{MeasuresView, SiteView, SitesView, WarmupView, WarmupsView};
+use baton_api::delivery::{
+    ListingView, ListingsView, MeasuresView, SiteView, SitesView, WarmupView, WarmupsView,
+};
 use baton_mail::UnixMs;
 use baton_store::shaping::Measure;
 
@@ -21,6 +23,24 @@ fn one(measure: &Measure, now: UnixMs) -> String {
         None => "until it is cleared".to_owned(),
     };
     format!("{id}  {scope}: {action} {end}\n        since {} by {rule}: {reason}\n", moment(*since))
+}
+
+/// What blocklists say, a line for each address and list; what is bad comes first.
+pub(crate) fn listings(view: &ListingsView) -> String {
+    if view.listings.is_empty() {
+        return "No blocklist was asked; blocklists.lists names them.\n".to_owned();
+    }
+    let mut rows: Vec<&ListingView> = view.listings.iter().collect();
+    rows.sort_by_key(|row| (row.state != "listed", row.state != "unknown"));
+    rows.into_iter().map(|row| listing(row, view.now)).collect()
+}
+
+fn listing(row: &ListingView, now: UnixMs) -> String {
+    let by = if row.source.is_empty() { String::new() } else { format!(" ({})", row.source) };
+    let ListingView { address, list, state, .. } = row;
+    let reason = row.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let (since, asked) = (moment(row.since), relative(row.asked, now));
+    format!("{state:8} {address}{by} at {list}{reason}\n        since {since}, asked {asked}\n")
 }
 
 /// Sites, a line each.

@@ -32,7 +32,7 @@ pub(crate) use running::{
 use security::prohibited_networks;
 pub(crate) use security::{RawLogin, RawMtaSts};
 pub(crate) use shaping::{RawProvider, RawRule, RawShaping, RawWarmup};
-pub(crate) use sources::{RawPool as RawSourcePool, RawSource};
+pub(crate) use sources::{RawBlocklists, RawPool as RawSourcePool, RawSource};
 pub(crate) use store::{RawLanes, RawStore};
 pub(crate) use tls::{RawAcme, RawTls};
 
@@ -95,6 +95,8 @@ section! {
         sources: Named<RawSource> = Named(Vec::new()),
         /// Groups of sources, by name. The pool `default`, unless it is set, is all sources with their own weights.
         pools: Named<RawSourcePool> = Named(Vec::new()),
+        /// Blocklists that are asked about the addresses of the sources.
+        blocklists: RawBlocklists = RawBlocklists::default(),
         /// Plans of warm-up, by name; a source names its own.
         warmup: Named<RawWarmup> = Named(Vec::new()),
         /// How much goes where, how fast.

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use baton_api::delivery::{Complaints, DeliveryFace, SiteView, WarmupView};
+use baton_api::delivery::{Complaints, DeliveryFace, ListingView, SiteView, WarmupView};
 use baton_mail::UnixMs;
-use baton_outbound::{DeliveryView, SiteRow, WarmupRow, WarmupState};
+use baton_outbound::{DeliveryView, Listing, ListingRow, SiteRow, WarmupRow, WarmupState};
 
 use crate::render::words::moment;
 
 /// Delivery as the admin interface sees it.
 pub(crate) fn delivery_face(view: DeliveryView) -> DeliveryFace {
-    let (sites, waits, warmups, complain) = (view.clone(), view.clone(), view.clone(), view);
+    let (sites, waits, warmups, listings, complain) =
+        (view.clone(), view.clone(), view.clone(), view.clone(), view);
     DeliveryFace {
         sites: Arc::new(move || sites.sites().into_iter().map(site).collect()),
         waits: Arc::new(move |message, job| {
@@ -18,6 +19,7 @@ pub(crate) fn delivery_face(view: DeliveryView) -> DeliveryFace {
             Some(with_end(&text, until))
         }),
         warmups: Arc::new(move || warmups.warmups().into_iter().map(warmup).collect()),
+        listings: Arc::new(move || listings.listings().into_iter().map(listing).collect()),
         complain: Arc::new(move |complaints: &Complaints| {
             complain.note_complaints(&complaints.source, &complaints.provider, complaints.count)
         }),
@@ -35,6 +37,16 @@ fn site(row: SiteRow) -> SiteView {
     let SiteRow { site, provider, source, ready, connections, allowed, bound, slower, waits } = row;
     let waits = waits.map(|(text, until)| with_end(&text, Some(until)));
     SiteView { site, provider, source, ready, connections, allowed, bound, slower, waits }
+}
+
+fn listing(row: ListingRow) -> ListingView {
+    let ListingRow { source, address, list, listing, since, asked } = row;
+    let (state, reason) = match listing {
+        Listing::Clear => ("clear", None),
+        Listing::Listed(reason) => ("listed", Some(reason)),
+        Listing::Unknown(reason) => ("unknown", Some(reason)),
+    };
+    ListingView { source, address, list: list.to_string(), state: state.to_owned(), reason, since, asked }
 }
 
 fn warmup(row: WarmupRow) -> WarmupView {

@@ -4,6 +4,7 @@
 //! Invariant: mail never leaves by another address than its source has. Where a source has none of a family, hosts of that
 //! family are not tried.
 
+mod listed;
 mod open;
 mod pool;
 mod warmup;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 use baton_mail::status::SentFrom;
 use baton_mail::{Domain, Envelope};
 
+pub(crate) use listed::Listings;
+pub use listed::{BlocklistSettings, Listing, ListingRow};
 pub(crate) use open::open;
 pub use pool::Pool;
 pub(crate) use warmup::Warmups;

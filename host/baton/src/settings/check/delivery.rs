@@ -56,6 +56,7 @@ impl Checker<'_> {
             self.choose("delivery.convert_8bit", &delivery.convert_8bit, &CONVERT).unwrap_or_default();
         settings.smtp_port = self.bound("delivery.smtp_port", delivery.smtp_port, 1, u16::MAX);
         settings.sources = Arc::new(self.sources(raw));
+        settings.blocklists = self.blocklists(&raw.blocklists, &settings.sources);
         settings.shaping = Arc::new(self.shaping(raw));
         settings
     }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use baton_outbound::{HostPort, Pool, Proxy, Source, SourceSettings};
+use baton_outbound::{BlocklistSettings, HostPort, Pool, Proxy, Source, SourceSettings};
 
 use super::Checker;
-use crate::settings::raw::{Raw, RawSource, RawSourcePool};
+use crate::settings::raw::{Raw, RawBlocklists, RawSource, RawSourcePool};
 
 /// The pool of all sources, unless the settings make one of that name.
 const DEFAULT: &str = "default";
@@ -63,6 +63,19 @@ impl Checker<'_> {
             }
         }
         settings
+    }
+
+    /// Blocklists, when there are addresses to ask about.
+    pub(super) fn blocklists(&mut self, raw: &RawBlocklists, sources: &SourceSettings) -> BlocklistSettings {
+        let remedy = "write the zone of a list, such as \"zen.spamhaus.org\"";
+        let lists = self.parse_all("blocklists.lists", &raw.lists, remedy);
+        if !raw.lists.is_empty() && sources.addresses().is_empty() {
+            let reason = "there is no address to ask about: the system chooses what mail leaves by";
+            let remedy = "name addresses in [sources] or in delivery.source_addresses";
+            self.problems.push("blocklists.lists", None, reason, remedy);
+        }
+        let interval_s = self.bound("blocklists.interval_s", raw.interval_s, 1, 30 * 86_400);
+        BlocklistSettings { lists, interval_ms: interval_s * 1_000 }
     }
 
     /// Without sources there is no pool to be named.

@@ -19,6 +19,16 @@ section! {
 }
 
 section! {
+    /// DNS blocklists that are asked about the addresses of the sources.
+    RawBlocklists {
+        /// Their zones, such as `zen.spamhaus.org`. Empty: none is asked. `baton blocklists` shows what they say; a change is logged, and the metric `baton_delivery_listed` tells.
+        lists: Vec<String> = Vec::new(),
+        /// The time between two rounds, in seconds. Public lists ask not to be asked too often.
+        interval_s: u64 = 3_600,
+    }
+}
+
+section! {
     /// One pool.
     RawPool {
         /// Its sources by name, each with its share of the turns: `{ a = 3, b = 1 }`.
