@@ -45,6 +45,7 @@ impl Fields {
             tenant: self.take("tenant")?,
             stream: self.take("stream")?,
             site: self.take("site")?,
+            source: self.take("source")?,
             older_ms: self.take_age("older")?,
             younger_ms: self.take_age("younger")?,
             error: self.take("error")?,
@@ -65,7 +66,7 @@ impl Fields {
 }
 
 /// The fields that a filter has.
-pub(crate) const FILTER_FIELDS: [&str; 12] = [
+pub(crate) const FILTER_FIELDS: [&str; 13] = [
     "message",
     "domain",
     "sender",
@@ -74,6 +75,7 @@ pub(crate) const FILTER_FIELDS: [&str; 12] = [
     "tenant",
     "stream",
     "site",
+    "source",
     "older",
     "younger",
     "error",

@@ -41,6 +41,8 @@ pub struct Filter {
     /// Jobs that an operator sends by this next hop, or whose last attempt was at this host or address, or, with a dot
     /// before it, at a host below it.
     pub site: Option<String>,
+    /// Jobs whose last attempt left by this source.
+    pub source: Option<String>,
     /// Jobs whose message is here for at least so long, in milliseconds.
     pub older_ms: Option<u64>,
     /// Jobs whose message is here for less than so long, in milliseconds.
@@ -243,7 +245,12 @@ fn matches_last(filter: &Filter, view: &JobView) -> bool {
     let error = |text: &String| {
         last.is_some_and(|last| last.to_string().to_lowercase().contains(&text.to_lowercase()))
     };
+    let source = |last: &Status| last.remote.as_ref().and_then(|remote| remote.source.clone());
     filter.class.is_none_or(|class| last.is_some_and(|last| last.class == class))
+        && filter
+            .source
+            .as_ref()
+            .is_none_or(|name| last.and_then(source).is_some_and(|one| one.name == *name))
         && filter.error.as_ref().is_none_or(error)
         && filter.site.as_ref().is_none_or(|site| {
             view.route.as_ref().is_some_and(|route| route.eq_ignore_ascii_case(site))

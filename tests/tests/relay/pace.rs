@@ -114,10 +114,9 @@ fn a_file_of_classes_chooses_the_retry() -> Result<()> {
     let classes = relay.folder().join("classes.toml");
     fs::write(&classes, "[[rule]]\nclass = \"quota\"\ncode = \"451\"\npattern = \"asleep\"\n")?;
     relay.write_settings(
-        Settings::new()
-            .all_to(sink.address())
-            .set("retry.classes_file", classes.display().to_string())
-            .with("[retry.class.quota]\nfirst_s = 3600\nmax_s = 7200"),
+        Settings::new().all_to(sink.address()).set("retry.classes_file", classes.display().to_string()).with(
+            "[retry.class.quota]\nfirst_s = 3600\nmax_s = 7200\n[sources.a]\naddresses = [\"127.0.0.2\"]",
+        ),
     )?;
     relay.start_again()?;
     let id = send(&relay, "one.example")?;
@@ -126,6 +125,8 @@ fn a_file_of_classes_chooses_the_retry() -> Result<()> {
     let counted: Value =
         serde_json::from_str(&relay.said(&["queue", "count", "--class", "quota", "--json"])?)?;
     assert_eq!(counted.pointer("/classes/quota"), Some(&Value::from(1)), "{counted:#}");
+    let by = |source| relay.said(&["queue", "count", "--source", source, "--json"]);
+    assert!(by("a")?.contains("quota") && !by("b")?.contains("quota"));
     let time = |value: Option<&Value>| value.and_then(Value::as_u64).context("a time");
     let entry = relay.queue()?.pop().context("an entry")?;
     let accepted = time(entry.get("received_at"))?;

@@ -63,6 +63,9 @@ pub(crate) struct FilterOptions {
     /// The host or address of the last attempt, .example for all hosts below it, or the next hop of `reroute`
     #[arg(long, value_name = "HOST")]
     pub(crate) site: Option<String>,
+    /// The source that the last attempt left by, as [sources] names it
+    #[arg(long)]
+    pub(crate) source: Option<String>,
     /// In the queue for so long at least, such as 90s, 15m, 2h, 3d
     #[arg(long, value_name = "TIME")]
     pub(crate) older: Option<String>,
@@ -79,7 +82,7 @@ pub(crate) struct FilterOptions {
 
 impl FilterOptions {
     /// The conditions by their names in the interface.
-    pub(crate) fn conditions(&self) -> [(&'static str, Option<&str>); 12] {
+    pub(crate) fn conditions(&self) -> [(&'static str, Option<&str>); 13] {
         [
             ("message", self.message.as_deref()),
             ("domain", self.domain.as_deref()),
@@ -89,6 +92,7 @@ impl FilterOptions {
             ("tenant", self.tenant.as_deref()),
             ("stream", self.stream.as_deref()),
             ("site", self.site.as_deref()),
+            ("source", self.source.as_deref()),
             ("older", self.older.as_deref()),
             ("younger", self.younger.as_deref()),
             ("error", self.error.as_deref()),
