@@ -128,7 +128,7 @@ fn router(deps: AdminDeps) -> Router {
         .route("/v1/messages/recent", get(messages::recent))
         .route("/v1/messages/{id}", get(messages::story))
         .route("/v1/sites", get(delivery::sites))
-        .route("/v1/shaping", get(delivery::measures))
+        .route("/v1/shaping", get(delivery::measures).post(delivery::suspend))
         .route("/v1/shaping/{id}", axum::routing::delete(delivery::lift))
         .route("/v1/blocklists", get(delivery::listings))
         .route("/v1/warmup", get(delivery::warmups))

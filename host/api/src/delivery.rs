@@ -2,22 +2,28 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use baton_mail::{MessageId, UnixMs};
+use baton_mail::text::sanitize;
+use baton_mail::{Domain, MessageId, UnixMs};
 use baton_store::KvError;
-use baton_store::shaping::Measure;
+use baton_store::shaping::{Action, BY_OPERATOR, MEASURES_MAX, Measure, NewMeasure, Scope};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::Problem;
 use crate::admin::AdminDeps;
+use crate::filter::Fields;
+use crate::{FieldError, Problem};
 
 /// A look at delivery while it runs.
 #[derive(Clone)]
 pub struct DeliveryFace {
     /// All sites in use.
     pub sites: Arc<dyn Fn() -> Vec<SiteView> + Send + Sync>,
+    /// Says which part of a scope the settings do not know.
+    pub check_scope: Arc<dyn Fn(&Scope) -> Result<(), FieldError> + Send + Sync>,
     /// What a job of a message waits for in memory, in words.
     pub waits: Arc<dyn Fn(MessageId, u16) -> Option<String> + Send + Sync>,
     /// Where each source with a plan stands.
@@ -154,6 +160,51 @@ pub(crate) async fn measures(State(deps): State<AdminDeps>) -> Result<Json<Measu
     let measures = measures.now().iter().filter(|one| one.holds(now)).cloned().collect();
     Ok(Json(MeasuresView { now, measures }))
 }
+
+/// `POST /v1/shaping`: suspends the mail that the body names, for a while (`for`) or until it is lifted.
+pub(crate) async fn suspend(State(deps): State<AdminDeps>, body: Bytes) -> Result<Json<Measure>, Problem> {
+    let mut fields = Fields::of_body(&body)?;
+    let scope = Scope {
+        tenant: fields.take("tenant")?,
+        stream: fields.take("stream")?,
+        domain: fields.take::<Domain>("domain")?.map(|domain| domain.to_string()),
+        provider: fields.take("provider")?,
+        site: fields.take("site")?,
+        source: fields.take("source")?,
+    };
+    let all = fields.take::<bool>("all")?.unwrap_or(false);
+    let lasts = fields.take_age("for")?.map(Duration::from_millis);
+    let reason = fields.take::<String>("reason")?.unwrap_or_default();
+    let by = fields.take::<String>("by")?.unwrap_or_else(|| BY_OPERATOR.to_owned());
+    fields.finish(&SUSPEND_FIELDS)?;
+    if all != scope.is_all() {
+        return Err(Problem::field(
+            "all",
+            "name the mail by tenant, stream, domain, provider, site or source, or say `all` alone",
+        ));
+    }
+    (deps.delivery.check_scope)(&scope).map_err(|error| Problem::field(&error.field, error.message))?;
+    if reason.trim().is_empty() {
+        return Err(Problem::field("reason", "is missing: those who wait for the mail are told it"));
+    }
+    let measure = NewMeasure {
+        action: Action::Suspend,
+        scope,
+        rule: sanitize(&by, BY_OCTETS_MAX),
+        reason: sanitize(&reason, REASON_OCTETS_MAX),
+        until: lasts.map(|lasts| deps.clock.now().plus(lasts)),
+    };
+    let taken = deps.store.measures().take(measure).await.map_err(unavailable)?;
+    taken.map(Json).ok_or_else(|| Problem::unavailable(format!("there are {MEASURES_MAX} measures already")))
+}
+
+/// The fields of a suspension.
+const SUSPEND_FIELDS: [&str; 10] =
+    ["tenant", "stream", "domain", "provider", "site", "source", "all", "for", "reason", "by"];
+/// Octets of a reason.
+const REASON_OCTETS_MAX: usize = 300;
+/// Octets of the name of who did it.
+const BY_OCTETS_MAX: usize = 100;
 
 /// `DELETE /v1/shaping/{id}`: lifts a measure; answers what it was.
 pub(crate) async fn lift(

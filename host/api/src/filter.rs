@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use baton_mail::{FailureClass, MessageId};
 use baton_store::{Filter, JobKey, JobState};
+use serde_json::Value;
 
 use crate::Problem;
 
@@ -13,6 +14,19 @@ pub(crate) struct Fields(BTreeMap<String, String>);
 impl Fields {
     pub(crate) fn new(fields: BTreeMap<String, String>) -> Fields {
         Fields(fields)
+    }
+
+    /// The members of a JSON object as text.
+    pub(crate) fn of_body(body: &[u8]) -> Result<Fields, Problem> {
+        let body = if body.is_empty() { b"{}" } else { body };
+        let members: BTreeMap<String, Value> = serde_json::from_slice(body)
+            .map_err(|error| Problem::field("body", format!("is not a JSON object: {error}")))?;
+        let text = |(name, value): (String, Value)| match value {
+            Value::Null => None,
+            Value::String(text) => Some((name, text)),
+            other => Some((name, other.to_string())),
+        };
+        Ok(Fields(members.into_iter().filter_map(text).collect()))
     }
 
     /// Takes one field and reads it by `FromStr`.
@@ -53,7 +67,8 @@ impl Fields {
         })
     }
 
-    fn take_age(&mut self, name: &str) -> Result<Option<u64>, Problem> {
+    /// Takes a time such as `2h`, in milliseconds.
+    pub(crate) fn take_age(&mut self, name: &str) -> Result<Option<u64>, Problem> {
         let Some(text) = self.take::<String>(name)? else { return Ok(None) };
         let wrong = || Problem::field(name, format!("`{text}` is no time such as 90s, 15m, 2h or 3d"));
         read_time_ms(&text).map(Some).ok_or_else(wrong)
@@ -182,5 +197,15 @@ mod tests {
         let key = JobKey { message: MessageId::from_octets([7; 16]), job: 3 };
         let back = fields(&[("after", &write_cursor(key))]).take_cursor().unwrap().unwrap();
         assert_eq!((back.message, back.job), (key.message, key.job));
+    }
+
+    #[test]
+    fn body_members_become_fields() {
+        let Fields(fields) =
+            Fields::of_body(br#"{"all": true, "domain": "example.org", "sender": null}"#).unwrap();
+        assert_eq!(fields.get("all").map(String::as_str), Some("true"));
+        assert_eq!(fields.get("domain").map(String::as_str), Some("example.org"));
+        assert!(!fields.contains_key("sender"));
+        assert_eq!(Fields::of_body(b"[]").err().unwrap().errors.first().unwrap().field, "body");
     }
 }

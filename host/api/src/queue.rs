@@ -8,7 +8,6 @@ use axum::extract::{Path, Query, State};
 use baton_mail::envelope::PRIORITY_MAX;
 use baton_mail::text::sanitize;
 use baton_store::{Action, Assignment, Filter, JobState, JobView, QueueCount};
-use serde_json::Value;
 
 use crate::Problem;
 use crate::admin::{AdminDeps, store_problem};
@@ -137,7 +136,7 @@ pub(crate) async fn operate(
     Path(name): Path<String>,
     body: bytes::Bytes,
 ) -> Result<Json<Changed>, Problem> {
-    let mut fields = Fields::new(body_fields(&body)?);
+    let mut fields = Fields::of_body(&body)?;
     let operation = read_operation(&name, &mut fields, &deps)?;
     let filter = fields.take_filter()?;
     let after = fields.take_cursor()?;
@@ -160,19 +159,6 @@ fn check_scope(filter: &Filter, all: bool) -> Result<(), Problem> {
         }
         _ => Ok(()),
     }
-}
-
-/// The members of a JSON object as text.
-fn body_fields(body: &[u8]) -> Result<BTreeMap<String, String>, Problem> {
-    let body = if body.is_empty() { b"{}" } else { body };
-    let members: BTreeMap<String, Value> = serde_json::from_slice(body)
-        .map_err(|error| Problem::field("body", format!("is not a JSON object: {error}")))?;
-    let text = |(name, value): (String, Value)| match value {
-        Value::Null => None,
-        Value::String(text) => Some((name, text)),
-        other => Some((name, other.to_string())),
-    };
-    Ok(members.into_iter().filter_map(text).collect())
 }
 
 fn queue_row(count: QueueCount) -> QueueRow {
@@ -215,14 +201,5 @@ mod tests {
         let narrow = Filter { sender: Some("a@b.example".to_owned()), ..Filter::default() };
         assert!(check_scope(&narrow, false).is_ok());
         assert!(check_scope(&narrow, true).is_err());
-    }
-
-    #[test]
-    fn body_members_become_fields() {
-        let fields = body_fields(br#"{"all": true, "domain": "example.org", "sender": null}"#).unwrap();
-        assert_eq!(fields.get("all").map(String::as_str), Some("true"));
-        assert_eq!(fields.get("domain").map(String::as_str), Some("example.org"));
-        assert!(!fields.contains_key("sender"));
-        assert_eq!(body_fields(b"[]").unwrap_err().errors.first().unwrap().field, "body");
     }
 }

@@ -133,6 +133,22 @@ impl<T> FairQueue<T> {
         self.shares.values().flat_map(|share| share.items.iter().map(|(_, item)| item))
     }
 
+    /// Takes out all items that are `wanted`; the others keep their order and their turns.
+    pub fn take_all(&mut self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut taken = Vec::new();
+        for share in self.shares.values_mut() {
+            let items = std::mem::take(&mut share.items).into_iter();
+            let (out, kept): (VecDeque<_>, VecDeque<_>) = items.partition(|(_, item)| wanted(item));
+            taken.extend(out.into_iter().map(|(_, item)| item));
+            share.items = kept;
+        }
+        self.shares.retain(|_, share| !share.items.is_empty());
+        self.turns.retain(|flow| self.shares.contains_key(flow));
+        self.len -= taken.len();
+        self.find_payer();
+        taken
+    }
+
     /// Takes everything in the order of the turns.
     pub fn drain(&mut self) -> Vec<T> {
         std::iter::from_fn(|| self.pop()).collect()
@@ -184,6 +200,20 @@ mod tests {
         }
         let sent: Vec<u64> = std::iter::from_fn(|| queue.pop()).take(55).collect();
         assert_eq!(sent.iter().filter(|cost| **cost == 10).count(), 5, "as many units of each: {sent:?}");
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_the_others_their_turns() {
+        let mut queue = FairQueue::default();
+        for number in 0..30_u32 {
+            queue.push(flow(["a", "b", "c"][number as usize % 3]), u64::from(number % 5) + 1, number);
+        }
+        assert_eq!(queue.take_all(|number| number % 3 == 1 || *number < 10).len(), 16);
+        assert_eq!(queue.len(), 14);
+        let mut left: Vec<u32> = queue.drain();
+        assert!(queue.is_empty() && queue.shares.is_empty() && queue.turns.is_empty());
+        left.sort_unstable();
+        assert_eq!(left, (10..30).filter(|number| number % 3 != 1).collect::<Vec<_>>());
     }
 
     /// From seeds: flows come and go with any sizes; while several have work all the time, what they got differs by no more

@@ -216,6 +216,11 @@ impl<T> LaneQueue<T> {
         Lane::ALL.into_iter().flat_map(|lane| self.lanes.of(lane).iter())
     }
 
+    /// Takes out all items that are `wanted`.
+    pub fn take_all(&mut self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
+        Lane::ALL.into_iter().flat_map(|lane| self.lanes.of_mut(lane).take_all(&wanted)).collect()
+    }
+
     /// Takes everything, the most urgent lane first.
     pub fn drain(&mut self) -> Vec<T> {
         Lane::ALL.into_iter().flat_map(|lane| self.lanes.of_mut(lane).drain()).collect()

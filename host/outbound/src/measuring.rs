@@ -8,8 +8,9 @@ use baton_mail::{Domain, FailureClass, Outcome, Phase};
 use baton_store::shaping::{Action, Measure, Traits};
 use tokio::time::Instant;
 
+use crate::job::Job;
 use crate::log;
-use crate::placing::HandBack;
+use crate::placing::traits_of;
 use crate::settings::OutboundSettings;
 use crate::shaping::{Observed, Pace, Rule, RuleAction, Sign};
 use crate::shared::Shared;
@@ -163,32 +164,38 @@ impl Shared {
 
     fn apply_measures(self: &Arc<Self>) {
         let settings = self.settings.load();
+        let names_mail = self.measures.now().iter().any(|one| one.scope.names_mail());
         for site in self.destinations.in_use().iter().flat_map(|place| place.sites()) {
             let suspension = self.measures.find(&site.traits(), |one| one.action == Action::Suspend);
-            let was = site.is_suspended.swap(suspension.is_some(), Ordering::Relaxed);
-            match (&suspension, was) {
-                (Some(_), false) => {
-                    let jobs = site.ready.drain();
-                    self.metrics.ready_jobs.dec_by(i64::try_from(jobs.len()).unwrap_or(0));
-                    for job in jobs {
-                        // It is placed anew at once, and goes by another source or waits as it is told there.
-                        self.warmups.refund(&settings.sources, &site.source, &site.destination);
-                        let back = HandBack { wait: Duration::ZERO, why: None };
-                        self.hand_back(job, &site.destination.name, back);
-                    }
-                }
-                (None, true) => {
-                    let bound = site.pace().connections(settings.limits.connections_max);
-                    site.standing.restart(bound);
-                    site.ready.set_workers_max(1);
-                }
-                _ => {}
+            let was_suspended = site.is_suspended.swap(suspension.is_some(), Ordering::Relaxed);
+            if was_suspended && suspension.is_none() {
+                let bound = site.pace().connections(settings.limits.connections_max);
+                site.standing.restart(bound);
+                site.ready.set_workers_max(1);
+            }
+            let held = match suspension {
+                Some(_) => site.ready.take_all(|_| true),
+                None if names_mail => site.ready.take_all(|job| self.is_held_back(job, &site)),
+                None => Vec::new(),
+            };
+            self.metrics.ready_jobs.dec_by(i64::try_from(held.len()).unwrap_or(0));
+            for job in held {
+                // It is placed anew, and goes by another source or waits as it is told there.
+                self.warmups.refund(&settings.sources, &site.source, &site.destination);
+                self.place(job, &site.destination);
             }
             #[allow(clippy::float_cmp)]
             if site.pace().factor() != self.slowness(&site) {
                 self.pace_anew(&settings, &site);
             }
         }
+    }
+
+    /// True when a measure that names a tenant, a stream or a domain holds back what waits for a site.
+    fn is_held_back(&self, job: &Job, site: &Site) -> bool {
+        let domain = job.recipients().next().map(|(_, recipient)| recipient.address.domain());
+        let traits = Traits { source: Some(&site.source.name), ..traits_of(job, domain, &site.destination) };
+        self.measures.find(&traits, |one| matches!(one.action, Action::Suspend | Action::Bounce)).is_some()
     }
 }
 

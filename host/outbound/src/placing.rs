@@ -166,14 +166,14 @@ impl Shared {
         let now = self.clock.now();
         let wait = measure.until.map_or(AWAY_MAX, |until| until.since(now)).min(AWAY_MAX);
         let end = measure.until.map_or_else(String::new, |until| format!(" until {}", moment(until)));
-        let Measure { scope, rule, id, reason, .. } = measure;
-        let why = format!("{scope} is suspended{end} by rule {rule} ({id}): {reason}");
+        let Measure { scope, id, reason, .. } = measure;
+        let why = format!("{scope} is suspended{end} by {} ({id}): {reason}", measure.by());
         HandBack { wait, why: Some(why) }
     }
 
     /// Gives up a job, as a measure has it.
     fn bounce(self: &Arc<Self>, job: Job, measure: &Measure) {
-        let text = format!("given up by rule {} ({}): {}", measure.rule, measure.id, measure.reason);
+        let text = format!("given up by {} ({}): {}", measure.by(), measure.id, measure.reason);
         let status = Status::ours(Phase::Policy, FailureClass::Policy, EnhancedCode(5, 7, 0), text);
         let shared = Arc::clone(self);
         self.spawn(async move { shared.finish(Attempted::unsent(job, &Outcome::Failed(status))).await });
@@ -197,7 +197,8 @@ impl Shared {
     }
 }
 
-fn traits_of<'a>(job: &'a Job, domain: Option<&'a Domain>, place: &'a Destination) -> Traits<'a> {
+/// What is known of a job on its way to a place, but for its source.
+pub(crate) fn traits_of<'a>(job: &'a Job, domain: Option<&'a Domain>, place: &'a Destination) -> Traits<'a> {
     Traits {
         tenant: job.envelope().tenant.as_deref(),
         stream: job.envelope().stream.as_deref(),

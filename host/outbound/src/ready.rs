@@ -129,9 +129,10 @@ impl<T> ReadyQueue<T> {
         self.state.lock().jobs.iter().any(|(_, job)| wanted(job))
     }
 
-    /// Takes out all that waits.
-    pub(crate) fn drain(&self) -> Vec<T> {
-        self.state.lock().jobs.drain().into_iter().map(|(_, job)| job).collect()
+    /// Takes out all that is `wanted` of what waits.
+    pub(crate) fn take_all(&self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
+        let taken = self.state.lock().jobs.take_all(|(_, job)| wanted(job));
+        taken.into_iter().map(|(_, job)| job).collect()
     }
 
     /// Lets the worker that waits for a token look again.

@@ -67,6 +67,16 @@ impl DeliveryView {
         rows
     }
 
+    /// True when the settings have a source of that name.
+    pub fn knows_source(&self, name: &str) -> bool {
+        self.0.settings.load().sources.all().iter().any(|source| source.name == name)
+    }
+
+    /// True when the settings have a provider of that name.
+    pub fn knows_provider(&self, name: &str) -> bool {
+        self.0.settings.load().shaping.provider(name).is_some()
+    }
+
     /// What a job of a message waits for in memory, in words, and until when; none when it does not wait there.
     pub fn waits(&self, message: MessageId, job: u16) -> Option<(String, Option<UnixMs>)> {
         let shared = &self.0;

@@ -102,6 +102,16 @@ impl Scope {
             && is(&self.site, traits.site)
             && is(&self.source, traits.source)
     }
+
+    /// True when it is about some of the mail that goes one way, not about the way.
+    pub fn names_mail(&self) -> bool {
+        self.tenant.is_some() || self.stream.is_some() || self.domain.is_some()
+    }
+
+    /// True when it is all mail.
+    pub fn is_all(&self) -> bool {
+        *self == Scope::default()
+    }
 }
 
 impl std::fmt::Display for Scope {
@@ -138,6 +148,12 @@ impl Measure {
     /// True while it holds.
     pub fn holds(&self, now: UnixMs) -> bool {
         self.until.is_none_or(|until| until > now)
+    }
+
+    /// Who took it, in words: `rule blocked`, `operator ann`.
+    pub fn by(&self) -> String {
+        let is_person = self.rule.split(' ').next() == Some(BY_OPERATOR);
+        if is_person { self.rule.clone() } else { format!("rule {}", self.rule) }
     }
 }
 

@@ -32,6 +32,7 @@ mod reports;
 mod router;
 mod scanners;
 mod session;
+mod shaping;
 mod signing;
 mod smart_host;
 mod store;

@@ -1,5 +1,7 @@
 //! The commands about how delivery is paced.
 
+use baton_mail::Domain;
+use baton_store::shaping::Scope;
 use clap::{Args, Subcommand};
 
 use super::Target;
@@ -14,10 +16,76 @@ pub(crate) struct ShapingOptions {
 pub(crate) enum ShapingCommand {
     /// List the measures that hold: what is suspended, slowed down or bounced, why, since when, until when, by which rule
     Ls(Target),
-    /// Lift measures before their end
+    /// Let the mail of a tenant, stream, domain, provider, site or source wait
+    Suspend(SuspendOptions),
+    /// Lift the suspensions of exactly this mail, whoever took them; what waited goes at once
+    Resume(ResumeOptions),
+    /// Lift measures before their end; what waited goes at once
     Clear(ClearOptions),
     /// Show how each site stands: what waits, connections, what they wait for
     Sites(Target),
+}
+
+/// Which mail; all that is given must be so.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ScopeOptions {
+    /// Of this tenant
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// Of this stream
+    #[arg(long)]
+    pub(crate) stream: Option<String>,
+    /// To this recipient domain
+    #[arg(long)]
+    pub(crate) domain: Option<Domain>,
+    /// To this provider, as the settings name it
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+    /// To this site, as `baton shaping sites` names it
+    #[arg(long)]
+    pub(crate) site: Option<String>,
+    /// By this source, as the settings name it
+    #[arg(long)]
+    pub(crate) source: Option<String>,
+    /// All mail
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+impl ScopeOptions {
+    /// As measures have it.
+    pub(crate) fn scope(&self) -> Scope {
+        Scope {
+            tenant: self.tenant.clone(),
+            stream: self.stream.clone(),
+            domain: self.domain.as_ref().map(Domain::to_string),
+            provider: self.provider.clone(),
+            site: self.site.clone(),
+            source: self.source.clone(),
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SuspendOptions {
+    #[command(flatten)]
+    pub(crate) scope: ScopeOptions,
+    /// For how long, such as 90s, 15m, 2h, 3d; without it until it is lifted
+    #[arg(long = "for", value_name = "TIME")]
+    pub(crate) lasts: Option<String>,
+    /// Why; it is shown wherever this mail is shown
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ResumeOptions {
+    #[command(flatten)]
+    pub(crate) scope: ScopeOptions,
+    #[command(flatten)]
+    pub(crate) target: Target,
 }
 
 #[derive(Args, Debug)]

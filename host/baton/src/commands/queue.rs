@@ -93,7 +93,6 @@ async fn reassign(options: ReassignOptions) -> anyhow::Result<()> {
     operate("reassign", options.operate, &fields).await
 }
 
-/// Asks again until all of the queue was gone through: the relay changes what it can in a while at a time.
 async fn operate(
     operation: &str,
     options: OperateOptions,
@@ -107,6 +106,16 @@ async fn operate(
     if options.all {
         body.insert("all".to_owned(), true.into());
     }
+    let sum = operate_all(&admin, operation, body).await?;
+    print(&sum, options.target.json, |sum| show_changed(operation, sum.changed))
+}
+
+/// Asks again until all of the queue was gone through: the relay changes what it can in a while at a time.
+pub(super) async fn operate_all(
+    admin: &Admin,
+    operation: &str,
+    mut body: Map<String, Value>,
+) -> anyhow::Result<Changed> {
     body.insert("by".to_owned(), user().into());
     let mut sum = Changed::default();
     loop {
@@ -114,7 +123,7 @@ async fn operate(
         sum.changed += done.changed;
         match done.next {
             Some(next) => body.insert("after".to_owned(), next.into()),
-            None => return print(&sum, options.target.json, |sum| show_changed(operation, sum.changed)),
+            None => return Ok(sum),
         };
     }
 }
@@ -137,7 +146,7 @@ fn show_changed(operation: &str, changed: usize) -> String {
 }
 
 /// Who operates, for the history.
-fn user() -> String {
+pub(super) fn user() -> String {
     std::env::var("SUDO_USER")
         .or_else(|_| std::env::var("USER"))
         .map_or_else(|_| "operator".to_owned(), |user| format!("operator {user}"))

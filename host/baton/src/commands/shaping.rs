@@ -1,17 +1,24 @@
 //! `baton shaping`, `baton warmup` and `baton blocklists`: how delivery is paced, and what mail leaves by.
 
 use baton_api::delivery::{Complaints, ListingsView, MeasuresView, SitesView, WarmupsView};
-use baton_store::shaping::Measure;
+use baton_store::shaping::{Action, Measure};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::print;
+use super::queue::{operate_all, user};
 use crate::admin::{Admin, escape};
 use crate::cli::Target;
-use crate::cli::shaping::{ClearOptions, ComplainOptions, ShapingCommand, WarmupCommand};
+use crate::cli::shaping::{
+    ClearOptions, ComplainOptions, ResumeOptions, ShapingCommand, SuspendOptions, WarmupCommand,
+};
 use crate::render;
 
 pub(crate) async fn run(command: ShapingCommand) -> anyhow::Result<()> {
     match command {
         ShapingCommand::Ls(target) => list(target).await,
+        ShapingCommand::Suspend(options) => suspend(options).await,
+        ShapingCommand::Resume(options) => resume(options).await,
         ShapingCommand::Clear(options) => clear(options).await,
         ShapingCommand::Sites(target) => sites(target).await,
     }
@@ -29,13 +36,74 @@ async fn list(target: Target) -> anyhow::Result<()> {
     print(&view, target.json, render::shaping::measures)
 }
 
+async fn suspend(options: SuspendOptions) -> anyhow::Result<()> {
+    let SuspendOptions { scope, lasts, reason, target } = options;
+    let mut body = serde_json::to_value(scope.scope())?;
+    let more = [
+        ("all", scope.all.then_some(Value::Bool(true))),
+        ("for", lasts.map(Value::from)),
+        ("reason", Some(reason.into())),
+        ("by", Some(user().into())),
+    ];
+    for (name, value) in more {
+        body[name] = value.into();
+    }
+    let taken: Measure = Admin::of(&target)?.post("/v1/shaping", &body).await?;
+    print(&taken, target.json, |one| render::shaping::one(one, one.since))
+}
+
+async fn resume(options: ResumeOptions) -> anyhow::Result<()> {
+    let admin = Admin::of(&options.target)?;
+    let scope = options.scope.scope();
+    anyhow::ensure!(
+        options.scope.all == scope.is_all(),
+        "name the mail as it was suspended, or say --all alone; `baton shaping ls` lists what is suspended"
+    );
+    let view: MeasuresView = admin.get("/v1/shaping").await?;
+    let is_its = |one: &&Measure| one.action == Action::Suspend && one.scope == scope;
+    let ids: Vec<&str> = view.measures.iter().filter(is_its).map(|one| one.id.as_str()).collect();
+    anyhow::ensure!(
+        !ids.is_empty(),
+        "no suspension is of exactly this mail ({scope}); `baton shaping ls` lists what is suspended"
+    );
+    for id in ids {
+        lift(&admin, id, options.target.json).await?;
+    }
+    Ok(())
+}
+
 async fn clear(options: ClearOptions) -> anyhow::Result<()> {
     let admin = Admin::of(&options.target)?;
     for id in &options.ids {
-        let lifted: Measure = admin.delete(&format!("/v1/shaping/{}", escape(id))).await?;
-        print(&lifted, options.target.json, |one| format!("{}: no longer {}\n", one.scope, one.action))?;
+        lift(&admin, id, options.target.json).await?;
     }
     Ok(())
+}
+
+/// A measure that was lifted, and how many entries of the queue had waited for its end.
+#[derive(Serialize)]
+struct Lifted {
+    #[serde(flatten)]
+    measure: Measure,
+    retried: usize,
+}
+
+/// Lifts a measure. What was put off until its end need not wait for that any more.
+async fn lift(admin: &Admin, id: &str, json: bool) -> anyhow::Result<()> {
+    let measure: Measure = admin.delete(&format!("/v1/shaping/{}", escape(id))).await?;
+    let waited = [("error", Value::from(format!("({id}): ")))].map(|(name, value)| (name.to_owned(), value));
+    let retried = match measure.action {
+        Action::Suspend => operate_all(admin, "retry", waited.into_iter().collect()).await?.changed,
+        _ => 0,
+    };
+    print(&Lifted { measure, retried }, json, |Lifted { measure: one, retried }| {
+        let also = match retried {
+            0 => String::new(),
+            1 => "; 1 entry that waited goes at once".to_owned(),
+            count => format!("; {count} entries that waited go at once"),
+        };
+        format!("{}: no longer {}{also}\n", one.scope, one.action)
+    })
 }
 
 async fn sites(target: Target) -> anyhow::Result<()> {

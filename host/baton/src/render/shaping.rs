@@ -16,13 +16,15 @@ pub(crate) fn measures(view: &MeasuresView) -> String {
     view.measures.iter().map(|measure| one(measure, view.now)).collect()
 }
 
-fn one(measure: &Measure, now: UnixMs) -> String {
-    let Measure { id, action, scope, rule, reason, since, until } = measure;
+/// One measure.
+pub(crate) fn one(measure: &Measure, now: UnixMs) -> String {
+    let Measure { id, action, scope, reason, since, until, .. } = measure;
     let end = match until {
         Some(until) => format!("until {} ({})", moment(*until), relative(*until, now)),
         None => "until it is cleared".to_owned(),
     };
-    format!("{id}  {scope}: {action} {end}\n        since {} by {rule}: {reason}\n", moment(*since))
+    let (since, by) = (moment(*since), measure.by());
+    format!("{id}  {scope}: {action} {end}\n        since {since} by {by}: {reason}\n")
 }
 
 /// What blocklists say, a line for each address and list; what is bad comes first.
@@ -110,9 +112,11 @@ mod tests {
             until: Some(UnixMs(1_700_003_600_000)),
         };
         let text = measures(&MeasuresView { now: UnixMs(1_700_000_000_000), measures: vec![measure] });
-        for part in
-            ["4f2k9x  provider yahoo: suspended until", "(in 1 h)", "by yahoo-blocked: 421 4.7.0 [TSS04]"]
-        {
+        for part in [
+            "4f2k9x  provider yahoo: suspended until",
+            "(in 1 h)",
+            "by rule yahoo-blocked: 421 4.7.0 [TSS04]",
+        ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
     }

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
+use baton_api::FieldError;
 use baton_api::delivery::{Complaints, DeliveryFace, ListingView, SiteView, WarmupView};
 use baton_mail::UnixMs;
 use baton_outbound::{DeliveryView, Listing, ListingRow, SiteRow, WarmupRow, WarmupState};
+use baton_store::shaping::Scope;
 
 use crate::render::words::moment;
 
 /// Delivery as the admin interface sees it.
 pub(crate) fn delivery_face(view: DeliveryView) -> DeliveryFace {
     let (sites, waits, warmups, listings, complain) =
-        (view.clone(), view.clone(), view.clone(), view.clone(), view);
+        (view.clone(), view.clone(), view.clone(), view.clone(), view.clone());
     DeliveryFace {
+        check_scope: Arc::new(move |scope| check_scope(&view, scope)),
         sites: Arc::new(move || sites.sites().into_iter().map(site).collect()),
         waits: Arc::new(move |message, job| {
             let (text, until) = waits.waits(message, job)?;
@@ -24,6 +27,21 @@ pub(crate) fn delivery_face(view: DeliveryView) -> DeliveryFace {
             complain.note_complaints(&complaints.source, &complaints.provider, complaints.count)
         }),
     }
+}
+
+/// A suspension of what is not there would only seem to hold something back.
+fn check_scope(view: &DeliveryView, scope: &Scope) -> Result<(), FieldError> {
+    let unknown = |field: &str, section: &str| {
+        let message = format!("the settings have none of that name under [{section}]");
+        Err(FieldError { field: field.to_owned(), message })
+    };
+    if scope.source.as_ref().is_some_and(|name| !view.knows_source(name)) {
+        return unknown("source", "sources");
+    }
+    if scope.provider.as_ref().is_some_and(|name| !view.knows_provider(name)) {
+        return unknown("provider", "shaping.providers");
+    }
+    Ok(())
 }
 
 fn with_end(text: &str, until: Option<UnixMs>) -> String {
