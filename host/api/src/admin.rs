@@ -13,6 +13,7 @@ use baton_accounts::Authenticator;
 use baton_hooks::{Generation, Instances, NextInfo, PluginInfo};
 use baton_identity::domains::Inspector;
 use baton_mail::Clock;
+use baton_mail::trace::Hub;
 use baton_store::{Store, StoreError};
 use futures_util::future::BoxFuture;
 use tokio::net::UnixListener;
@@ -23,7 +24,7 @@ use crate::delivery::{self, DeliveryFace};
 use crate::listener::Bounded;
 use crate::public::{self, PublicDeps};
 use crate::wire::{PluginRow, PluginsView, ReloadReport};
-use crate::{FieldError, Problem, accounts, domains, messages, queue, reports};
+use crate::{FieldError, Problem, accounts, domains, messages, queue, reports, trace};
 
 /// Octets of a request body at most.
 const BODY_OCTETS_MAX: usize = 64 * 1024;
@@ -63,6 +64,8 @@ pub struct AdminDeps {
     pub delivery: DeliveryFace,
     /// Sends our own reports about others.
     pub send_reports: SendReports,
+    /// Dialogues of sessions.
+    pub trace: Arc<Hub>,
     /// Metrics and health, which this face answers too.
     pub public: PublicDeps,
 }
@@ -112,14 +115,16 @@ fn ignore_missing(error: io::Error) -> io::Result<()> {
 
 /// Serves the admin interface until `stop` is cancelled.
 pub async fn serve_admin(listener: UnixListener, deps: AdminDeps, stop: CancellationToken) {
-    let served = axum::serve(Bounded::new(listener, CONNECTIONS_MAX), router(deps));
+    let served = axum::serve(Bounded::new(listener, CONNECTIONS_MAX), router(deps, &stop));
     if let Err(error) = served.with_graceful_shutdown(stop.cancelled_owned()).await {
         tracing::error!(target: "api", %error, "the admin socket ended");
     }
 }
 
-fn router(deps: AdminDeps) -> Router {
+fn router(deps: AdminDeps, stop: &CancellationToken) -> Router {
     let public = public::router(deps.public.clone());
+    let (hub, stop) = (deps.trace.clone(), stop.clone());
+    let follow = move |query| trace::follow(hub.clone(), stop.clone(), query);
     Router::new()
         .route("/v1/queue", get(queue::list))
         .route("/v1/queue/summary", get(queue::summary))
@@ -131,6 +136,7 @@ fn router(deps: AdminDeps) -> Router {
         .route("/v1/shaping", get(delivery::measures).post(delivery::suspend))
         .route("/v1/shaping/{id}", axum::routing::delete(delivery::lift))
         .route("/v1/blocklists", get(delivery::listings))
+        .route("/v1/trace", get(follow))
         .route("/v1/warmup", get(delivery::warmups))
         .route("/v1/warmup/complaints", post(delivery::complaints))
         .route("/v1/domains", get(domains::list))

@@ -16,6 +16,7 @@ pub mod problem;
 pub mod public;
 mod queue;
 mod reports;
+pub mod trace;
 pub mod wire;
 
 pub use admin::{AdminDeps, ReloadRequest, SendReports, bind_admin, serve_admin};

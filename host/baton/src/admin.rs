@@ -4,14 +4,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use baton_api::Problem;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::cli::Target;
 use crate::settings;
@@ -78,6 +81,34 @@ impl Admin {
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
+    /// Follows an answer that goes on, line by line, until `show` has enough or the relay ends it.
+    pub(crate) async fn follow(
+        &self,
+        path: &str,
+        mut show: impl FnMut(&[u8]) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        let (response, driver) = self.send(Method::GET, path, Bytes::new()).await?;
+        let _driver = AbortOnDropHandle::new(driver);
+        if !response.status().is_success() {
+            let status = response.status();
+            let answer = Limited::new(response.into_body(), ANSWER_OCTETS_MAX).collect().await;
+            return Err(refusal(status, &answer.map(|answer| answer.to_bytes()).unwrap_or_default()));
+        }
+        let mut body = response.into_body();
+        let mut line: Vec<u8> = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(octets) = frame.context("the relay closed the connection")?.into_data() else { continue };
+            for part in octets.split_inclusive(|octet| *octet == b'\n') {
+                line.extend_from_slice(part);
+                anyhow::ensure!(line.len() <= ANSWER_OCTETS_MAX, "the relay sends a line without an end");
+                if line.ends_with(b"\n") && !show(&std::mem::take(&mut line))? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<T> {
         let asked = tokio::time::timeout(ANSWER_MAX, self.exchange(method, path, body)).await;
         let (status, answer) = asked.context("the relay did not answer in time")??;
@@ -85,24 +116,32 @@ impl Admin {
             return serde_json::from_slice(&answer)
                 .context("the relay's answer is not understood; is it another version?");
         }
-        match serde_json::from_slice::<Problem>(&answer) {
-            Ok(problem) => bail!("{}", show_problem(&problem)),
-            Err(_) => bail!("the relay answered {status}"),
-        }
+        Err(refusal(status, &answer))
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
+        let (response, driver) = self.send(method, path, body).await?;
+        let _driver = AbortOnDropHandle::new(driver);
+        let status = response.status();
+        let answer = Limited::new(response.into_body(), ANSWER_OCTETS_MAX).collect().await;
+        let answer = answer.map_err(|error| anyhow!("the answer was not complete: {error}"))?;
+        Ok((status, answer.to_bytes()))
+    }
+
+    /// Sends a request; the task drives the connection.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> anyhow::Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>)> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let driver = tokio::spawn(connection);
         let request =
             Request::builder().method(method).uri(path).header("host", "relay").body(Full::new(body))?;
         let response = sender.send_request(request).await.context("the relay closed the connection")?;
-        let status = response.status();
-        let answer = Limited::new(response.into_body(), ANSWER_OCTETS_MAX).collect().await;
-        driver.abort();
-        let answer = answer.map_err(|error| anyhow!("the answer was not complete: {error}"))?;
-        Ok((status, answer.to_bytes()))
+        Ok((response, driver))
     }
 
     fn unreachable(&self, error: &io::Error) -> anyhow::Error {
@@ -116,6 +155,14 @@ impl Admin {
             }
             _ => anyhow!("{socket}: {error}"),
         }
+    }
+}
+
+/// Why the relay refused.
+fn refusal(status: StatusCode, answer: &[u8]) -> anyhow::Error {
+    match serde_json::from_slice::<Problem>(answer) {
+        Ok(problem) => anyhow!("{}", show_problem(&problem)),
+        Err(_) => anyhow!("the relay answered {status}"),
     }
 }
 

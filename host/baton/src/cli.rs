@@ -6,6 +6,7 @@ pub(crate) mod policy;
 pub(crate) mod queue;
 pub(crate) mod reports;
 pub(crate) mod shaping;
+pub(crate) mod trace;
 pub(crate) mod user;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use policy::PolicyOptions;
 use queue::QueueOptions;
 use reports::ReportsOptions;
 use shaping::{ShapingOptions, WarmupOptions};
+use trace::TraceOptions;
 use user::UserOptions;
 
 /// Baton, a programmable SMTP relay.
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     Queue(QueueOptions),
     /// Tell the story of a message: who decided what, attempts, replies, what comes next
     Explain(ExplainOptions),
+    /// Show what is said in sessions with clients and next hops while it is said
+    Trace(TraceOptions),
     /// Look at what holds mail back or slows it down, and lift it
     Shaping(ShapingOptions),
     /// Show what DNS blocklists say about the addresses that mail leaves by

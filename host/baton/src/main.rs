@@ -51,6 +51,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Reload(target) => runtime::single()?.block_on(commands::reload::run(target)),
         Command::Queue(options) => runtime::single()?.block_on(commands::queue::run(options.command)),
         Command::Explain(options) => runtime::single()?.block_on(commands::explain::run(options)),
+        Command::Trace(options) => runtime::single()?.block_on(commands::trace::run(options)),
         Command::Shaping(options) => runtime::single()?.block_on(commands::shaping::run(options.command)),
         Command::Blocklists(target) => {
             runtime::single()?.block_on(commands::shaping::show_blocklists(target))

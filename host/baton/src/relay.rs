@@ -14,6 +14,7 @@ use baton_hooks::{Engine, EventFeed, Generation};
 use baton_identity::Signer;
 use baton_identity::domains::{Domains, Inspector};
 use baton_inbound::{Inbound, InboundDeps, ListenerTls, Policy, Sockets};
+use baton_mail::trace::Hub;
 use baton_mail::{Clock, SystemClock};
 use baton_outbound::{
     HttpClient, Outbound, OutboundDeps, OutboundSettings, Policies, Verifier, read_next_hop,
@@ -86,6 +87,8 @@ pub(crate) struct Relay {
     admin: UnixListener,
     metrics: Option<TcpListener>,
     registry: Registry,
+    /// Shows dialogues to operators who look on.
+    trace: Arc<Hub>,
 }
 
 /// A relay that runs.
@@ -116,7 +119,14 @@ impl Relay {
         let client = http_client(&http);
         let policies =
             Policies::new(resolver.clone(), client.clone(), store.kv(), clock.clone(), metrics.clone());
-        let verifier = Verifier::new(settings.clone(), resolver.clone(), policies.clone(), metrics.clone());
+        let trace = Hub::new(clock.clone());
+        let verifier = Verifier::new(
+            settings.clone(),
+            resolver.clone(),
+            policies.clone(),
+            metrics.clone(),
+            trace.clone(),
+        );
         let capabilities = services(&store, &resolver, &http, verifier, &clock, &mut registry);
         let (hooks, feed) = start_plugins(&engine, checked, &capabilities).await?;
         let policy = Arc::new(ArcSwap::from_pointee(checked.policy.clone()));
@@ -134,6 +144,7 @@ impl Relay {
             policy: policy.clone(),
             metrics: inbound_metrics(&mut registry),
             dmarc: reporter.dmarc(),
+            trace: trace.clone(),
             certificates: certificates.as_ref().map(|keeper| keeper.certificates()),
         };
         let inbound = Inbound::over(checked.inbound.clone(), sockets.inbound, deps).await?;
@@ -148,6 +159,7 @@ impl Relay {
             signer: signer.clone(),
             clock: clock.clone(),
             metrics,
+            trace: trace.clone(),
         };
         let outbound = Outbound::new(settings.clone(), deps);
         let swappable =
@@ -170,6 +182,7 @@ impl Relay {
             admin,
             metrics: bind_metrics(checked).await?,
             registry,
+            trace,
         })
     }
 
@@ -203,6 +216,7 @@ impl Relay {
             delivery: delivery_face(self.outbound.view()),
             reload,
             send_reports: send_by(&self.reporter),
+            trace: self.trace,
             public: public.clone(),
         };
         let mut faces = vec![tokio::spawn(serve_admin(self.admin, deps, stop_faces.clone()))];

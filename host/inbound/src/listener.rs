@@ -12,6 +12,7 @@ use baton_dns::Resolver;
 use baton_hooks::{Generation, Hook};
 use baton_identity::reports::outgoing::{DmarcCounts, Tally};
 use baton_identity::{Checker, Signer};
+use baton_mail::trace::Hub;
 use baton_mail::{Clock, Domain};
 use baton_smtp::server::ServerSettings;
 use baton_store::Store;
@@ -55,6 +56,8 @@ pub struct InboundDeps {
     pub metrics: Arc<Metrics>,
     /// Where messages are counted for reports of DMARC.
     pub dmarc: Arc<Tally<DmarcCounts>>,
+    /// Shows dialogues to operators who look on.
+    pub trace: Arc<Hub>,
     /// What is shown in TLS handshakes; needed where a listener speaks TLS.
     pub certificates: Option<Arc<Certificates>>,
 }

@@ -13,6 +13,7 @@ mod draft;
 mod mail;
 mod name;
 mod null_mx;
+mod overheard;
 mod rcpt;
 mod report;
 mod sasl;
@@ -45,6 +46,7 @@ use conduct::Conduct;
 use draft::Draft;
 use mail::{MailCommand, Times};
 use name::NameSearch;
+use overheard::Overheard;
 use rcpt::Candidate;
 use sasl::Exchange;
 use wire::{Arrival, Wire, WriteFailure};
@@ -63,6 +65,7 @@ pub(crate) async fn run(
     let mut wire = Wire::new(socket, shutdown, begun);
     log::opened(session.id, &session.listener.name, peer);
     let end = session.drive(&mut wire).await;
+    session.show_end(end);
     if end == End::Unread {
         session.listener.deps.metrics.deadlines_passed.inc();
     }
@@ -146,6 +149,8 @@ struct Session {
     auth_failures: u32,
     rejections_recorded: u32,
     accepted: u32,
+    /// Shows the dialogue, while somebody looks on.
+    overheard: Option<Box<Overheard>>,
 }
 
 /// The request at hand, which a deadline holds for: one command, or the content of one message or chunk.
@@ -189,6 +194,7 @@ impl Session {
             auth_failures: 0,
             rejections_recorded: 0,
             accepted: 0,
+            overheard: None,
             listener,
         }
     }
@@ -204,7 +210,7 @@ impl Session {
         let mut end = End::Closed;
         loop {
             let replied = wire.output.len();
-            let step = self.server.handle(&mut wire.input, &mut wire.output);
+            let step = self.handle(wire);
             self.request.is_new |= wire.output.len() > replied || self.server.phase() != self.request.phase;
             match step {
                 Step::NeedInput => match self.wait(wire).await {
@@ -275,10 +281,11 @@ impl Session {
         }
     }
 
-    async fn flush(&self, wire: &mut Wire) -> Result<(), End> {
+    async fn flush(&mut self, wire: &mut Wire) -> Result<(), End> {
         if wire.output.is_empty() {
             return Ok(());
         }
+        self.note_written(wire);
         let write_s = self.listener.deps.policy.load().deadlines.write_s;
         Ok(wire.flush(after(Instant::now(), write_s)).await?)
     }

@@ -84,6 +84,7 @@ impl Relay {
             policy: policy.clone(),
             metrics: metrics.clone(),
             dmarc: Arc::new(baton_identity::reports::outgoing::Tally::new(Arc::new(SystemClock))),
+            trace: baton_mail::trace::Hub::new(Arc::new(baton_mail::SystemClock)),
             certificates: Some(own_certificate(folder.path())),
         };
         let inbound = Inbound::bind(settings, deps).await.unwrap();

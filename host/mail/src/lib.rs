@@ -27,6 +27,7 @@ pub mod requests;
 pub mod status;
 pub mod text;
 pub mod tls;
+pub mod trace;
 
 pub use account::{Account, AccountName};
 pub use address::{Domain, Mailbox, ReversePath};

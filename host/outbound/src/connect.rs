@@ -8,6 +8,7 @@ use std::time::Duration;
 use baton_dns::{HostAddresses, Resolver};
 use baton_identity::reports::outgoing::{Tally, TlsCounts};
 use baton_mail::status::Remote;
+use baton_mail::trace::Hub;
 use baton_mail::{Domain, EnhancedCode, FailureClass, Outcome, Phase, Status};
 use futures_util::future::BoxFuture;
 use rand::seq::SliceRandom;
@@ -16,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::counting::{Came, Counting};
 use crate::hosts::HostFailures;
-use crate::link::{Link, Opening, Refusal};
+use crate::link::{Link, Opening, Refusal, Shown};
 use crate::log;
 use crate::loops::{Unfit, check_address, is_own_listener};
 use crate::metrics::Metrics;
@@ -40,6 +41,8 @@ pub(crate) struct Reach {
     /// Hosts whose TLS failed where it was welcome: they are spoken to in plain text for a while.
     pub(crate) tls_failures: HostFailures,
     pub(crate) metrics: Arc<Metrics>,
+    /// Shows dialogues to who looks on.
+    pub(crate) trace: Arc<Hub>,
 }
 
 impl Reach {
@@ -48,6 +51,7 @@ impl Reach {
         policies: Policies,
         tally: Option<Arc<Tally<TlsCounts>>>,
         metrics: Arc<Metrics>,
+        trace: Arc<Hub>,
     ) -> Reach {
         Reach {
             resolver,
@@ -56,6 +60,7 @@ impl Reach {
             failures: HostFailures::new(),
             tls_failures: HostFailures::new(),
             metrics,
+            trace,
         }
     }
 }
@@ -81,18 +86,35 @@ pub(crate) async fn connect(
     target: &Target,
     purpose: Purpose<'_>,
 ) -> Result<Link, Outcome> {
+    let shown = Shown::new(&reach.trace, &target.name(), &purpose.source.name);
     match target {
         Target::Smtp(candidates) => {
-            let mut search =
-                Search { reach, settings, purpose, lmtp: false, tried: 0, withheld: false, failure: None };
+            let mut search = Search {
+                shown,
+                reach,
+                settings,
+                purpose,
+                lmtp: false,
+                tried: 0,
+                withheld: false,
+                failure: None,
+            };
             search.run(shuffled(candidates)).await
         }
         Target::Lmtp(LmtpTarget::Tcp(host)) => {
             let tls = lmtp_policy(settings, target);
             let candidate = Candidate { rank: 0, host: host.clone(), trusted: true, tls };
             let purpose = Purpose { domain: None, ..purpose };
-            let mut search =
-                Search { reach, settings, purpose, lmtp: true, tried: 0, withheld: false, failure: None };
+            let mut search = Search {
+                shown,
+                reach,
+                settings,
+                purpose,
+                lmtp: true,
+                tried: 0,
+                withheld: false,
+                failure: None,
+            };
             search.run(vec![candidate]).await
         }
         Target::Lmtp(LmtpTarget::Unix(path)) => {
@@ -111,6 +133,7 @@ pub(crate) async fn connect(
                 tls: &tls,
                 trust,
                 plain_why: None,
+                shown,
             };
             let greeted = Link::open(Box::new(stream), remote, &opening).await;
             greeted.map_err(|refusal| outcome(refusal.status, refusal.permanent))
@@ -140,6 +163,8 @@ fn shuffled(candidates: &[Candidate]) -> Vec<Candidate> {
 
 /// One search for a host that answers.
 struct Search<'a> {
+    /// Shows the dialogue to who looks on.
+    shown: Shown,
     reach: &'a Reach,
     settings: &'a OutboundSettings,
     purpose: Purpose<'a>,
@@ -348,6 +373,7 @@ impl Search<'_> {
             tls: &way.tls,
             trust: way.trust.clone(),
             plain_why,
+            shown: self.shown.clone(),
         };
         let link = Link::open(Box::new(stream), remote, &opening).await?;
         self.reach.failures.forget(self.purpose.source, target);
@@ -358,6 +384,11 @@ impl Search<'_> {
     fn note_refusal(&mut self, target: SocketAddr, refusal: Refusal) {
         let Refusal { status, permanent, .. } = refusal;
         self.reach.metrics.connections_failed.inc();
+        if let Some(remote) = &status.remote
+            && let Some(tap) = self.shown.clone().tap(remote)
+        {
+            tap.note(&status.to_string());
+        }
         log::not_connected(status.remote.as_ref().map_or("", |remote| remote.host.as_str()), &status);
         // A host that lacks the TLS which one next hop needs, or does not know who we are, is good enough for others.
         let is_of_next_hop = status.phase == Phase::Tls || status.enhanced == EnhancedCode(4, 7, 8);

@@ -219,6 +219,7 @@ impl Delivery<'_> {
             };
             let reports_itself =
                 open.offers().dsn && (transaction.requests.by.is_none() || open.offers().deliver_by);
+            open.show_message(self.batch.first().map(Job::message));
             match open.send(transaction, self.settings).await {
                 Sent::Nothing(_) if was_kept && !is_last_try => {}
                 Sent::Nothing(status) => return Tried::new(vec![Outcome::Deferred(status); chunk.len()]),

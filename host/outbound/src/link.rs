@@ -18,9 +18,11 @@ use crate::settings::OutboundSettings;
 
 mod login;
 mod protect;
+mod shown;
 mod wire;
 
 pub(crate) use protect::Opening;
+pub(crate) use shown::Shown;
 use wire::Broken;
 
 /// How long the peer may take for a polite end.
@@ -44,6 +46,7 @@ pub(crate) struct Link {
     lmtp: bool,
     deliveries: u32,
     remote: Remote,
+    shown: Shown,
     _open: OpenGauge,
 }
 
@@ -97,6 +100,7 @@ impl Link {
             lmtp: opening.lmtp,
             deliveries: 0,
             remote,
+            shown: opening.shown.clone(),
             _open: OpenGauge::new(&opening.metrics.connections_open),
         };
         if opening.tls.mode == TlsUse::Implicit {
@@ -300,6 +304,7 @@ impl Link {
         link.client.quit();
         let goodbye = async {
             while let Some(output) = link.client.poll_output() {
+                link.show_output(ClientPhase::Quit, &output);
                 link.stream.write_all(&output.into_bytes()).await?;
             }
             link.stream.shutdown().await

@@ -9,6 +9,7 @@ use baton_hooks::Generation;
 use baton_identity::Signer;
 use baton_identity::reports::outgoing::{Tally, TlsCounts};
 use baton_mail::Clock;
+use baton_mail::trace::Hub;
 use baton_store::{Claim, Store};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -54,6 +55,8 @@ pub struct OutboundDeps {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Shows dialogues to operators who look on.
+    pub trace: Arc<Hub>,
 }
 
 /// Delivery as a whole.
@@ -76,7 +79,13 @@ impl Outbound {
             signer: deps.signer,
             http: deps.http,
             clock: deps.clock,
-            reach: Reach::new(deps.resolver, deps.policies, Some(deps.tally), deps.metrics.clone()),
+            reach: Reach::new(
+                deps.resolver,
+                deps.policies,
+                Some(deps.tally),
+                deps.metrics.clone(),
+                deps.trace,
+            ),
             metrics: deps.metrics,
             destinations: Destinations::new(weights),
             limiters: Limiters::default(),

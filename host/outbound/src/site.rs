@@ -163,6 +163,16 @@ impl Destination {
 }
 
 impl Target {
+    /// What operators call it: the names of its hosts, or where it is.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Target::Smtp(candidates) => rolled_up(candidates),
+            Target::Lmtp(target) => format!("lmtp {target}"),
+            Target::File(path) => format!("file {}", path.display()),
+            Target::Http(endpoint) => format!("http {}", endpoint.url),
+        }
+    }
+
     /// True when what the recipients' domain published may keep mail from going there.
     pub(crate) fn has_published_demands(&self) -> bool {
         match self {
@@ -283,7 +293,7 @@ impl Destinations {
             places.retain(|_, place| place.strong_count() > 0);
         }
         let place = Arc::new(Destination {
-            name: name(&route.next_hop, route.queue.as_deref(), &key.2),
+            name: name(route.queue.as_deref(), &key.2),
             kind: route.next_hop.kind(),
             target: key.2.clone(),
             provider: key.1.clone(),
@@ -317,11 +327,8 @@ fn provider_of(route: &Route, settings: &OutboundSettings, target: &Target) -> O
 }
 
 /// What operators call a destination.
-fn name(next_hop: &NextHop, queue: Option<&str>, target: &Target) -> String {
-    let name = match target {
-        Target::Smtp(candidates) => rolled_up(candidates),
-        Target::Lmtp(_) | Target::File(_) | Target::Http(_) => next_hop.to_string(),
-    };
+fn name(queue: Option<&str>, target: &Target) -> String {
+    let name = target.name();
     match queue {
         Some(queue) => format!("{name} ({queue})"),
         None => name,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use baton_dns::Resolver;
+use baton_mail::trace::Hub;
 use baton_mail::{Body, Mailbox, Reply, ReversePath};
 use baton_smtp::client::{Requests, Transaction};
 use quick_cache::sync::Cache;
@@ -64,11 +65,12 @@ impl Verifier {
         resolver: Resolver,
         policies: Policies,
         metrics: Arc<Metrics>,
+        trace: Arc<Hub>,
     ) -> Verifier {
         let turns = ArcSwap::from_pointee(Turns::new(settings.load().limits.verify_max));
         Verifier {
             settings,
-            reach: Reach::new(resolver, policies, None, metrics),
+            reach: Reach::new(resolver, policies, None, metrics, trace),
             turns,
             answers: Cache::new(ANSWERS_MAX),
         }

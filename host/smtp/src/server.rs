@@ -8,6 +8,7 @@ mod chunk;
 mod command;
 mod content;
 mod data;
+mod heard;
 mod hello;
 mod line;
 mod mechanism;
@@ -28,11 +29,13 @@ use std::sync::Arc;
 use baton_mail::{Reply, UnixMs};
 use bytes::{Buf, BytesMut};
 
+use heard::Listening;
 use line::LineRead;
 use reply::Say;
 use session::{Session, Turn};
 use state::{Next, State};
 
+pub use heard::Heard;
 pub use mechanism::{Mechanism, Mechanisms};
 pub use path::Parameters;
 pub use question::{Answer, Misuse, Question, RcptPath, Step};
@@ -44,6 +47,8 @@ pub use xclient::{Told, XClient};
 pub struct Server {
     session: Session,
     state: State,
+    /// Notes what the client says, while somebody looks on.
+    listening: Option<Box<Listening>>,
 }
 
 /// Where a session is: for deadlines (RFC 5321 4.5.3.2.7), logs and memory decisions.
@@ -64,7 +69,7 @@ pub enum ServerPhase {
 impl Server {
     /// A session that has not been greeted.
     pub fn new(settings: Arc<ServerSettings>) -> Server {
-        Server { session: Session::new(settings), state: State::Greeting }
+        Server { session: Session::new(settings), state: State::Greeting, listening: None }
     }
 
     /// TLS protects the connection from now on, and these settings hold. After [`Step::StartTls`] the client begins
@@ -144,9 +149,9 @@ impl Server {
                     return Step::StartTls;
                 }
                 state @ (State::Greeting | State::AwaitingVerdict(_)) => Next::Wait(state),
-                State::ReceivingData(data) => data.receive(&self.session, input),
-                State::ReceivingChunk(chunk) => chunk.receive(&self.session, input, output),
-                State::SkippingChunk(chunk) => chunk.skip(&self.session, input, output),
+                state @ (State::ReceivingData(_) | State::ReceivingChunk(_) | State::SkippingChunk(_)) => {
+                    self.handle_content(state, input, output)
+                }
                 state => self.handle_line(state, input, output),
             };
             match next {
@@ -159,6 +164,35 @@ impl Server {
         }
     }
 
+    /// Gives what is there to the state that receives content.
+    fn handle_content(&mut self, state: State, input: &mut BytesMut, output: &mut Vec<u8>) -> Next {
+        let before = self.listening.as_ref().map(|listening| listening.before(input));
+        let next = match state {
+            State::ReceivingData(data) => data.receive(&self.session, input),
+            State::ReceivingChunk(chunk) => chunk.receive(&self.session, input, output),
+            State::SkippingChunk(chunk) => chunk.skip(&self.session, input, output),
+            state => Next::Wait(state),
+        };
+        if let (Some(listening), Some(before)) = (&mut self.listening, before) {
+            listening.content(before, input.len());
+        }
+        next
+    }
+
+    /// From now on, what the client says is noted for [`Server::take_heard`], content too when that is wanted; or nothing
+    /// is.
+    pub fn listen(&mut self, listen: bool, with_content: bool) {
+        match listen {
+            true => self.listening.get_or_insert_default().with_content = with_content,
+            false => self.listening = None,
+        }
+    }
+
+    /// What the client said since the last call.
+    pub fn take_heard(&mut self) -> Vec<Heard> {
+        self.listening.as_mut().map(|listening| std::mem::take(&mut listening.heard)).unwrap_or_default()
+    }
+
     /// Reads one line and gives it to the state that expects one.
     fn handle_line(&mut self, state: State, input: &mut BytesMut, output: &mut Vec<u8>) -> Next {
         let octets_max = self.session.line_octets_max(input, matches!(state, State::ExpectAuthResponse(_)));
@@ -168,6 +202,9 @@ impl Server {
             LineRead::Line(len) => len,
         };
         let (line, rest) = input.split_at_checked(len).unwrap_or_default();
+        if let Some(listening) = &mut self.listening {
+            listening.line(line, &state);
+        }
         let mut turn = Turn { session: &mut self.session, output, more: !rest.is_empty() };
         let state = if line.is_empty() {
             state.handle_oversize(&mut turn)

@@ -39,3 +39,4 @@ mod store;
 mod story;
 mod tls;
 mod tls_reports;
+mod trace;

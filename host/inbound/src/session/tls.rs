@@ -55,6 +55,7 @@ impl Session {
         self.count_handshake("ok");
         listener.deps.metrics.count_protected(&facts);
         log::protected(self.id, &facts);
+        self.show_note(&facts.to_string());
         self.draft = None;
         let known = Arc::make_mut(&mut self.facts);
         (known.helo, known.account, known.tls) = (None, None, Some(Arc::new(facts)));

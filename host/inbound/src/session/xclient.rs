@@ -67,6 +67,8 @@ impl Session {
         let is_protected = self.facts.tls.is_some();
         let settings = self.listener.server_settings(self.client, &self.generation, is_protected, false);
         self.server.restart(settings);
+        self.show_note("speaks for another client from now on");
+        self.overheard = None;
         self.request.is_new = true;
     }
 }

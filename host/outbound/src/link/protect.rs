@@ -10,7 +10,7 @@ use baton_tls::{HandshakeFailure, Trust};
 use bytes::BytesMut;
 use tokio::time::timeout;
 
-use super::{Link, Refusal, Stream};
+use super::{Link, Refusal, Shown, Stream};
 use crate::metrics::Metrics;
 use crate::security::{Published, Sts, TlsPolicy, TlsUse, plain};
 use crate::settings::OutboundSettings;
@@ -28,6 +28,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) trust: Trust,
     /// Why the link must be in plain text although TLS is welcome: it failed a moment ago.
     pub(crate) plain_why: Option<&'a str>,
+    /// Shows the dialogue to who looks on.
+    pub(crate) shown: Shown,
 }
 
 impl Opening<'_> {
@@ -73,6 +75,7 @@ impl Link {
             self.unprotected(&format!("TLS handshake: {failure}"), failure.flaw(), opening)
         })?;
         self.stream = Box::new(stream);
+        self.show_note(&facts.to_string());
         self.remote.security = Some(Security::Protected(Arc::new(facts)));
         self.client.protect();
         Ok(())

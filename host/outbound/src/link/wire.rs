@@ -129,8 +129,9 @@ impl Link {
             Err(_) => Err(Broken::Late(phase)),
             Ok(Err(error)) => Err(Broken::Failed(phase, error)),
             Ok(Ok(0)) => Err(Broken::Closed(phase)),
-            Ok(Ok(_)) => {
+            Ok(Ok(octets)) => {
                 self.heard = true;
+                self.show_read(octets);
                 Ok(())
             }
         }
@@ -144,6 +145,7 @@ impl Link {
             while pieces.len() < PIECES_MAX
                 && let Some(output) = self.client.poll_output()
             {
+                self.show_output(phase, &output);
                 pieces.push(output.into_bytes());
             }
             if pieces.is_empty() {
@@ -194,7 +196,10 @@ impl Link {
                 match self.stream.read_buf(&mut self.input).await {
                     Ok(0) | Err(_) => return,
                     Ok(_) if self.input.len() >= BLOCK_OCTETS => return,
-                    Ok(_) => self.heard = true,
+                    Ok(octets) => {
+                        self.heard = true;
+                        self.show_read(octets);
+                    }
                 }
             }
         };
@@ -210,7 +215,9 @@ impl Link {
     pub(crate) async fn until_peer_speaks(&mut self) {
         self.input.reserve(READ_OCTETS);
         // Whatever it is, a goodbye or nonsense, the connection is not used any more.
-        let _ = self.stream.read_buf(&mut self.input).await;
+        if let Ok(octets) = self.stream.read_buf(&mut self.input).await {
+            self.show_read(octets);
+        }
     }
 }
 

@@ -32,7 +32,13 @@ impl Asker {
         let store = Store::open(store, Arc::new(SystemClock), Arc::default()).unwrap();
         let resolver = Resolver::new(&dns).unwrap();
         let policies = policies(&store, &resolver);
-        let verifier = Verifier::new(settings, resolver, policies, metrics.clone());
+        let verifier = Verifier::new(
+            settings,
+            resolver,
+            policies,
+            metrics.clone(),
+            baton_mail::trace::Hub::new(Arc::new(baton_mail::SystemClock)),
+        );
         Asker { verifier, metrics, _folder: folder }
     }
 

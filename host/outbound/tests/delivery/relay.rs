@@ -12,6 +12,7 @@ use baton_hooks::host::{HttpBackend, HttpError, HttpRequest, HttpResponse};
 use baton_identity::Signer;
 use baton_identity::reports::outgoing::Tally;
 use baton_mail::event::{Event, What};
+use baton_mail::trace::Hub;
 use baton_mail::{Body, Clock, Envelope, Mailbox, MessageId, Origin, Recipient, ReversePath, SystemClock};
 use baton_outbound::metrics::Metrics;
 use baton_outbound::{
@@ -122,6 +123,7 @@ impl Relay {
             signer: Signer::default(),
             clock,
             metrics: metrics.clone(),
+            trace: Hub::new(Arc::new(SystemClock)),
         };
         let stop = CancellationToken::new();
         let outbound = Outbound::new(Arc::new(ArcSwap::from_pointee(settings)), deps);
