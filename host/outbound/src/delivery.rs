@@ -50,6 +50,7 @@ pub(crate) async fn deliver(
     let took = started.elapsed();
     let (note, wait_ms) = (tried.converted.clone(), tried.wait_ms);
     shared.metrics.attempt_seconds.observe(took.as_secs_f64());
+    site.figures.note(&tried.outcomes, took);
     let again = shared.observe(&settings, site, &batch, &mut tried.outcomes).await;
     let mut ended = recipients.attempted(batch, tried, u32::try_from(took.as_millis()).unwrap_or(u32::MAX));
     for attempted in &mut ended {

@@ -22,6 +22,9 @@ const REMEMBERED: Duration = Duration::from_secs(900);
 /// How often ends of measures are looked for, and counters saved.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How often it is looked which sites are the busiest.
+const RANK_PERIOD: Duration = Duration::from_secs(30);
+
 impl Shared {
     /// Takes note of the outcomes of a delivery. Where a rule has the source rest and the pool has another one, what was
     /// refused for it is tried again at once: true.
@@ -140,6 +143,8 @@ impl Shared {
     pub(crate) async fn follow_measures(self: Arc<Self>) {
         let mut changes = self.measures.changes();
         changes.mark_changed();
+        let mut ranked_at = Instant::now();
+        self.metrics.sites.rank(self.settings.load().limits.metric_sites_max);
         loop {
             let changed = tokio::select! {
                 changed = changes.changed() => changed.is_ok(),
@@ -155,6 +160,10 @@ impl Shared {
                 self.rested.lock().extend(suspensions.map(|measure| (measure, now)));
                 self.metrics.measures.set(i64::try_from(self.measures.now().len()).unwrap_or(i64::MAX));
                 self.apply_measures();
+            }
+            if ranked_at.elapsed() >= RANK_PERIOD {
+                ranked_at = Instant::now();
+                self.metrics.sites.rank(self.settings.load().limits.metric_sites_max);
             }
             if let Err(error) = self.warmups.save(&self.store.kv()).await {
                 log::warmup_not_saved(&error);

@@ -1,4 +1,9 @@
-//! What operators can measure about delivery. Labels are closed sets: next hop kinds, outcomes, failure classes.
+//! What operators can measure about delivery. Labels are closed sets: next hop kinds, outcomes, failure classes; of sites, only
+//! the busiest have series of their own.
+
+mod sites;
+
+use std::sync::Arc;
 
 use baton_mail::Outcome;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -9,6 +14,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::sources::{Listing, ListingRow};
+
+pub(crate) use sites::SiteFigures;
+pub use sites::{OWN_DEFAULT, SiteTable};
 
 /// The kind of a next hop: `mx`, `hosts`, `lmtp`, `file`, `http`, `hold`, `discard`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -35,6 +43,8 @@ pub struct Metrics {
     pub recipients: Family<Result, Counter>,
     /// Recipients by provider, source and what became of them.
     pub sent: Family<Way, Counter>,
+    /// The figures of sites.
+    pub sites: Arc<SiteTable>,
     /// Measures that hold, by rules and operators.
     pub measures: Gauge,
     /// Our addresses by blocklist: 1 is listed.
@@ -114,6 +124,7 @@ impl Default for Metrics {
             attempts: Family::default(),
             recipients: Family::default(),
             sent: Family::default(),
+            sites: Arc::default(),
             measures: Gauge::default(),
             listed: Family::default(),
             attempt_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 10)),
@@ -138,6 +149,7 @@ impl Metrics {
         registry.register("attempts", "Delivery attempts begun", self.attempts.clone());
         registry.register("recipients", "Recipients by result of an attempt", self.recipients.clone());
         registry.register("sent", "Recipients by provider, source and result", self.sent.clone());
+        registry.register_collector(Box::new(Arc::clone(&self.sites)));
         registry.register("measures", "Measures of shaping that hold", self.measures.clone());
         registry.register("listed", "Our addresses by blocklist; 1 is listed", self.listed.clone());
         registry.register("attempt_seconds", "Duration of an attempt", self.attempt_seconds.clone());

@@ -72,7 +72,7 @@ impl Shared {
 
     /// The site of a source, paced as the settings and the measures have it now.
     fn site(&self, settings: &OutboundSettings, place: &Arc<Destination>, source: &Arc<Source>) -> Arc<Site> {
-        let site = place.site(source, self.destinations.weights);
+        let site = place.site(source, self.destinations.weights, &self.metrics.sites);
         if !site.pace().is_by(&settings.shaping) {
             self.pace_anew(settings, &site);
         }

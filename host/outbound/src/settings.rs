@@ -151,6 +151,8 @@ pub struct LimitSettings {
     pub verify_cache_ms: u64,
     /// How long running deliveries may take at the stop, in milliseconds. Default 20,000.
     pub drain_ms: u64,
+    /// Sites that have metrics of their own, the busiest; all others share theirs. Default 50.
+    pub metric_sites_max: usize,
     /// The shares of the lanes in the turns of each site; see [`baton_mail::lane`].
     pub lane_weights: LaneWeights,
 }
@@ -174,6 +176,7 @@ impl Default for LimitSettings {
             verify_max: 64,
             verify_cache_ms: 60_000,
             drain_ms: 20_000,
+            metric_sites_max: crate::metrics::OWN_DEFAULT,
             lane_weights: LANE_WEIGHTS,
         }
     }

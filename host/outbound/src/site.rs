@@ -20,6 +20,7 @@ use crate::connect::Reach;
 use crate::endpoint::Endpoint;
 use crate::job::Job;
 use crate::loops::hosts_before_us;
+use crate::metrics::{SiteFigures, SiteTable};
 use crate::next_hop::{HostPort, LmtpTarget, NextHop};
 use crate::ready::ReadyQueue;
 use crate::security::TlsPolicy;
@@ -93,6 +94,8 @@ pub(crate) struct Site {
     /// It was paced before.
     pub(crate) is_known: AtomicBool,
     pub(crate) pace: ArcSwap<Pace>,
+    /// What is counted of it.
+    pub(crate) figures: Arc<SiteFigures>,
 }
 
 impl Site {
@@ -126,7 +129,12 @@ impl Site {
 
 impl Destination {
     /// The one site of this source here.
-    pub(crate) fn site(self: &Arc<Self>, source: &Arc<Source>, weights: LaneWeights) -> Arc<Site> {
+    pub(crate) fn site(
+        self: &Arc<Self>,
+        source: &Arc<Source>,
+        weights: LaneWeights,
+        figures: &SiteTable,
+    ) -> Arc<Site> {
         let mut sites = self.sites.lock();
         let is_its = |site: &Arc<Site>| Arc::ptr_eq(&site.source, source) || site.source == *source;
         if let Some(site) = sites.iter().filter_map(Weak::upgrade).find(is_its) {
@@ -141,6 +149,7 @@ impl Destination {
             is_suspended: AtomicBool::new(false),
             is_known: AtomicBool::new(false),
             pace: ArcSwap::default(),
+            figures: figures.of(&self.name, &source.name),
         });
         sites.push(Arc::downgrade(&site));
         site

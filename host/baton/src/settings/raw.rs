@@ -451,6 +451,8 @@ section! {
         tls_failure_ms: u64 = 600_000,
         /// How long the mail hosts of a domain are remembered, in milliseconds.
         site_cache_ms: u64 = 30_000,
+        /// Sites with metrics of their own: the busiest; all others share theirs, as `other`.
+        metric_sites_max: usize = 50,
         /// How long a job waits that found no room in memory, in milliseconds.
         overflow_ms: u64 = 10_000,
         /// Questions of plugins to next hops about recipients at once; more wait within their time.

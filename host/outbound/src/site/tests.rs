@@ -41,9 +41,11 @@ async fn each_source_has_a_ready_queue_of_its_own_at_a_destination() {
     let places = Destinations::new(baton_mail::lane::LANE_WEIGHTS);
     let route = Route::of_settings(Arc::new(NextHop::File("/tmp/x".into())));
     let place = places.destination(&route, Target::File("/tmp/x".into()), None);
-    let (a, b) = (place.site(&source("a"), places.weights), place.site(&source("b"), places.weights));
+    let table = crate::metrics::SiteTable::default();
+    let (a, b) =
+        (place.site(&source("a"), places.weights, &table), place.site(&source("b"), places.weights, &table));
     assert!(!Arc::ptr_eq(&a, &b));
-    assert!(Arc::ptr_eq(&a, &place.site(&source("a"), places.weights)), "also after a reload");
+    assert!(Arc::ptr_eq(&a, &place.site(&source("a"), places.weights, &table)), "also after a reload");
     drop(b);
     assert_eq!(place.sites().len(), 1);
 }

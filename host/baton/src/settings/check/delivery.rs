@@ -114,6 +114,7 @@ impl Checker<'_> {
             tls_failure_ms: raw.tls_failure_ms,
             site_cache_ms: raw.site_cache_ms,
             overflow_ms: raw.overflow_ms,
+            metric_sites_max: raw.metric_sites_max.min(10_000),
             verify_max: count("verify_max", raw.verify_max),
             verify_cache_ms: raw.verify_cache_ms,
             drain_ms: drain_s.saturating_mul(1_000),
