@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::cli::Target;
+use crate::cli::{SettingsOption, Target};
 use crate::settings;
 
 /// Octets of an answer at most: a page of the queue with a thousand long entries is far below.
@@ -32,9 +32,14 @@ pub(crate) struct Admin {
 impl Admin {
     /// The relay that the options mean.
     pub(crate) fn of(target: &Target) -> anyhow::Result<Admin> {
-        let socket = match &target.socket {
-            Some(socket) => socket.clone(),
-            None => settings::admin_socket(target.file.settings.as_deref())
+        Admin::by(target.socket.clone(), &target.file)
+    }
+
+    /// The relay behind a socket, or that of the settings.
+    pub(crate) fn by(socket: Option<PathBuf>, file: &SettingsOption) -> anyhow::Result<Admin> {
+        let socket = match socket {
+            Some(socket) => socket,
+            None => settings::admin_socket(file.settings.as_deref())
                 .map_err(|problems| anyhow!("the settings do not say where the relay is:\n{problems}"))?,
         };
         Ok(Admin { socket })

@@ -6,6 +6,7 @@ pub(crate) mod policy;
 pub(crate) mod queue;
 pub(crate) mod reports;
 pub(crate) mod shaping;
+pub(crate) mod top;
 pub(crate) mod trace;
 pub(crate) mod user;
 
@@ -20,6 +21,7 @@ use policy::PolicyOptions;
 use queue::QueueOptions;
 use reports::ReportsOptions;
 use shaping::{ShapingOptions, WarmupOptions};
+use top::TopOptions;
 use trace::TraceOptions;
 use user::UserOptions;
 
@@ -43,6 +45,8 @@ pub(crate) enum Command {
     Queue(QueueOptions),
     /// Tell the story of a message: who decided what, attempts, replies, what comes next
     Explain(ExplainOptions),
+    /// Watch the relay at work in the terminal: traffic, sites, sources, times, errors, queue
+    Top(TopOptions),
     /// Show what is said in sessions with clients and next hops while it is said
     Trace(TraceOptions),
     /// Look at what holds mail back or slows it down, and lift it

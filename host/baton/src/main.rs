@@ -24,6 +24,7 @@ mod send;
 mod serve;
 mod settings;
 mod sink;
+mod top;
 mod watch;
 mod wiring;
 
@@ -51,6 +52,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Reload(target) => runtime::single()?.block_on(commands::reload::run(target)),
         Command::Queue(options) => runtime::single()?.block_on(commands::queue::run(options.command)),
         Command::Explain(options) => runtime::single()?.block_on(commands::explain::run(options)),
+        Command::Top(options) => runtime::single()?.block_on(top::run(options)),
         Command::Trace(options) => runtime::single()?.block_on(commands::trace::run(options)),
         Command::Shaping(options) => runtime::single()?.block_on(commands::shaping::run(options.command)),
         Command::Blocklists(target) => {
