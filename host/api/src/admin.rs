@@ -24,7 +24,7 @@ use crate::delivery::{self, DeliveryFace};
 use crate::listener::Bounded;
 use crate::public::{self, PublicDeps};
 use crate::wire::{PluginRow, PluginsView, ReloadReport};
-use crate::{FieldError, Problem, accounts, domains, messages, queue, reports, trace};
+use crate::{FieldError, Problem, accounts, domains, messages, queue, reports, trace, transfers};
 
 /// Octets of a request body at most.
 const BODY_OCTETS_MAX: usize = 64 * 1024;
@@ -137,6 +137,11 @@ fn router(deps: AdminDeps, stop: &CancellationToken) -> Router {
         .route("/v1/shaping/{id}", axum::routing::delete(delivery::lift))
         .route("/v1/blocklists", get(delivery::listings))
         .route("/v1/trace", get(follow))
+        .route("/v1/transfers/{id}", post(transfers::pack).delete(transfers::forget))
+        .route(
+            "/v1/transfers",
+            axum::routing::put(transfers::take).layer(DefaultBodyLimit::max(transfers::PARCEL_OCTETS_MAX)),
+        )
         .route("/v1/warmup", get(delivery::warmups))
         .route("/v1/warmup/complaints", post(delivery::complaints))
         .route("/v1/domains", get(domains::list))

@@ -17,6 +17,7 @@ pub mod public;
 mod queue;
 mod reports;
 pub mod trace;
+pub mod transfers;
 pub mod wire;
 
 pub use admin::{AdminDeps, ReloadRequest, SendReports, bind_admin, serve_admin};

@@ -55,6 +55,11 @@ impl Problem {
         }
     }
 
+    /// Something else goes on with it: 409.
+    pub fn busy(detail: impl Into<String>) -> Problem {
+        Problem { title: "Not just now".to_owned(), status: 409, detail: detail.into(), errors: Vec::new() }
+    }
+
     /// The settings were refused, with all the reasons: 422.
     pub fn settings(errors: Vec<FieldError>) -> Problem {
         Problem {

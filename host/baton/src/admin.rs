@@ -19,10 +19,20 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::cli::{SettingsOption, Target};
 use crate::settings;
 
-/// Octets of an answer at most: a page of the queue with a thousand long entries is far below.
-const ANSWER_OCTETS_MAX: usize = 64 << 20;
+/// Octets of an answer at most: a message that is moved.
+const ANSWER_OCTETS_MAX: usize = 2 << 30;
 /// How long an answer may take. A reload compiles plugins.
 const ANSWER_MAX: Duration = Duration::from_secs(120);
+
+/// The relay's word that it does not do something.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub(crate) struct Refused {
+    /// The status of the answer.
+    pub(crate) status: StatusCode,
+    /// Why.
+    pub(crate) why: String,
+}
 
 /// A running relay, reached by its admin socket.
 pub(crate) struct Admin {
@@ -76,6 +86,20 @@ impl Admin {
     /// Asks for something to be removed.
     pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         self.ask(Method::DELETE, path, Bytes::new()).await
+    }
+
+    /// Asks for something by octets, or for octets.
+    ///
+    /// # Errors
+    /// [`Refused`] when the relay has a reason, with the status.
+    pub(crate) async fn octets(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
+        let asked = tokio::time::timeout(ANSWER_MAX, self.exchange(method, path, body)).await;
+        let (status, answer) = asked.context("the relay did not answer in time")??;
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let why = refusal(status, &answer).to_string();
+        Err(Refused { status, why }.into())
     }
 
     /// Asks for a page of text, such as the metrics.

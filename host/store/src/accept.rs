@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_mail::event::Event;
-use baton_mail::{Body, EnhancedCode, Envelope, MessageId, Reply, UnixMs};
+use baton_mail::{Body, EnhancedCode, Envelope, Lane, MessageId, Reply, Status, UnixMs};
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::oneshot;
 
@@ -40,6 +40,15 @@ pub struct NewJob {
     pub due: UnixMs,
 }
 
+/// What a job has behind it that comes from another relay.
+pub(crate) struct Past {
+    pub(crate) attempt: u16,
+    pub(crate) last: Option<Status>,
+    pub(crate) hold: Option<String>,
+    pub(crate) delay_told: bool,
+    pub(crate) changes: Changes,
+}
+
 /// Proof that a message is on disk. The only way to the 250 reply.
 #[derive(Debug)]
 #[must_use = "the client waits for the reply"]
@@ -61,10 +70,19 @@ impl Accepted {
 
 /// Accepts, with a deadline.
 pub(crate) async fn accept(core: &Core, message: NewMessage) -> Result<Accepted, AcceptError> {
+    take(core, message, Vec::new()).await
+}
+
+/// As [`accept`], when jobs have something behind them: for each of them, in their order.
+pub(crate) async fn take(
+    core: &Core,
+    message: NewMessage,
+    pasts: Vec<Past>,
+) -> Result<Accepted, AcceptError> {
     let deadline = Duration::from_millis(core.settings.write_deadline_ms);
     // The commit thread itself gives up at the deadline; one that hangs in the disk gets as long again.
     let result = match core.check_space() {
-        Ok(()) => tokio::time::timeout(2 * deadline, accept_in_time(core, message)).await,
+        Ok(()) => tokio::time::timeout(2 * deadline, accept_in_time(core, message, pasts)).await,
         Err(refusal) => Ok(Err(refusal.into())),
     };
     let result = result.unwrap_or(Err(AcceptError::Stalled));
@@ -74,7 +92,7 @@ pub(crate) async fn accept(core: &Core, message: NewMessage) -> Result<Accepted,
     result
 }
 
-async fn accept_in_time(core: &Core, message: NewMessage) -> Result<Accepted, AcceptError> {
+async fn accept_in_time(core: &Core, message: NewMessage, pasts: Vec<Past>) -> Result<Accepted, AcceptError> {
     let id = message.envelope.id;
     let octets = message.body.len() + RECORD_OCTETS;
     let chunk_octets = core.settings.chunk_octets;
@@ -89,7 +107,7 @@ async fn accept_in_time(core: &Core, message: NewMessage) -> Result<Accepted, Ac
         core.commit.push(Op::Chunk(ChunkOp { message: id, chunk, value, answer, room }))?;
         answered.await.map_err(|_| AcceptError::Closed)??;
     }
-    let message = encode_message(core, message, written_ahead.chunks)?;
+    let message = encode_message(core, message, pasts, written_ahead.chunks)?;
     let (answer, answered) = oneshot::channel();
     let room = core.commit.room(octets.min(chunk_octets as u64 + RECORD_OCTETS)).await?;
     core.commit.push(Op::Accept(AcceptOp { message, answer, room }))?;
@@ -116,9 +134,14 @@ impl Drop for WrittenAhead<'_> {
 const RECORD_OCTETS: u64 = 1_024;
 
 /// Encodes a message of which `ahead` chunks are written already.
-pub(crate) fn encode_message(core: &Core, message: NewMessage, ahead: u32) -> Result<Message, AcceptError> {
+pub(crate) fn encode_message(
+    core: &Core,
+    message: NewMessage,
+    pasts: Vec<Past>,
+    ahead: u32,
+) -> Result<Message, AcceptError> {
     let NewMessage { envelope, body, jobs, events } = message;
-    let seeds = seeds(&envelope, jobs)?;
+    let seeds = seeds(&envelope, jobs, &pasts)?;
     let mut chunks = Chunks::new(&body, core.settings.chunk_octets);
     chunks.skip(u64::from(ahead) * core.settings.chunk_octets as u64);
     let mut pieces = Vec::with_capacity(1);
@@ -130,21 +153,26 @@ pub(crate) fn encode_message(core: &Core, message: NewMessage, ahead: u32) -> Re
     let is_due = seeds.iter().any(|seed| !is_held(seed.due));
     let shared = seeds.len() > 1;
     let hold = envelope.hold.clone();
+    let lane = envelope.lane();
+    let mut pasts = pasts.into_iter();
     let job = |seed: JobSeed| {
-        let record = shared.then(|| {
-            encode_job(&JobRecord {
-                shared,
-                due: seed.due,
-                attempt: 0,
-                recipients: seed.recipients.clone(),
-                queue: seed.queue.clone(),
-                last: None,
-                hold: hold.clone().filter(|_| is_held(seed.due)),
-                delay_told: false,
-                changes: Changes::default(),
-            })
+        let past = pasts.next();
+        let is_fresh = past.is_none();
+        let fresh = || Past {
+            attempt: 0,
+            last: None,
+            hold: hold.clone().filter(|_| is_held(seed.due)),
+            delay_told: false,
+            changes: Changes::default(),
+        };
+        let record = (shared || !is_fresh).then(|| {
+            let Past { attempt, last, hold, delay_told, changes } = past.unwrap_or_else(fresh);
+            let (recipients, queue) = (seed.recipients.clone(), seed.queue.clone());
+            JobRecord { shared, due: seed.due, attempt, recipients, queue, last, hold, delay_told, changes }
         });
-        MessageJob { seed, record, reserved: false }
+        let priority = record.as_ref().and_then(|record| record.changes.assignment.priority);
+        let lane = priority.map_or(lane, Lane::of);
+        MessageJob { lane, is_fresh, record: record.as_ref().map(encode_job), seed, reserved: false }
     };
     Ok(Message {
         id: envelope.id,
@@ -160,10 +188,9 @@ pub(crate) fn encode_message(core: &Core, message: NewMessage, ahead: u32) -> Re
 }
 
 /// Names the jobs by their least recipient, and checks that no recipient is in two.
-fn seeds(envelope: &Envelope, jobs: Vec<NewJob>) -> Result<Vec<JobSeed>, AcceptError> {
+fn seeds(envelope: &Envelope, jobs: Vec<NewJob>, pasts: &[Past]) -> Result<Vec<JobSeed>, AcceptError> {
     let mut seen = vec![false; envelope.recipients.len()];
-    let waits = envelope.hold.is_some();
-    let seed = |job: NewJob| {
+    let seed = |(number, job): (usize, NewJob)| {
         for recipient in &job.recipients {
             match seen.get_mut(usize::from(*recipient)) {
                 Some(seen) if !*seen => *seen = true,
@@ -174,10 +201,11 @@ fn seeds(envelope: &Envelope, jobs: Vec<NewJob>) -> Result<Vec<JobSeed>, AcceptE
             job.recipients.iter().min().ok_or(AcceptError::Unschedulable("a job has no recipient"))?;
         // What is due after its end is reported at its end.
         let end = envelope.given_up_at();
+        let waits = pasts.get(number).map_or(envelope.hold.is_some(), |past| past.hold.is_some());
         let due = if waits { held_until(end) } else { not_held(job.due.min(end)) };
         Ok(JobSeed { job: *least, due, recipients: job.recipients, queue: job.queue })
     };
-    let seeds = jobs.into_iter().map(seed).collect::<Result<Vec<_>, _>>()?;
+    let seeds = jobs.into_iter().enumerate().map(seed).collect::<Result<Vec<_>, _>>()?;
     if seeds.is_empty() { Err(AcceptError::Unschedulable("there is no job")) } else { Ok(seeds) }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) accounts: AccountState,
     pub(crate) census: Census,
     pub(crate) measures: MeasureState,
+    /// Held while a message from another relay is taken.
+    pub(crate) moves: tokio::sync::Mutex<()>,
     numbers: AtomicU32,
 }
 
@@ -67,6 +69,7 @@ impl Core {
             accounts: AccountState::default(),
             census: Census::default(),
             measures: MeasureState::default(),
+            moves: tokio::sync::Mutex::default(),
             numbers: AtomicU32::new(0),
             settings,
             clock,

@@ -14,7 +14,7 @@ use crate::database::{Database, Family};
 use crate::error::StoreError;
 use crate::format::{JobKey, decode_job, decode_job_key, envelope_key, is_held, message_of};
 use crate::look::{JobState, JobView};
-use crate::records::{Loaded, ReadError, damaged, decode_envelope, first_job, stored_job};
+use crate::records::{Loaded, ReadError, damaged, decode_envelope, first_job, load_envelope, stored_job};
 use crate::schedule::Job;
 
 /// Envelopes that one page looks at, at most.
@@ -149,6 +149,17 @@ fn find_page(core: &Core, filter: &Filter, from: JobKey, limit: usize) -> Result
     }
     envelopes.status().map_err(|error| StoreError::Unreadable(error.into_string()))?;
     Ok((views, None))
+}
+
+/// A message with every job that is not done; none when it is not in the queue.
+pub(crate) fn jobs_of_message(
+    db: &Database,
+    message: MessageId,
+) -> Result<Option<(Loaded, Vec<Job>)>, ReadError> {
+    let Some(loaded) = load_envelope(db, message)? else { return Ok(None) };
+    let end = envelope_key(message.next());
+    let jobs = Records::new(db, &envelope_key(message), Some(&end)).jobs_of(message, &loaded)?;
+    Ok(Some((loaded, jobs)))
 }
 
 /// The records of jobs, read beside the envelopes: both are in the order of messages.

@@ -40,7 +40,7 @@ pub(crate) async fn settle(core: &Core, claim: Claim, settlement: Settlement) ->
     let mut reports = Vec::with_capacity(settlement.reports.len());
     for report in settlement.reports {
         octets += report.body.len();
-        reports.push(encode_message(core, report, 0).map_err(|error| match error {
+        reports.push(encode_message(core, report, Vec::new(), 0).map_err(|error| match error {
             AcceptError::Unschedulable(why) => StoreError::Misuse(why),
             _ => StoreError::Closed,
         })?);

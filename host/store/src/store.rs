@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use baton_mail::event::Event;
 use baton_mail::{Body, Clock, MessageId};
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::accept::{Accepted, NewMessage, accept};
@@ -20,6 +21,7 @@ use crate::kv::Kv;
 use crate::look::{JobView, Summary, recent, story, summary};
 use crate::metrics::Metrics;
 use crate::operate::{Reached, operate};
+use crate::parcel::{Arrived, MoveError, Movers, forget_moved, pack, unpack};
 use crate::schedule::LaneRoom;
 use crate::settle::{Settlement, settle, split};
 use crate::shaping::Measures;
@@ -185,6 +187,30 @@ impl Store {
     /// Removes jobs without a report.
     pub async fn remove(&self, filter: &Filter, by: &str) -> Result<usize, StoreError> {
         self.operate(Action::Remove, filter, by).await
+    }
+
+    /// Holds all that is left of a message, and packs it for another relay's [`Store::take_moved`].
+    ///
+    /// # Errors
+    /// When it is not in the queue, or in the hands of delivery.
+    pub async fn pack(&self, message: MessageId, movers: Movers) -> Result<Bytes, MoveError> {
+        pack(&self.core, message, movers).await
+    }
+
+    /// Takes what another relay packed. It is on disk when this returns; what came before is known.
+    ///
+    /// # Errors
+    /// When it makes no sense, or the queue can not take it.
+    pub async fn take_moved(&self, octets: Bytes) -> Result<Arrived, MoveError> {
+        unpack(&self.core, octets).await
+    }
+
+    /// Forgets a message that was packed and that the other relay has. Returns how many jobs left the queue.
+    ///
+    /// # Errors
+    /// When it is not in the queue, or in the hands of delivery.
+    pub async fn forget_moved(&self, message: MessageId, movers: Movers) -> Result<usize, MoveError> {
+        forget_moved(&self.core, message, movers).await
     }
 
     /// Jobs that match, ordered by key, after `after`; at most `limit`.

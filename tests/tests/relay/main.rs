@@ -39,4 +39,6 @@ mod store;
 mod story;
 mod tls;
 mod tls_reports;
+mod top;
 mod trace;
+mod transfer;

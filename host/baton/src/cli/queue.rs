@@ -32,6 +32,10 @@ pub(crate) enum QueueCommand {
     Bounce(BounceOptions),
     /// Send entries by another next hop, whatever plugins and settings say
     Reroute(RerouteOptions),
+    /// Move messages, with all that is left of each, to the queue of another relay
+    Move(MoveOptions),
+    /// Take the messages that `baton queue move` of another relay writes to the standard input
+    Take(Target),
     /// Give entries to another tenant or stream, or make them more or less urgent
     Reassign(ReassignOptions),
 }
@@ -148,6 +152,18 @@ pub(crate) struct RerouteOptions {
     /// A name under [next_hops], host:port (several with commas between), mx:DOMAIN or lmtp:TARGET; `settings` for what the settings say
     #[arg(long, value_name = "NEXT-HOP")]
     pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) operate: OperateOptions,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MoveOptions {
+    /// The host of the other relay. `ssh HOST baton queue take` is run, unless --via says something else
+    #[arg(long, value_name = "HOST")]
+    pub(crate) to: String,
+    /// The command that runs `baton queue take` at the other relay, for a shell
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) via: Option<String>,
     #[command(flatten)]
     pub(crate) operate: OperateOptions,
 }

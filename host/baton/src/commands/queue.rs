@@ -1,5 +1,7 @@
 //! `baton queue`: look at the queue and operate on it.
 
+mod transfer;
+
 use baton_api::wire::{Changed, CountPage, QueuePage, SummaryView};
 use serde_json::{Map, Value};
 
@@ -23,6 +25,8 @@ pub(crate) async fn run(command: QueueCommand) -> anyhow::Result<()> {
         QueueCommand::Remove(options) => operate("remove", options, &[]).await,
         QueueCommand::Bounce(options) => bounce(options).await,
         QueueCommand::Reroute(options) => reroute(options).await,
+        QueueCommand::Move(options) => transfer::give(options).await,
+        QueueCommand::Take(target) => transfer::take(target).await,
         QueueCommand::Reassign(options) => reassign(options).await,
     }
 }
@@ -65,7 +69,7 @@ async fn count(options: CountOptions) -> anyhow::Result<()> {
     }
 }
 
-fn query<'a>(fields: impl Iterator<Item = (&'static str, Option<&'a str>)>) -> String {
+pub(super) fn query<'a>(fields: impl Iterator<Item = (&'static str, Option<&'a str>)>) -> String {
     let pairs: Vec<_> =
         fields.filter_map(|(name, value)| value.map(|value| format!("{name}={}", escape(value)))).collect();
     pairs.join("&")

@@ -16,6 +16,7 @@ use crate::format::{
     decode, decode_job_key, due_key, encode, encode_events, encode_job, envelope_key, held_until,
     history_key, is_held, job_key, partial_key,
 };
+use crate::parcel::moved_by;
 use crate::records::Damage;
 use crate::schedule::{Entry, Intent, Job};
 
@@ -144,10 +145,14 @@ impl<'a> Builder<'a> {
         if message.chunks_ahead > 0 {
             self.batch.delete_cf(self.db.family(Family::Meta), partial_key(message.id));
         }
-        let lane = message.envelope.lane();
         for job in &message.jobs {
             let key = JobKey { message: message.id, job: job.seed.job };
-            self.put_due(Entry { lane, due: job.seed.due }, key, message.envelope.size, &job.seed.queue);
+            self.put_due(
+                Entry { lane: job.lane, due: job.seed.due },
+                key,
+                message.envelope.size,
+                &job.seed.queue,
+            );
             if let Some(record) = &job.record {
                 self.put(Family::Job, &job_key(key), record);
             }
@@ -290,6 +295,10 @@ impl<'a> Builder<'a> {
             }
             Action::Remove => {
                 self.put_event(job.key.message, What::Removed { by });
+                return self.end_job(job);
+            }
+            Action::MoveOut(to) => {
+                self.put_event(job.key.message, What::Removed { by: moved_by(&by, to) });
                 return self.end_job(job);
             }
             Action::Bounce(reason) => {

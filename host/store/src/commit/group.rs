@@ -179,10 +179,10 @@ fn prepare(core: &Core, ops: &mut Vec<Op>) {
 
 /// Takes places for the jobs that are due at once, before anybody can see them in the database.
 fn reserve(window: &mut Window, message: &mut Message, now: baton_mail::UnixMs) {
-    let (lane, flow) = (message.envelope.lane(), message.envelope.flow());
-    for job in &mut message.jobs {
+    let flow = message.envelope.flow();
+    for job in message.jobs.iter_mut().filter(|job| job.is_fresh) {
         let key = JobKey { message: message.id, job: job.seed.job };
-        let entry = Entry { lane, due: job.seed.due };
+        let entry = Entry { lane: job.lane, due: job.seed.due };
         job.reserved = job.reserved || (job.seed.due <= now && window.reserve(key, entry, flow));
     }
 }
@@ -223,7 +223,7 @@ fn take_for_operator(core: &Core, op: &mut OperateOp, key: JobKey) -> bool {
             true
         }
         // What is being delivered needs no attempt at once and is not held.
-        (Stage::Claimed, Action::Release | Action::Retry) => false,
+        (Stage::Claimed, Action::Release | Action::Retry | Action::MoveOut(_)) => false,
         (Stage::Claimed, action) => {
             taken.intent = Some(Intent { action: action.clone(), by: op.by.clone() });
             op.reached += 1;
@@ -238,7 +238,7 @@ fn applies(action: &Action, job: &Job) -> bool {
     let is_held = is_held(job.due);
     match action {
         Action::Hold | Action::Retry => !is_held,
-        Action::Release => is_held,
+        Action::Release | Action::MoveOut(_) => is_held,
         Action::Remove | Action::Bounce(_) => true,
         Action::Route(next_hop) => *next_hop != job.changes.route,
         Action::Assign(assignment) => job.changes.clone().assigned(assignment) != job.changes,
@@ -317,8 +317,7 @@ fn apply_effect(core: &Core, window: &mut Window, effect: &Effect) {
 fn publish(core: &Core, window: &mut Window, message: Message) {
     core.metrics.accepted.inc();
     let shared = message.jobs.len() > 1;
-    let lane = message.envelope.lane();
-    for MessageJob { seed, reserved, .. } in message.jobs {
+    for MessageJob { seed, lane, reserved, .. } in message.jobs {
         let key = JobKey { message: message.id, job: seed.job };
         if !reserved {
             window.note_insert(Entry { lane, due: seed.due }, key);

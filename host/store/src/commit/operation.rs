@@ -64,8 +64,11 @@ pub(crate) struct Message {
 /// A job of a new message.
 pub(crate) struct MessageJob {
     pub(crate) seed: JobSeed,
-    /// The value of the `job` family, when the message has several jobs.
+    pub(crate) lane: Lane,
+    /// The value of the `job` family, when the message has several jobs, or the job has something behind it.
     pub(crate) record: Option<Vec<u8>>,
+    /// It has nothing behind it.
+    pub(crate) is_fresh: bool,
     /// It has a place in the window, so that it is ready as soon as it is written.
     pub(crate) reserved: bool,
 }
@@ -116,6 +119,8 @@ pub enum Action {
     Retry,
     /// Leave the queue without a report.
     Remove,
+    /// Leave the queue, as this relay has it now. Only for what is held.
+    MoveOut(String),
     /// Be given up with a report, for this reason.
     Bounce(String),
     /// Go by this next hop; none: as the settings say.
@@ -191,6 +196,7 @@ impl Op {
                 Action::Release => "release",
                 Action::Retry => "retry",
                 Action::Remove => "remove",
+                Action::MoveOut(_) => "move-out",
                 Action::Bounce(_) => "bounce",
                 Action::Route(_) => "route",
                 Action::Assign(_) => "assign",

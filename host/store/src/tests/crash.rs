@@ -91,6 +91,11 @@ async fn act(bench: &Bench, scenario: &str) {
             drop(store.release(&all, "me").await);
         }
         "remove" => drop(store.remove(&all, "me").await),
+        "move-out" => {
+            let id = bench.jobs().await[0].key.message;
+            store.pack(id, movers()).await.unwrap();
+            drop(store.forget_moved(id, movers()).await);
+        }
         "bounce" => drop(store.operate(Action::Bounce("no".to_owned()), &all, "me").await),
         "route" => drop(store.operate(Action::Route(Some("b".to_owned())), &all, "me").await),
         "assign" => drop(store.operate(Action::Assign(urgent()), &all, "me").await),
@@ -133,6 +138,10 @@ async fn settle(bench: &Bench, scenario: &str) {
         "split" => drop(bench.store.split(claim, vec![vec![0], vec![1]]).await.unwrap()),
         other => panic!("no such scenario: {other}"),
     }
+}
+
+fn movers() -> crate::Movers {
+    crate::Movers { from: "a".to_owned(), to: "b".to_owned(), by: "me".to_owned() }
 }
 
 fn urgent() -> Assignment {
@@ -310,6 +319,17 @@ fn remove_built() {
 #[test]
 fn remove_written() {
     assert_eq!(after_crash("remove", "remove:written").1, []);
+}
+
+#[test]
+fn move_out_built() {
+    let (acknowledged, jobs, _) = after_crash("move-out", "move-out:built");
+    assert_eq!((jobs[0].key.message, jobs[0].state), (acknowledged[0], JobState::Held));
+}
+
+#[test]
+fn move_out_written() {
+    assert_eq!(after_crash("move-out", "move-out:written").1, []);
 }
 
 #[test]
