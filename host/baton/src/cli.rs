@@ -6,6 +6,7 @@ pub(crate) mod policy;
 pub(crate) mod queue;
 pub(crate) mod reports;
 pub(crate) mod shaping;
+pub(crate) mod simulate;
 pub(crate) mod top;
 pub(crate) mod trace;
 pub(crate) mod user;
@@ -21,6 +22,7 @@ use policy::PolicyOptions;
 use queue::QueueOptions;
 use reports::ReportsOptions;
 use shaping::{ShapingOptions, WarmupOptions};
+use simulate::SimulateOptions;
 use top::TopOptions;
 use trace::TraceOptions;
 use user::UserOptions;
@@ -45,6 +47,8 @@ pub(crate) enum Command {
     Queue(QueueOptions),
     /// Tell the story of a message: who decided what, attempts, replies, what comes next
     Explain(ExplainOptions),
+    /// Play traffic against modelled providers on a clock of its own: what would these settings do?
+    Simulate(SimulateOptions),
     /// Watch the relay at work in the terminal: traffic, sites, sources, times, errors, queue
     Top(TopOptions),
     /// Show what is said in sessions with clients and next hops while it is said

@@ -52,6 +52,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Reload(target) => runtime::single()?.block_on(commands::reload::run(target)),
         Command::Queue(options) => runtime::single()?.block_on(commands::queue::run(options.command)),
         Command::Explain(options) => runtime::single()?.block_on(commands::explain::run(options)),
+        Command::Simulate(options) => commands::simulate::run(&options),
         Command::Top(options) => runtime::single()?.block_on(top::run(options)),
         Command::Trace(options) => runtime::single()?.block_on(commands::trace::run(options)),
         Command::Shaping(options) => runtime::single()?.block_on(commands::shaping::run(options.command)),

@@ -66,6 +66,7 @@ mod settings;
 mod settle;
 mod shaping;
 mod shared;
+pub mod simulate;
 mod site;
 mod sources;
 mod sts;

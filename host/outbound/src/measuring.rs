@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use baton_mail::{Domain, FailureClass, Outcome, Phase};
+use baton_mail::{Domain, FailureClass, Outcome, Phase, UnixMs};
 use baton_store::shaping::{Action, Measure, Traits};
 use tokio::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::placing::traits_of;
 use crate::settings::OutboundSettings;
 use crate::shaping::{Observed, Pace, Rule, RuleAction, Sign};
 use crate::shared::Shared;
-use crate::site::Site;
+use crate::site::{Destination, Site};
 use crate::worker::Batch;
 
 /// How long a site that rested begins with one connection, should it be made anew after its rest.
@@ -67,7 +67,7 @@ impl Shared {
                 continue;
             }
             told.push(outcome.clone());
-            let rules = rules_at(settings, site);
+            let rules = rules_of(settings, &site.destination);
             let now = (self.clock.now(), Instant::now());
             let Some((rule, due)) = self.tallies.observe(rules, outcome, &observed, now) else { continue };
             if let Some(measure) = due {
@@ -121,12 +121,7 @@ impl Shared {
 
     /// How many times slower a site is for now.
     fn slowness(&self, site: &Site) -> f64 {
-        let (measures, now, traits) = (self.measures.now(), self.clock.now(), site.traits());
-        let factor = |one: &Measure| match one.action {
-            Action::SlowDown(factor) if one.holds(now) && one.scope.matches(&traits) => Some(factor),
-            _ => None,
-        };
-        measures.iter().filter_map(factor).fold(1.0, f64::max)
+        slowness(&self.measures.now(), self.clock.now(), &site.traits())
     }
 
     /// Whether a new site is one that rested a moment ago.
@@ -203,16 +198,31 @@ impl Shared {
     /// True when a measure that names a tenant, a stream or a domain holds back what waits for a site.
     fn is_held_back(&self, job: &Job, site: &Site) -> bool {
         let domain = job.recipients().next().map(|(_, recipient)| recipient.address.domain());
-        let traits = Traits { source: Some(&site.source.name), ..traits_of(job, domain, &site.destination) };
+        let traits = Traits {
+            source: Some(&site.source.name),
+            ..traits_of(job.envelope(), domain, &site.destination)
+        };
         self.measures.find(&traits, |one| matches!(one.action, Action::Suspend | Action::Bounce)).is_some()
     }
 }
 
-/// The rules of a site: those of its provider first.
-fn rules_at<'a>(settings: &'a OutboundSettings, site: &Site) -> impl Iterator<Item = &'a Rule> {
-    let provider = site.destination.provider.as_deref().and_then(|name| settings.shaping.provider(name));
+/// The rules of a place: those of its provider first.
+pub(crate) fn rules_of<'a>(
+    settings: &'a OutboundSettings,
+    place: &Destination,
+) -> impl Iterator<Item = &'a Rule> + use<'a> {
+    let provider = place.provider.as_deref().and_then(|name| settings.shaping.provider(name));
     let own = provider.into_iter().flat_map(|provider| provider.rules.iter());
     own.chain(&settings.shaping.rules).map(Arc::as_ref)
+}
+
+/// How many times slower mail with these traits is for now.
+pub(crate) fn slowness(measures: &[Measure], now: UnixMs, traits: &Traits<'_>) -> f64 {
+    let factor = |one: &Measure| match one.action {
+        Action::SlowDown(factor) if one.holds(now) && one.scope.matches(traits) => Some(factor),
+        _ => None,
+    };
+    measures.iter().filter_map(factor).fold(1.0, f64::max)
 }
 
 /// What is tried again is not a permanent failure (RFC 3463 3.1).
@@ -225,7 +235,7 @@ fn defer(outcome: &mut Outcome) {
 }
 
 /// What an outcome says of a site's load; nothing when it says nothing of the site.
-fn sign_of(outcome: &Outcome) -> Option<Sign> {
+pub(crate) fn sign_of(outcome: &Outcome) -> Option<Sign> {
     let status = outcome.status();
     match (outcome, status.code) {
         (Outcome::Delivered(_), _) => Some(Sign::Well),
@@ -243,7 +253,7 @@ fn sign_of(outcome: &Outcome) -> Option<Sign> {
 }
 
 /// Deferrals that do not lie in the recipient or the message.
-fn counts_for_warmup(class: FailureClass) -> bool {
+pub(crate) fn counts_for_warmup(class: FailureClass) -> bool {
     use FailureClass::{BadMailbox, Content, Greylist, Quota, TooLarge};
     !matches!(class, BadMailbox | Content | Greylist | Quota | TooLarge)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_mail::{Domain, EnhancedCode, FailureClass, Outcome, Phase, Status, UnixMs};
+use baton_mail::{Domain, EnhancedCode, Envelope, FailureClass, Outcome, Phase, Status, UnixMs};
 use baton_store::Settlement;
 use baton_store::shaping::{Action, Measure, Traits};
 use time::OffsetDateTime;
@@ -14,10 +14,10 @@ use crate::job::Job;
 use crate::log;
 use crate::ready::Pushed;
 use crate::settings::OutboundSettings;
-use crate::shaping::{Limiter, Wait};
+use crate::shaping::{Limiter, Limiters, Wait};
 use crate::shared::Shared;
 use crate::site::{Destination, Site};
-use crate::sources::{Pool, Source};
+use crate::sources::{Pool, Source, Warmups};
 use crate::worker;
 use crate::worker::Attempted;
 
@@ -32,7 +32,7 @@ pub(crate) struct HandBack {
 }
 
 /// What stands between a job and its ready queue.
-enum Held {
+pub(crate) enum Held {
     /// It waits.
     Back(HandBack),
     /// It is given up.
@@ -87,88 +87,15 @@ impl Shared {
         place: &Destination,
     ) -> Result<&'a Arc<Source>, Held> {
         let domain = job.recipients().next().map(|(_, recipient)| recipient.address.domain());
-        let traits = traits_of(job, domain, place);
-        if let Some(measure) = self.measures.find(&traits, |one| one.action == Action::Bounce) {
-            return Err(Held::Bounced(Box::new(measure)));
-        }
-        if let Some(measure) = self.measures.find(&traits, is_suspension) {
-            return Err(Held::Back(self.until_its_end(&measure)));
-        }
-        if place.is_local() {
-            self.within_shares(settings, &traits)?;
-            return Ok(&settings.sources.local);
-        }
-        let pool = settings.sources.pool(job.envelope(), domain);
-        let is_free = |source: &Source| self.hindrance(settings, source, place, &traits).is_none();
-        let Some(source) = pool.next(is_free) else {
-            return Err(Held::Back(self.all_rest(settings, pool, place, &traits)));
+        let ways = Ways {
+            settings,
+            measures: &self.measures.now(),
+            limiters: &self.limiters,
+            warmups: &self.warmups,
+            now: self.clock.now(),
+            instant: Instant::now(),
         };
-        self.within_shares(settings, &traits)?;
-        self.warmups.reserve(&settings.sources, source, place, self.clock.now());
-        Ok(source)
-    }
-
-    /// Takes a token of the tenant's and of the stream's rates, where they have one.
-    fn within_shares(&self, settings: &OutboundSettings, traits: &Traits<'_>) -> Result<(), Held> {
-        let shaping = &settings.shaping;
-        if shaping.tenants.is_empty() && shaping.streams.is_empty() {
-            return Ok(());
-        }
-        let now = Instant::now();
-        let mut taken: Vec<Arc<Limiter>> = Vec::new();
-        for (about, rate) in shaping.shares(traits.tenant, traits.stream) {
-            let limiter = self.limiters.rate(&about, rate, now);
-            if limiter.draw(now, 1.0).is_ok() {
-                taken.push(limiter);
-                continue;
-            }
-            taken.iter().for_each(|limiter| limiter.refund(1.0));
-            let wait = limiter.slot(now, 1.0).duration_since(now).min(AWAY_MAX);
-            return Err(Held::Back(HandBack { wait, why: Some(in_words(&limiter)) }));
-        }
-        Ok(())
-    }
-
-    /// Why mail can not leave by a source now, and for how long.
-    fn hindrance(
-        &self,
-        settings: &OutboundSettings,
-        source: &Source,
-        place: &Destination,
-        traits: &Traits<'_>,
-    ) -> Option<HandBack> {
-        let traits = Traits { source: Some(&source.name), ..*traits };
-        if let Some(measure) = self.measures.find(&traits, is_suspension) {
-            return Some(self.until_its_end(&measure));
-        }
-        let now = self.clock.now();
-        let next = self.warmups.next_room(&settings.sources, source, place, now)?;
-        let why = format!("waits for the warm-up of source {} at {}", source.name, place.provider_name());
-        Some(HandBack { wait: next.since(now).min(AWAY_MAX), why: Some(why) })
-    }
-
-    /// No source of the pool is free: the one that is so first is waited for.
-    fn all_rest(
-        &self,
-        settings: &OutboundSettings,
-        pool: &Pool,
-        place: &Destination,
-        traits: &Traits<'_>,
-    ) -> HandBack {
-        let hindrances = pool.sources().filter_map(|source| self.hindrance(settings, source, place, traits));
-        hindrances.min_by_key(|back| back.wait).unwrap_or_else(|| HandBack {
-            wait: AWAY_MAX,
-            why: Some(format!("the pool {} has no source", pool.name)),
-        })
-    }
-
-    fn until_its_end(&self, measure: &Measure) -> HandBack {
-        let now = self.clock.now();
-        let wait = measure.until.map_or(AWAY_MAX, |until| until.since(now)).min(AWAY_MAX);
-        let end = measure.until.map_or_else(String::new, |until| format!(" until {}", moment(until)));
-        let Measure { scope, id, reason, .. } = measure;
-        let why = format!("{scope} is suspended{end} by {} ({id}): {reason}", measure.by());
-        HandBack { wait, why: Some(why) }
+        ways.way_out(job.envelope(), domain, place)
     }
 
     /// Gives up a job, as a measure has it.
@@ -197,11 +124,109 @@ impl Shared {
     }
 }
 
-/// What is known of a job on its way to a place, but for its source.
-pub(crate) fn traits_of<'a>(job: &'a Job, domain: Option<&'a Domain>, place: &'a Destination) -> Traits<'a> {
+/// What mail leaves by at a moment, and what holds it back.
+pub(crate) struct Ways<'a, 'b> {
+    pub(crate) settings: &'a OutboundSettings,
+    pub(crate) measures: &'b [Measure],
+    pub(crate) limiters: &'b Limiters,
+    pub(crate) warmups: &'b Warmups,
+    pub(crate) now: UnixMs,
+    pub(crate) instant: Instant,
+}
+
+impl<'a> Ways<'a, '_> {
+    /// What a message to this domain leaves by, unless something holds it back. It is counted as gone.
+    pub(crate) fn way_out(
+        &self,
+        envelope: &Envelope,
+        domain: Option<&Domain>,
+        place: &Destination,
+    ) -> Result<&'a Arc<Source>, Held> {
+        let traits = traits_of(envelope, domain, place);
+        if let Some(measure) = self.find(&traits, |one| one.action == Action::Bounce) {
+            return Err(Held::Bounced(Box::new(measure.clone())));
+        }
+        if let Some(measure) = self.find(&traits, is_suspension) {
+            return Err(Held::Back(self.until_its_end(measure)));
+        }
+        let sources = &self.settings.sources;
+        if place.is_local() {
+            self.within_shares(&traits)?;
+            return Ok(&sources.local);
+        }
+        let pool = sources.pool(envelope, domain);
+        let is_free = |source: &Source| self.hindrance(source, place, &traits).is_none();
+        let Some(source) = pool.next(is_free) else {
+            return Err(Held::Back(self.all_rest(pool, place, &traits)));
+        };
+        self.within_shares(&traits)?;
+        self.warmups.reserve(sources, source, place, self.now);
+        Ok(source)
+    }
+
+    fn find(&self, traits: &Traits<'_>, wanted: fn(&Measure) -> bool) -> Option<&Measure> {
+        self.measures.iter().find(|one| wanted(one) && one.holds(self.now) && one.scope.matches(traits))
+    }
+
+    /// Takes a token of the tenant's and of the stream's rates, where they have one.
+    fn within_shares(&self, traits: &Traits<'_>) -> Result<(), Held> {
+        let shaping = &self.settings.shaping;
+        if shaping.tenants.is_empty() && shaping.streams.is_empty() {
+            return Ok(());
+        }
+        let now = self.instant;
+        let mut taken: Vec<Arc<Limiter>> = Vec::new();
+        for (about, rate) in shaping.shares(traits.tenant, traits.stream) {
+            let limiter = self.limiters.rate(&about, rate, now);
+            if limiter.draw(now, 1.0).is_ok() {
+                taken.push(limiter);
+                continue;
+            }
+            taken.iter().for_each(|limiter| limiter.refund(1.0));
+            let wait = limiter.slot(now, 1.0).duration_since(now).min(AWAY_MAX);
+            return Err(Held::Back(HandBack { wait, why: Some(in_words(&limiter)) }));
+        }
+        Ok(())
+    }
+
+    /// Why mail can not leave by a source now, and for how long.
+    fn hindrance(&self, source: &Source, place: &Destination, traits: &Traits<'_>) -> Option<HandBack> {
+        let traits = Traits { source: Some(&source.name), ..*traits };
+        if let Some(measure) = self.find(&traits, is_suspension) {
+            return Some(self.until_its_end(measure));
+        }
+        let next = self.warmups.next_room(&self.settings.sources, source, place, self.now)?;
+        let why = format!("waits for the warm-up of source {} at {}", source.name, place.provider_name());
+        Some(HandBack { wait: next.since(self.now).min(AWAY_MAX), why: Some(why) })
+    }
+
+    /// No source of the pool is free: the one that is so first is waited for.
+    fn all_rest(&self, pool: &Pool, place: &Destination, traits: &Traits<'_>) -> HandBack {
+        let hindrances = pool.sources().filter_map(|source| self.hindrance(source, place, traits));
+        hindrances.min_by_key(|back| back.wait).unwrap_or_else(|| HandBack {
+            wait: AWAY_MAX,
+            why: Some(format!("the pool {} has no source", pool.name)),
+        })
+    }
+
+    fn until_its_end(&self, measure: &Measure) -> HandBack {
+        let wait = measure.until.map_or(AWAY_MAX, |until| until.since(self.now)).min(AWAY_MAX);
+        let end = measure.until.map_or_else(String::new, |until| format!(" until {}", moment(until)));
+        let Measure { scope, id, reason, .. } = measure;
+        let why = format!("{scope} is suspended{end} by {} ({id}): {reason}", measure.by());
+        HandBack { wait, why: Some(why) }
+    }
+}
+
+/// What is known of a message on its way to a place, but for its source.
+pub(crate) fn traits_of<'a>(
+    envelope: &'a Envelope,
+    domain: Option<&'a Domain>,
+    place: &'a Destination,
+) -> Traits<'a> {
     Traits {
-        tenant: job.envelope().tenant.as_deref(),
-        stream: job.envelope().stream.as_deref(),
+        tenant: envelope.tenant.as_deref(),
+        stream: envelope.stream.as_deref(),
         domain: domain.map(Domain::as_str),
         provider: place.provider.as_deref(),
         site: Some(&place.name),

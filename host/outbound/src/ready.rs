@@ -73,8 +73,20 @@ impl<T> ReadyQueue<T> {
     pub(crate) fn push(
         &self,
         place: impl Into<Place>,
+        job: T,
+        ready_max: usize,
+        draw: impl FnMut() -> Result<(), Instant>,
+    ) -> Result<Pushed, T> {
+        self.push_at(place, job, ready_max, Instant::now(), draw)
+    }
+
+    /// As [`ReadyQueue::push`], at a moment.
+    pub(crate) fn push_at(
+        &self,
+        place: impl Into<Place>,
         mut job: T,
         ready_max: usize,
+        now: Instant,
         mut draw: impl FnMut() -> Result<(), Instant>,
     ) -> Result<Pushed, T> {
         let mut state = self.state.lock();
@@ -90,7 +102,7 @@ impl<T> ReadyQueue<T> {
                 }
             }
         }
-        let (now, place) = (Instant::now(), place.into());
+        let place = place.into();
         let lane = place.lane;
         let is_full = state.jobs.len_of(lane) >= ready_max && state.first_wait(lane, now) > MOVING_WAIT_MAX;
         if state.closed || is_full {
@@ -153,8 +165,18 @@ impl<T> ReadyQueue<T> {
     /// average while the first of its lane waited, or as the rate of the site has it. So a long backlog is not handed to and
     /// fro all the time.
     pub(crate) fn comeback(&self, lane: Lane, wait_max: Duration, by_rate: Option<Duration>) -> Duration {
+        self.comeback_at(lane, wait_max, by_rate, Instant::now())
+    }
+
+    /// As [`ReadyQueue::comeback`], at a moment.
+    pub(crate) fn comeback_at(
+        &self,
+        lane: Lane,
+        wait_max: Duration,
+        by_rate: Option<Duration>,
+        now: Instant,
+    ) -> Duration {
         let mut state = self.state.lock();
-        let now = Instant::now();
         let count = u32::try_from(state.jobs.len_of(lane).max(1)).unwrap_or(u32::MAX);
         let waited = match by_rate {
             Some(interval) => interval.saturating_mul(count),

@@ -292,7 +292,12 @@ impl Destinations {
     }
 
     /// The one destination of this target. Those that nobody uses are forgotten.
-    fn destination(&self, route: &Route, target: Target, provider: Option<String>) -> Arc<Destination> {
+    pub(crate) fn destination(
+        &self,
+        route: &Route,
+        target: Target,
+        provider: Option<String>,
+    ) -> Arc<Destination> {
         let mut places = self.places.lock();
         let key = (route.queue.clone(), provider, target);
         if let Some(place) = places.get(&key).and_then(Weak::upgrade) {
@@ -324,7 +329,7 @@ impl Destinations {
 }
 
 /// Whose the hosts of a route are.
-fn provider_of(route: &Route, settings: &OutboundSettings, target: &Target) -> Option<String> {
+pub(crate) fn provider_of(route: &Route, settings: &OutboundSettings, target: &Target) -> Option<String> {
     let Target::Smtp(candidates) = target else { return None };
     let hosts: Vec<&str> = candidates.iter().map(|candidate| candidate.host.host.as_str()).collect();
     let domain = match &*route.next_hop {

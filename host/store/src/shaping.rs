@@ -172,6 +172,22 @@ pub struct NewMeasure {
     pub until: Option<UnixMs>,
 }
 
+/// Adds a measure to those that hold; one that the same rule took already to the same mail is prolonged. None when there are
+/// too many.
+pub fn add_measure(measures: &mut Vec<Measure>, new: NewMeasure, now: UnixMs) -> Option<Measure> {
+    measures.retain(|one| one.holds(now));
+    let is_same = |old: &Measure| old.action == new.action && old.scope == new.scope && old.rule == new.rule;
+    let old = measures.iter().position(is_same).map(|at| measures.remove(at));
+    if measures.len() >= MEASURES_MAX {
+        return None;
+    }
+    let (id, since) = old.map_or_else(|| (new_id(now), now), |old| (old.id, old.since));
+    let NewMeasure { action, scope, rule, reason, until } = new;
+    let measure = Measure { id, action, scope, rule, reason, since, until };
+    measures.push(measure.clone());
+    Some(measure)
+}
+
 /// What is in memory of the measures: all of them.
 pub(crate) struct MeasureState {
     measures: RwLock<Arc<[Measure]>>,
@@ -228,21 +244,10 @@ impl Measures {
     pub async fn take(&self, new: NewMeasure) -> Result<Option<Measure>, KvError> {
         self.load().await?;
         let now = self.core.clock.now();
-        let is_same = |old: &&Measure| {
-            old.holds(now) && old.action == new.action && old.scope == new.scope && old.rule == new.rule
-        };
         let measure = {
             let mut measures = self.state().measures.write();
-            let old = measures.iter().find(is_same).map(|old| (old.id.clone(), old.since));
-            let (id, since) = old.unwrap_or_else(|| (new_id(now), now));
-            let others = measures.iter().filter(|one| one.holds(now) && one.id != id).cloned();
-            let mut all: Vec<Measure> = others.collect();
-            if all.len() >= MEASURES_MAX {
-                return Ok(None);
-            }
-            let NewMeasure { action, scope, rule, reason, until } = new;
-            let measure = Measure { id, action, scope, rule, reason, since, until };
-            all.push(measure.clone());
+            let mut all = measures.to_vec();
+            let Some(measure) = add_measure(&mut all, new, now) else { return Ok(None) };
             *measures = all.into();
             measure
         };

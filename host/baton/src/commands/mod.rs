@@ -10,6 +10,7 @@ pub(crate) mod queue;
 pub(crate) mod reload;
 pub(crate) mod reports;
 pub(crate) mod shaping;
+pub(crate) mod simulate;
 pub(crate) mod trace;
 pub(crate) mod user;
 

@@ -110,7 +110,8 @@ impl Pace {
         self.draw_at(opens, Instant::now())
     }
 
-    fn draw_at(&self, opens: bool, now: Instant) -> Result<(), Wait> {
+    /// As [`Pace::draw`], at a moment.
+    pub(crate) fn draw_at(&self, opens: bool, now: Instant) -> Result<(), Wait> {
         let connection: &[Arc<Limiter>] = if opens { &self.opens } else { &[] };
         let mut taken: SmallVec<[&Arc<Limiter>; 4]> = SmallVec::new();
         for limiter in self.messages.iter().chain(connection) {
@@ -165,8 +166,13 @@ impl Standing {
 
     /// Takes note of an answer; tells how many connections there may be now.
     pub(crate) fn note(&self, sign: Sign, bound: usize) -> usize {
+        self.note_at(sign, bound, Instant::now())
+    }
+
+    /// As [`Standing::note`], at a moment.
+    pub(crate) fn note_at(&self, sign: Sign, bound: usize, now: Instant) -> usize {
         let mut window = self.window.lock();
-        window.note(sign, bound, Instant::now());
+        window.note(sign, bound, now);
         window.allowed(bound)
     }
 
