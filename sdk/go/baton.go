@@ -44,6 +44,29 @@ func ParseAddress(text string) (Address, error) {
 	return Address{text[:at], strings.ToLower(text[at+1:])}, nil
 }
 
+// TLS is what protects a connection.
+type TLS struct {
+	// Version is "TLSv1.3" or "TLSv1.2".
+	Version string
+	// Cipher is the suite by its registered name, such as "TLS_AES_256_GCM_SHA384".
+	Cipher string
+	// ServerName is what the client asked for (SNI).
+	ServerName string
+	// Certificate is what the client showed of itself; nil when it showed none.
+	Certificate *Certificate
+}
+
+// Certificate is a client's. It proves something only when Distrust, why it does not, is empty.
+type Certificate struct{ Subject, SHA256, Distrust string }
+
+// VerifiedSubject is whom the client's certificate names, when it is trusted.
+func (tls TLS) VerifiedSubject() (string, bool) {
+	if tls.Certificate == nil || tls.Certificate.Distrust != "" {
+		return "", false
+	}
+	return tls.Certificate.Subject, true
+}
+
 func (address Address) String() string { return address.Local + "@" + address.Domain }
 
 // Parameters are those of MAIL or RCPT by upper-case name; those without a value are empty.

@@ -70,6 +70,20 @@ func (session) Helo() (string, bool) { return known(baton_relay_session.Helo()) 
 // AuthenticatedAs is the client's account.
 func (session) AuthenticatedAs() (string, bool) { return known(baton_relay_session.AuthenticatedAs()) }
 
+// Iprev is what came of looking for the client's name and for the way back from it (RFC 8601 2.7.3), looked up on first
+// use: "pass", "fail", "permerror" or "temperror".
+func (session) Iprev() (string, bool) { return known(baton_relay_session.Iprev()) }
+
+// TLS is what protects the connection; false in plain text.
+func (session) TLS() (TLS, bool) {
+	facts, isThere := known(baton_relay_session.Tls())
+	tls := TLS{Version: facts.Version, Cipher: facts.Cipher, ServerName: facts.ServerName.SomeOr("")}
+	if shown, isShown := known(facts.Certificate); isShown {
+		tls.Certificate = &Certificate{shown.Subject, shown.Sha256, shown.Distrust.SomeOr("")}
+	}
+	return tls, isThere
+}
+
 // Note reads a note: private to the plugin unless the key begins with "shared/".
 func (session) Note(key string) ([]byte, bool) { return known(baton_relay_session.Note(key)) }
 

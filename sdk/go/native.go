@@ -20,6 +20,8 @@ type World struct {
 	Secrets    map[string]string
 	// RemoteIP, HeloName and Account are of the session.
 	RemoteIP, HeloName, Account string
+	// TLS is what protects it; nil in plain text.
+	TLS        *TLS
 	Sender                      *Address
 	Recipients                  []Address
 	// Headers are names and values, PartNames the file names of parts ("" for one without).
@@ -82,6 +84,13 @@ func (session) RemotePort() uint16                 { return 40000 }
 func (session) RemoteName() (string, bool)         { return "", false }
 func (session) Helo() (string, bool)               { return filled(Fake.HeloName) }
 func (session) AuthenticatedAs() (string, bool)    { return filled(Fake.Account) }
+func (session) Iprev() (string, bool)              { return "permerror", true }
+func (session) TLS() (TLS, bool) {
+	if Fake.TLS == nil {
+		return TLS{}, false
+	}
+	return *Fake.TLS, true
+}
 func (session) Note(string) ([]byte, bool)         { return nil, false }
 func (session) SetNote(key string, _ []byte) error { return Fake.did("session note %s", key) }
 

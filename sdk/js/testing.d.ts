@@ -4,7 +4,7 @@ import type { Address, Decision, Octets, Problem } from "./index.js";
 export interface World {
   config?: object;
   secrets?: Record<string, string>;
-  session?: { id?: string; listener?: string; remoteIp?: string; remotePort?: number; remoteName?: string; helo?: string; authenticatedAs?: string };
+  session?: { id?: string; listener?: string; remoteIp?: string; remotePort?: number; remoteName?: string; helo?: string; authenticatedAs?: string; iprev?: string; tls?: { version: string; cipher: string; serverName?: string; certificate?: { subject: string; sha256: string; distrust?: string } } };
   sessionNotes?: Record<string, string>;
   envelope?: { id?: string; tenant?: string; messageStream?: string; sender?: string; recipients?: string[]; priority?: number; totalScore?: number };
   messageNotes?: Record<string, string>;

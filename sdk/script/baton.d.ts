@@ -138,6 +138,20 @@ interface Notes {
 
 // ---------------------------------------------------------------- the mail
 
+/** What protects a connection. */
+interface Tls {
+  /** "TLSv1.3" or "TLSv1.2". */
+  readonly version: string;
+  /** By its registered name, such as "TLS_AES_256_GCM_SHA384". */
+  readonly cipher: string;
+  /** The name that the client asked for (SNI). */
+  readonly serverName?: string;
+  /** Whom the client's certificate names, when it is trusted. */
+  readonly verifiedSubject?: string;
+  /** What the client showed of itself, trusted or not: `distrust` says why it proves nothing. */
+  readonly certificate?: { readonly subject: string; readonly sha256: string; readonly distrust?: string };
+}
+
 /** The SMTP session. At the route and bounce hooks it is the one that the message came in by. */
 declare const session: {
   readonly id: string;
@@ -151,6 +165,10 @@ declare const session: {
   readonly helo?: string;
   /** The account that the client authenticated as. */
   readonly authenticatedAs?: string;
+  /** What came of looking for the client's name and for the way back from it (RFC 8601 2.7.3), looked up on first use. */
+  readonly iprev?: "pass" | "fail" | "permerror" | "temperror";
+  /** What protects the connection; undefined in plain text. */
+  readonly tls?: Tls;
   readonly notes: Notes;
 };
 

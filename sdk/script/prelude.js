@@ -130,7 +130,7 @@
     });
   const json = (text) => (text === undefined ? undefined : parse(text));
 
-  const session = ask({ notes: notes(host.session) }, host.session, "id listener remoteIp remotePort remoteName helo authenticatedAs");
+  const session = ask({ notes: notes(host.session) }, host.session, "id listener remoteIp remotePort remoteName helo authenticatedAs iprev tls");
 
   const edit = host.envelope.change;
   const index = (which) => {

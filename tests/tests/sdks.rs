@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use baton_tests::program;
 
 /// Cases that the file has at least.
-const CASES_MIN: usize = 6;
+const CASES_MIN: usize = 9;
 
 #[test]
 fn rust() -> Result<()> {

@@ -13,6 +13,7 @@ wasmtime::component::bindgen!({
         "baton:host/dns": async | trappable,
         "baton:host/http": async | trappable,
         "baton:relay/session.remote-name": async | trappable,
+        "baton:relay/session.iprev": async | trappable,
         "baton:relay/verify": async | trappable,
         "baton:relay/message.digest": async | trappable,
         "baton:relay/message.post-raw": async | trappable,

@@ -130,9 +130,10 @@ pub struct SessionFacts {
     pub remote_ip: Option<IpAddr>,
     /// The client's port.
     pub remote_port: u16,
-    /// The forward-confirmed reverse name. When none, it is looked up as soon as a plugin asks for it.
+    /// The forward-confirmed reverse name.
     pub remote_name: Option<String>,
-    /// What came of looking for that name, once somebody did.
+    /// What came of looking for that name. While it is none, nobody did, and it is done as soon as a plugin asks for one
+    /// of the two.
     pub name_check: Option<NameCheck>,
     /// What the client called itself.
     pub helo: Option<String>,
@@ -188,6 +189,10 @@ pub enum NameCheck {
 }
 
 impl NameCheck {
+    /// All of them.
+    pub(crate) const EVERY: [NameCheck; 4] =
+        [NameCheck::Pass, NameCheck::Fail, NameCheck::PermError, NameCheck::TempError];
+
     /// The word of RFC 8601.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -206,7 +211,7 @@ pub struct SessionNotes(Arc<OnceLock<Box<Noted>>>);
 #[derive(Debug, Default)]
 struct Noted {
     notes: Mutex<HashMap<String, Vec<u8>>>,
-    remote_name: OnceCell<Option<String>>,
+    name_search: OnceCell<(Option<String>, NameCheck)>,
 }
 
 impl SessionNotes {
@@ -240,9 +245,9 @@ impl SessionNotes {
         notes
     }
 
-    /// The client's name when it was looked up already; the inner none stands for a client without one.
-    pub(crate) fn looked_up(&self) -> Option<Option<String>> {
-        self.0.get()?.remote_name.get().cloned()
+    /// The client's name, and what came of looking for it, when a plugin wanted to know already.
+    pub(crate) fn searched(&self) -> Option<(Option<String>, NameCheck)> {
+        self.0.get()?.name_search.get().cloned()
     }
 
     /// Octets in use.
@@ -250,9 +255,9 @@ impl SessionNotes {
         self.0.get().map_or(0, |noted| octets_of(&noted.notes.lock()))
     }
 
-    /// Where the name of the client is kept once it was looked up.
-    pub(crate) fn remote_name(&self) -> &OnceCell<Option<String>> {
-        &self.0.get_or_init(Box::default).remote_name
+    /// Where the name of the client is kept once a plugin wanted to know it.
+    pub(crate) fn name_search(&self) -> &OnceCell<(Option<String>, NameCheck)> {
+        &self.0.get_or_init(Box::default).name_search
     }
 }
 

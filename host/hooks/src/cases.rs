@@ -9,6 +9,7 @@ mod format;
 mod measure;
 mod read;
 mod scene;
+mod session;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;

@@ -24,6 +24,7 @@ use baton_mail::Clock;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use crate::NameCheck;
 use crate::metrics::Metrics;
 
 pub use http::{HttpBackend, HttpError, HttpRequest, HttpResponse};
@@ -160,8 +161,8 @@ pub enum KvError {
 pub trait DnsBackend: Send + Sync + 'static {
     /// One query, by IANA type number.
     fn lookup<'a>(&'a self, name: &'a str, rr_type: u16) -> BoxFuture<'a, Result<DnsAnswer, DnsError>>;
-    /// The forward-confirmed name of an address; none when there is none or it can not be found out.
-    fn reverse_name(&self, address: IpAddr) -> BoxFuture<'_, Option<String>>;
+    /// The name of an address that leads back to it, and what came of looking for it.
+    fn reverse(&self, address: IpAddr) -> BoxFuture<'_, (Option<String>, NameCheck)>;
 }
 
 /// An answer of the resolver.

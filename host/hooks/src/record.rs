@@ -32,7 +32,7 @@ pub use recorder::RecordSettings;
 pub(crate) use recorder::{Recorder, Recording};
 
 /// The form of a record. Another one is not read.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 /// Ending of a record's file.
 const ENDING: &str = ".json";
 
@@ -78,9 +78,6 @@ struct Session {
     remote_ip: Option<IpAddr>,
     remote_port: u16,
     remote_name: Option<String>,
-    /// The name was looked up before; the client may have none.
-    is_looked_up: bool,
-    #[serde(default)]
     name_check: Option<NameCheck>,
     helo: Option<String>,
     account: Option<String>,
@@ -267,14 +264,17 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), InvalidRecord> {
 impl Session {
     fn of(call: &Call) -> Session {
         let facts = &call.session;
+        let (remote_name, name_check) = match (facts.name_check, call.notes.searched()) {
+            (None, Some((name, check))) => (name, Some(check)),
+            (known, _) => (facts.remote_name.clone(), known),
+        };
         Session {
             id: facts.id,
             listener: facts.listener.clone(),
             remote_ip: facts.remote_ip,
             remote_port: facts.remote_port,
-            remote_name: facts.remote_name.clone().or_else(|| call.notes.looked_up().flatten()),
-            is_looked_up: call.notes.looked_up().is_some(),
-            name_check: facts.name_check,
+            remote_name,
+            name_check,
             helo: facts.helo.clone(),
             account: facts.account.clone(),
             tls: facts.tls.as_deref().cloned(),
@@ -296,10 +296,6 @@ impl Session {
         };
         let notes = SessionNotes::default();
         notes.apply(self.notes.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect());
-        if self.is_looked_up {
-            // Nobody else has these notes yet.
-            let _ = notes.remote_name().set(self.remote_name.clone());
-        }
         (facts, notes)
     }
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::NameCheck;
 use crate::host::{
     Capabilities, DnsAnswer, DnsBackend, DnsError, HttpBackend, HttpError, HttpRequest, HttpResponse,
     KvBackend, KvError, Page, Taken, VerifyAnswer, VerifyBackend, VerifyError,
@@ -299,10 +300,10 @@ impl DnsBackend for Taped {
         self.exchange(asked("dns", &[&name, &rr_type]), real, DnsError::Failed)
     }
 
-    fn reverse_name(&self, address: IpAddr) -> BoxFuture<'_, Option<String>> {
-        let real = self.real.as_ref().map(|real| real.dns.reverse_name(address).map(Ok).boxed());
+    fn reverse(&self, address: IpAddr) -> BoxFuture<'_, (Option<String>, NameCheck)> {
+        let real = self.real.as_ref().map(|real| real.dns.reverse(address).map(Ok).boxed());
         let asked = self.exchange(asked("dns name of", &[&address]), real, DnsError::Failed);
-        asked.map(|answer| answer.ok().flatten()).boxed()
+        asked.map(|answer| answer.unwrap_or((None, NameCheck::TempError))).boxed()
     }
 }
 

@@ -47,4 +47,5 @@ pub use listener_tls::{ListenerTls, NextTls};
 pub use networks::{LimitChanges, NetworkSettings};
 pub use policy::{Checks, Deadlines, Policy, PriorityFrom, ReportSettings, TooComplexPolicy};
 pub use pressure::{PressureLimits, process_octets_allowed};
-pub use settings::{InboundSettings, ListenAddress, ListenerKind, ListenerSettings, TlsMode};
+pub use session::checked_name;
+pub use settings::{InboundSettings, ListenAddress, ListenerKind, ListenerSettings, TlsMode, VrfyPolicy};

@@ -48,6 +48,7 @@ use mail::{MailCommand, Times};
 use name::NameSearch;
 use overheard::Overheard;
 use rcpt::Candidate;
+pub use name::checked_name;
 use sasl::Exchange;
 use wire::{Arrival, Wire, WriteFailure};
 

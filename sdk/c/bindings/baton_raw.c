@@ -26,6 +26,12 @@ extern void __wasm_import_baton_relay_session_helo(uint8_t *);
 __attribute__((__import_module__("baton:relay/session@0.1.0"), __import_name__("authenticated-as")))
 extern void __wasm_import_baton_relay_session_authenticated_as(uint8_t *);
 
+__attribute__((__import_module__("baton:relay/session@0.1.0"), __import_name__("iprev")))
+extern void __wasm_import_baton_relay_session_iprev(uint8_t *);
+
+__attribute__((__import_module__("baton:relay/session@0.1.0"), __import_name__("tls")))
+extern void __wasm_import_baton_relay_session_tls(uint8_t *);
+
 __attribute__((__import_module__("baton:relay/session@0.1.0"), __import_name__("note")))
 extern void __wasm_import_baton_relay_session_note(uint8_t *, size_t, uint8_t *);
 
@@ -384,6 +390,31 @@ void baton_raw_option_string_free(baton_raw_option_string_t *ptr) {
 void baton_relay_types_param_free(baton_relay_types_param_t *ptr) {
   baton_raw_string_free(&ptr->name);
   baton_raw_option_string_free(&ptr->value);
+}
+
+void baton_relay_session_certificate_free(baton_relay_session_certificate_t *ptr) {
+  baton_raw_string_free(&ptr->subject);
+  baton_raw_string_free(&ptr->sha256);
+  baton_raw_option_string_free(&ptr->distrust);
+}
+
+void baton_relay_session_option_certificate_free(baton_relay_session_option_certificate_t *ptr) {
+  if (ptr->is_some) {
+    baton_relay_session_certificate_free(&ptr->val);
+  }
+}
+
+void baton_relay_session_tls_facts_free(baton_relay_session_tls_facts_t *ptr) {
+  baton_raw_string_free(&ptr->version);
+  baton_raw_string_free(&ptr->cipher);
+  baton_raw_option_string_free(&ptr->server_name);
+  baton_relay_session_option_certificate_free(&ptr->certificate);
+}
+
+void baton_relay_session_option_tls_facts_free(baton_relay_session_option_tls_facts_t *ptr) {
+  if (ptr->is_some) {
+    baton_relay_session_tls_facts_free(&ptr->val);
+  }
 }
 
 void baton_raw_list_u8_free(baton_raw_list_u8_t *ptr) {
@@ -900,6 +931,95 @@ bool baton_relay_session_authenticated_as(baton_raw_string_t *ret) {
   }
   *ret = option.val;
   return option.is_some;
+}
+
+bool baton_relay_session_iprev(baton_raw_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_baton_relay_session_iprev(ptr);
+  baton_raw_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (baton_raw_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+bool baton_relay_session_tls(baton_relay_session_tls_facts_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(16*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_baton_relay_session_tls(ptr);
+  baton_relay_session_option_tls_facts_t option2;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option2.is_some = false;
+      break;
+    }
+    case 1: {
+      option2.is_some = true;
+      baton_raw_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (5*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (baton_raw_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (6*sizeof(void*))))), (*((size_t*) (ptr + (7*sizeof(void*))))) };
+          break;
+        }
+      }
+      baton_relay_session_option_certificate_t option1;
+      switch ((int32_t) *((uint8_t*) (ptr + (8*sizeof(void*))))) {
+        case 0: {
+          option1.is_some = false;
+          break;
+        }
+        case 1: {
+          option1.is_some = true;
+          baton_raw_option_string_t option0;
+          switch ((int32_t) *((uint8_t*) (ptr + (13*sizeof(void*))))) {
+            case 0: {
+              option0.is_some = false;
+              break;
+            }
+            case 1: {
+              option0.is_some = true;
+              option0.val = (baton_raw_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (14*sizeof(void*))))), (*((size_t*) (ptr + (15*sizeof(void*))))) };
+              break;
+            }
+          }
+
+          option1.val = (baton_relay_session_certificate_t) {
+            (baton_raw_string_t) (baton_raw_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (9*sizeof(void*))))), (*((size_t*) (ptr + (10*sizeof(void*))))) },
+            (baton_raw_string_t) (baton_raw_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (11*sizeof(void*))))), (*((size_t*) (ptr + (12*sizeof(void*))))) },
+            (baton_raw_option_string_t) option0,
+          };
+          break;
+        }
+      }
+
+      option2.val = (baton_relay_session_tls_facts_t) {
+        (baton_raw_string_t) (baton_raw_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) },
+        (baton_raw_string_t) (baton_raw_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) },
+        (baton_raw_option_string_t) option,
+        (baton_relay_session_option_certificate_t) option1,
+      };
+      break;
+    }
+  }
+  *ret = option2.val;
+  return option2.is_some;
 }
 
 bool baton_relay_session_note(baton_raw_string_t *key, baton_raw_list_u8_t *ret) {

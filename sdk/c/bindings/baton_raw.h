@@ -54,6 +54,37 @@ typedef struct baton_relay_types_param_t {
   baton_raw_option_string_t   value;
 } baton_relay_types_param_t;
 
+// A client's certificate. It names someone who holds its key; who that is, it proves only when nothing distrusts it.
+typedef struct baton_relay_session_certificate_t {
+  // Whom it names: its common name, else its first alternative name.
+  baton_raw_string_t   subject;
+  // Its SHA-256, in hexadecimal digits.
+  baton_raw_string_t   sha256;
+  // Why it proves nothing; none when it leads to an authority that the listener trusts.
+  baton_raw_option_string_t   distrust;
+} baton_relay_session_certificate_t;
+
+typedef struct {
+  bool is_some;
+  baton_relay_session_certificate_t val;
+} baton_relay_session_option_certificate_t;
+
+typedef struct baton_relay_session_tls_facts_t {
+  // "TLSv1.3" or "TLSv1.2".
+  baton_raw_string_t   version;
+  // The cipher suite by its registered name, such as "TLS_AES_256_GCM_SHA384".
+  baton_raw_string_t   cipher;
+  // The name that the client asked for (RFC 6066 3).
+  baton_raw_option_string_t   server_name;
+  // What the client showed of itself, on listeners that ask for it.
+  baton_relay_session_option_certificate_t   certificate;
+} baton_relay_session_tls_facts_t;
+
+typedef struct {
+  bool is_some;
+  baton_relay_session_tls_facts_t val;
+} baton_relay_session_option_tls_facts_t;
+
 typedef struct {
   uint8_t *ptr;
   size_t len;
@@ -446,6 +477,12 @@ extern bool baton_relay_session_remote_name(baton_raw_string_t *ret);
 extern bool baton_relay_session_helo(baton_raw_string_t *ret);
 // The account that the client authenticated as.
 extern bool baton_relay_session_authenticated_as(baton_raw_string_t *ret);
+// What came of looking for the client's name and for the way back from it (RFC 8601 2.7.3), looked up by the host on
+// first use: "pass", "fail" (no name leads back), "permerror" (no name), "temperror" (no answer of the DNS, so not
+// known). None for messages that the relay made itself.
+extern bool baton_relay_session_iprev(baton_raw_string_t *ret);
+// What protects the connection; none in plain text.
+extern bool baton_relay_session_tls(baton_relay_session_tls_facts_t *ret);
 // Reads a note of this session; none when it is not set.
 extern bool baton_relay_session_note(baton_raw_string_t *key, baton_raw_list_u8_t *ret);
 // Sets or (with none) removes a note. It lives as long as the session, and is private to the plugin
@@ -560,7 +597,8 @@ extern bool baton_relay_message_method_part_charset(baton_relay_message_borrow_p
 extern void baton_relay_message_method_part_transfer_encoding(baton_relay_message_borrow_part_t self, baton_raw_string_t *ret);
 // The first header value of that name in the part, unfolded and decoded.
 extern bool baton_relay_message_method_part_header(baton_relay_message_borrow_part_t self, baton_raw_string_t *name, baton_raw_string_t *ret);
-// Subtypes of the enclosing multiparts from the outermost, such as ("mixed", "alternative").
+// Subtypes of the enclosing multiparts from the outermost, such as ("mixed", "alternative"); "rfc822" stands for
+// an enclosing message.
 extern void baton_relay_message_method_part_within(baton_relay_message_borrow_part_t self, baton_raw_list_string_t *ret);
 // Where its encoded content stands in the raw message: offset, octets.
 extern void baton_relay_message_method_part_raw_range(baton_relay_message_borrow_part_t self, baton_raw_tuple2_u64_u64_t *ret);
@@ -691,6 +729,14 @@ void baton_relay_types_address_free(baton_relay_types_address_t *ptr);
 void baton_raw_option_string_free(baton_raw_option_string_t *ptr);
 
 void baton_relay_types_param_free(baton_relay_types_param_t *ptr);
+
+void baton_relay_session_certificate_free(baton_relay_session_certificate_t *ptr);
+
+void baton_relay_session_option_certificate_free(baton_relay_session_option_certificate_t *ptr);
+
+void baton_relay_session_tls_facts_free(baton_relay_session_tls_facts_t *ptr);
+
+void baton_relay_session_option_tls_facts_free(baton_relay_session_option_tls_facts_t *ptr);
 
 void baton_raw_list_u8_free(baton_raw_list_u8_t *ptr);
 

@@ -26,6 +26,12 @@ static int64_t count(const char *what) {
   return value;
 }
 
+static const char *seen_of_session(void) {
+  baton_tls tls;
+  const char *version = baton_session_tls(&tls) ? tls.version : "plain text";
+  return baton_format("%s of %s, iprev %s", version, tls.verified_subject ? tls.verified_subject : "nobody", baton_session_iprev());
+}
+
 static baton_decision on_data(void) {
   int named = 0;
   for (uint32_t part = 0; part < baton_part_count(); part++) {
@@ -38,6 +44,7 @@ static baton_decision on_data(void) {
     }
   }
   baton_must(baton_message_set_header("X-Attachments", baton_format("%d; seen=%" PRId64, named, count("passed"))));
+  baton_must(baton_message_set_header("X-Session", seen_of_session()));
   return baton_next();
 }
 BATON_ON_DATA(on_data)

@@ -15,7 +15,7 @@ int main(void) {
   fake_part(NULL);
   fake_part("report.pdf");
   assert(on_data().kind == BATON_NEXT);
-  assert(strcmp(fake_done(), "count attachments/passed 1\nset X-Attachments: 1; seen=1\n") == 0);
+  assert(strcmp(fake_done(), "count attachments/passed 1\nset X-Attachments: 1; seen=1\nset X-Session: TLSv1.3 of nobody, iprev permerror\n") == 0);
 
   fake_part("Setup.EXE");
   baton_decision refused = on_data();

@@ -26,6 +26,15 @@ typedef struct { const char *local, *domain; } baton_address;
 /* An ESMTP parameter, such as SIZE=1000; the value is NULL for those without one. */
 typedef struct { const char *name, *value; } baton_parameter;
 typedef struct { const baton_parameter *items; size_t count; } baton_parameters;
+/* What protects a connection. */
+typedef struct {
+  const char *version;           /* "TLSv1.3" or "TLSv1.2" */
+  const char *cipher;            /* by its registered name, such as "TLS_AES_256_GCM_SHA384" */
+  const char *server_name;       /* that the client asked for (SNI) */
+  const char *verified_subject;  /* whom the client's certificate names, when it is trusted */
+  /* What the client showed of itself, trusted or not: distrust says why it proves nothing. */
+  const char *certificate_subject, *certificate_sha256, *certificate_distrust;
+} baton_tls;
 /* A field of a log line, or a label of a metric. */
 typedef struct { const char *name, *value; } baton_field;
 
@@ -115,6 +124,11 @@ uint16_t baton_session_remote_port(void);
 const char *baton_session_remote_name(void);
 const char *baton_session_helo(void);
 const char *baton_session_authenticated_as(void);
+/* What came of looking for the client's name and for the way back from it (RFC 8601 2.7.3), looked up on first use: "pass",
+ * "fail", "permerror" or "temperror". */
+const char *baton_session_iprev(void);
+/* False in plain text. */
+bool baton_session_tls(baton_tls *tls);
 /* Notes are private to the plugin unless the key begins with "shared/". Data NULL: not set, or to be removed. */
 baton_octets baton_session_note(const char *key);
 bool baton_session_set_note(const char *key, baton_octets value);

@@ -45,6 +45,23 @@ uint16_t baton_session_remote_port(void) { return baton_relay_session_remote_por
 GETTER_OR_NULL(baton_session_remote_name, baton_relay_session_remote_name)
 GETTER_OR_NULL(baton_session_helo, baton_relay_session_helo)
 GETTER_OR_NULL(baton_session_authenticated_as, baton_relay_session_authenticated_as)
+GETTER_OR_NULL(baton_session_iprev, baton_relay_session_iprev)
+
+bool baton_session_tls(baton_tls *tls) {
+  baton_relay_session_tls_facts_t facts;
+  *tls = (baton_tls){NULL};
+  if (!baton_relay_session_tls(&facts)) return false;
+  tls->version = lift_text(facts.version);
+  tls->cipher = lift_text(facts.cipher);
+  if (facts.server_name.is_some) tls->server_name = lift_text(facts.server_name.val);
+  if (!facts.certificate.is_some) return true;
+  const baton_relay_session_certificate_t *shown = &facts.certificate.val;
+  tls->certificate_subject = lift_text(shown->subject);
+  tls->certificate_sha256 = lift_text(shown->sha256);
+  if (shown->distrust.is_some) tls->certificate_distrust = lift_text(shown->distrust.val);
+  else tls->verified_subject = tls->certificate_subject;
+  return true;
+}
 
 baton_octets baton_session_note(const char *key) {
   baton_raw_list_u8_t octets;

@@ -46,6 +46,11 @@ void fake_header(const char *name, const char *value) { put(&headers, name, valu
 void fake_part(const char *filename) { put(&parts, filename ? filename : "", filename); }
 const char *fake_done(void) { return done; }
 
+const char *baton_session_iprev(void) { return "permerror"; }
+bool baton_session_tls(baton_tls *tls) {
+  *tls = (baton_tls){.version = "TLSv1.3", .cipher = "TLS_AES_256_GCM_SHA384"};
+  return true;
+}
 const char *baton_config(const char *path) { return find(&settings, path); }
 void baton_problem(const char *path, const char *message) { (void)message; did("problem %s", path); }
 const char *baton_error(void) { return "refused by the test"; }

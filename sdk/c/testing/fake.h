@@ -1,6 +1,6 @@
 /* A relay made up for a unit test: compile it with the test for the machine at hand, not for WebAssembly.
  *
- * What a plugin asks for most is here: settings, the header, names of parts, counters, the log. Any function of baton.h can
+ * What a plugin asks for most is here: settings, the header, names of parts, counters, the log; a session in TLS 1.3. Any function of baton.h can
  * be defined by the test itself. The whole contract is what `baton plugin test` runs. */
 #pragma once
 #include "../include/baton.h"

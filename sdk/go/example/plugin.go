@@ -47,7 +47,23 @@ func onData() (baton.Decision, error) {
 	if err != nil {
 		return baton.Decision{}, err
 	}
-	return baton.Next(), baton.Message.SetHeader("X-Attachments", fmt.Sprintf("%d; seen=%d", named, seen))
+	if err := baton.Message.SetHeader("X-Attachments", fmt.Sprintf("%d; seen=%d", named, seen)); err != nil {
+		return baton.Decision{}, err
+	}
+	return baton.Next(), baton.Message.SetHeader("X-Session", seenOfSession())
+}
+
+func seenOfSession() string {
+	tls, isProtected := baton.Session.TLS()
+	if !isProtected {
+		tls.Version = "plain text"
+	}
+	subject, isVerified := tls.VerifiedSubject()
+	if !isVerified {
+		subject = "nobody"
+	}
+	iprev, _ := baton.Session.Iprev()
+	return fmt.Sprintf("%s of %s, iprev %s", tls.Version, subject, iprev)
 }
 
 func ending(name string) string {

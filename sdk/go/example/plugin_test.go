@@ -19,7 +19,7 @@ func TestBlockedEndingsAreRefusedAndTheRestIsCounted(t *testing.T) {
 	if decision, err := onData(); decision.Kind != "next" || err != nil {
 		t.Fatal(decision, err)
 	}
-	if !slices.Equal(baton.Fake.Done, []string{"set header X-Attachments: 1; seen=1"}) {
+	if !slices.Equal(baton.Fake.Done, []string{"set header X-Attachments: 1; seen=1", "set header X-Session: plain text of nobody, iprev permerror"}) {
 		t.Fatal(baton.Fake.Done)
 	}
 	baton.Fake.PartNames = []string{"Setup.EXE"}

@@ -1,6 +1,6 @@
 // Refuses attachments by the ending of their name, counts in the key-value store, says in the header what it saw.
 
-import { config, kv, log, message, next, reject } from "baton-sdk";
+import { config, kv, log, message, next, reject, session } from "baton-sdk";
 
 const counters = kv("attachments");
 
@@ -19,6 +19,7 @@ export function onData() {
   }
   const seen = counters.increment("passed");
   message.setHeader("X-Attachments", `${names.length}; seen=${seen}`);
+  message.setHeader("X-Session", `${session.tls?.version ?? "plain text"} of ${session.tls?.verifiedSubject ?? "nobody"}, iprev ${session.iprev}`);
   return next();
 }
 

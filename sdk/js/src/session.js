@@ -11,8 +11,22 @@ export const session = Object.freeze({
   get remoteName() { return orUndefined(raw.session.remoteName()); },
   get helo() { return orUndefined(raw.session.helo()); },
   get authenticatedAs() { return orUndefined(raw.session.authenticatedAs()); },
+  get iprev() { return orUndefined(raw.session.iprev()); },
+  get tls() { return protection(raw.session.tls()); },
   notes: notes(() => raw.session),
 });
+
+/** What protects the connection. What is not there is left out. */
+function protection(facts) {
+  if (facts == null) return undefined;
+  const { version, cipher, serverName, certificate: shown } = facts;
+  if (shown == null) return known({ version, cipher, serverName });
+  const { subject, sha256, distrust } = shown;
+  const verifiedSubject = distrust == null ? subject : null;
+  return known({ version, cipher, serverName, verifiedSubject, certificate: known({ subject, sha256, distrust }) });
+}
+
+const known = (members) => Object.freeze(Object.fromEntries(Object.entries(members).filter(([, value]) => value != null)));
 
 /** Notes of a session or a message: texts, octets or JSON. */
 export function notes(home) {

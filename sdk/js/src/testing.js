@@ -61,7 +61,7 @@ export class TestHost {
       http: this.#http(),
       metrics: this.#metrics(),
       clock: { nowMs: () => now, remainingMs: () => 1000 },
-      session: facts(this.world.session, { id: "s1", listener: "smtp", remoteIp: "192.0.2.1", remotePort: 40000 }, this.#notes("session")),
+      session: facts(this.world.session, { id: "s1", listener: "smtp", remoteIp: "192.0.2.1", remotePort: 40000, iprev: "permerror" }, this.#notes("session")),
       envelope: this.#envelope(),
       message: this.#message(),
       routing: facts(this.world.routing, { attempt: 0, ageMs: 0 }, this.#recorders(ROUTING)),
@@ -176,7 +176,7 @@ const ENVELOPE = [
 const ROUTING = [
   "useMxOf", "useHost", "useLmtp", "useNextHop", "addFallback", "setQueue", "notBefore", "expireAfter",
 ];
-const GETTERS = ["remoteName", "helo", "authenticatedAs", "tenant", "messageStream", "tooComplex", "lastError", "remoteHost", "remoteReply"];
+const GETTERS = ["remoteName", "helo", "authenticatedAs", "tls", "tenant", "messageStream", "tooComplex", "lastError", "remoteHost", "remoteReply"];
 
 /** Functions that answer what is known, or nothing. */
 function facts(known = {}, defaults, functions) {

@@ -29,7 +29,7 @@ test("text survives the way to octets and back, and what is no UTF-8 is replaced
 test("a hook sees the message, asks the store and changes the header", () => {
   const host = new TestHost({
     config: { prefix: "[list]" },
-    session: { helo: "client.example" },
+    session: { helo: "client.example", tls: { version: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", certificate: { subject: "ann", sha256: "00ff", distrust: "expired" } } },
     envelope: { sender: "ann@us.example", recipients: ["bob@them.example"] },
     message: { headers: [["Subject", "hello"]], parts: [{ filename: "a.txt", content: "x" }, { content: "y" }] },
   });
@@ -41,6 +41,10 @@ test("a hook sees the message, asks the store and changes the header", () => {
       assert.equal(first.text(), "x");
       assert.equal(`${sdk.envelope.sender}`, "ann@us.example");
       assert.equal(sdk.session.helo, "client.example");
+      assert.equal(sdk.session.iprev, "permerror");
+      const { certificate, ...tls } = sdk.session.tls;
+      assert.deepEqual(tls, { version: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384" });
+      assert.equal(certificate.distrust, "expired");
       assert.equal(sdk.kv("seen").increment("all"), 1);
       sdk.message.setHeader("Subject", `${sdk.config.prefix} ${sdk.message.header("subject")}`);
       sdk.message.replaceBody("new\n", sdk.message.range(3, 4));

@@ -18,11 +18,11 @@ from ._kv import Bucket, Taken, kv
 from ._message import Body, Part, message
 from ._plugin import Credential, Event, Problem, config, secret
 from ._services import RemoteReply, clock, failure, log, metrics, routing, verify
-from ._session import session
+from ._session import Certificate, Tls, session
 
 __all__ = [
-    "Address", "Answer", "Body", "Bucket", "Credential", "Decision", "Event", "HostError", "Parameters", "Part", "Problem",
-    "RemoteReply", "Reply", "Response", "Taken", "accept", "allow", "clock", "config", "deny", "discard", "disconnect", "dns",
+    "Address", "Answer", "Body", "Bucket", "Certificate", "Credential", "Decision", "Event", "HostError", "Parameters", "Part",
+    "Problem", "RemoteReply", "Reply", "Response", "Taken", "Tls", "accept", "allow", "clock", "config", "deny", "discard", "disconnect", "dns",
     "envelope", "fail", "failure", "hold", "http", "kv", "log", "message", "metrics", "next", "notify", "quarantine", "reject",
     "reroute", "retry", "routed", "routing", "secret", "session", "silent", "tempfail", "verify",
 ]  # fmt: skip

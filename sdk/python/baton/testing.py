@@ -75,7 +75,7 @@ class TestHost:
     def _interfaces(self) -> dict[str, Any]:
         levels = SimpleNamespace(TRACE="trace", DEBUG="debug", INFO="info", WARN="warn", ERROR="error")
         emit = lambda level, message, fields: self.logs.append((level, message, dict(fields)))  # noqa: E731
-        known = {"id": "s1", "listener": "smtp", "remote_ip": "192.0.2.1", "remote_port": 40000, **self.session}
+        known = {"id": "s1", "listener": "smtp", "remote_ip": "192.0.2.1", "remote_port": 40000, "iprev": "permerror", **self.session}
         return {
             "types": SimpleNamespace(Address=_record("local", "domain"), Reply=_record("code", "enhanced", "text")),
             "log": SimpleNamespace(Level=levels, emit=emit),

@@ -21,4 +21,6 @@ def on_data():
             return baton.reject(550, "5.7.1", f"attachment {name} is not accepted")
     seen = counters.increment("passed")
     baton.message.set_header("X-Attachments", f"{len(names)}; seen={seen}")
+    tls = baton.session.tls or baton.Tls("plain text", "")
+    baton.message.set_header("X-Session", f"{tls.version} of {tls.verified_subject or 'nobody'}, iprev {baton.session.iprev}")
     return baton.next()

@@ -34,7 +34,7 @@ class Decisions(unittest.TestCase):
 class Hooks(unittest.TestCase):
     def test_see_the_message_ask_the_store_and_change_the_header(self) -> None:
         host = TestHost(
-            config={"prefix": "[list]"}, session={"helo": "client.example"}, sender="ann@us.example",
+            config={"prefix": "[list]"}, session={"helo": "client.example", "tls": baton.Tls("TLSv1.3", "c", None, baton.Certificate("ann", "00ff", "expired"))}, sender="ann@us.example",
             headers=[("Subject", "hello")], parts=[{"filename": "a.txt", "content": "x"}, {"content": "y"}],
         )  # fmt: skip
 
@@ -42,6 +42,8 @@ class Hooks(unittest.TestCase):
             first, second = baton.message.parts()
             self.assertEqual((first.filename, second.text(), first.text()), ("a.txt", "y", "x"))
             self.assertEqual((str(baton.envelope.sender), baton.session.helo), ("ann@us.example", "client.example"))
+            self.assertEqual((baton.session.iprev, baton.session.tls.certificate.distrust), ("permerror", "expired"))
+            self.assertIsNone(baton.session.tls.verified_subject)
             self.assertEqual(baton.kv("seen").increment("all"), 1)
             baton.message.set_header("Subject", f"{baton.config['prefix']} {baton.message.header('subject')}")
             with baton.message.replace_body() as body:

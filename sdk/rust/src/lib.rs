@@ -62,7 +62,7 @@ pub use part::Part;
 pub use plugin::{Auth, Bounce, Connect, Data, Events, NoConfig, Plugin, Problem, Problems, Rcpt, Route};
 pub use reply::Reply;
 pub use routing::Routing;
-pub use session::Session;
+pub use session::{Certificate, Session, Tls};
 pub use verify::{Verified, Verify, VerifyError};
 
 /// What nearly every plugin imports.

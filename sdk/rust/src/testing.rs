@@ -38,7 +38,7 @@ use crate::http::{HttpError, Request, Response};
 use crate::plugin::load_and_check;
 use crate::reply::parse_enhanced;
 use crate::{
-    Address, Answer, Context, DnsError, Parameter, Plugin, Problems, Query, Reply, Verified, VerifyError,
+    Address, Answer, Context, DnsError, Parameter, Plugin, Problems, Query, Reply, Tls, Verified, VerifyError,
 };
 
 /// A change that a hook asked for. The relay would apply it when the hook returned.
@@ -104,6 +104,8 @@ impl TestHost {
             remote_name: None,
             helo: Some("client.example".to_owned()),
             account: None,
+            iprev: Some("permerror".to_owned()),
+            tls: None,
             notes: BTreeMap::new(),
         };
         let host = FakeHost::new(State {
@@ -164,7 +166,23 @@ impl TestHost {
 
     /// The client's forward-confirmed reverse name.
     pub fn remote_name(self, name: &str) -> TestHost {
-        self.set(|state| state.session.remote_name = Some(name.to_owned()))
+        self.set(|state| {
+            state.session.remote_name = Some(name.to_owned());
+            state.session.iprev = Some("pass".to_owned());
+        })
+    }
+
+    /// What came of looking for a name that there is not: `fail`, `permerror` or `temperror`.
+    pub fn iprev(self, word: &str) -> TestHost {
+        self.set(|state| {
+            state.session.remote_name = None;
+            state.session.iprev = Some(word.to_owned());
+        })
+    }
+
+    /// What protects the connection.
+    pub fn tls(self, tls: Tls) -> TestHost {
+        self.set(|state| state.session.tls = Some(tls))
     }
 
     /// What the client said in EHLO.

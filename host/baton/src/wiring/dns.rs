@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use baton_dns::Resolver;
+use baton_hooks::NameCheck;
 use baton_hooks::host::{DnsAnswer, DnsBackend, DnsError};
+use baton_inbound::checked_name;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -25,8 +27,8 @@ impl DnsBackend for PluginDns {
         .boxed()
     }
 
-    fn reverse_name(&self, address: IpAddr) -> BoxFuture<'_, Option<String>> {
-        async move { self.0.reverse_name(address).await.ok().flatten() }.boxed()
+    fn reverse(&self, address: IpAddr) -> BoxFuture<'_, (Option<String>, NameCheck)> {
+        async move { checked_name(self.0.reverse(address).await) }.boxed()
     }
 }
 

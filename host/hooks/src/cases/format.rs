@@ -48,6 +48,28 @@ pub(super) struct RawSession {
     pub(super) helo: Option<String>,
     pub(super) listener: Option<String>,
     pub(super) account: Option<String>,
+    /// A word of RFC 8601 2.7.3. Left out: `pass` with a name, else what the DNS of the case says.
+    pub(super) iprev: Option<String>,
+    /// Left out: plain text.
+    pub(super) tls: Option<RawTls>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawTls {
+    pub(super) version: Option<String>,
+    pub(super) cipher: Option<String>,
+    pub(super) server_name: Option<String>,
+    pub(super) certificate: Option<RawCertificate>,
+}
+
+/// One without `distrust` is trusted.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawCertificate {
+    pub(super) subject: String,
+    pub(super) sha256: Option<String>,
+    pub(super) distrust: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -1,14 +1,13 @@
 //! What a call finds: session, envelope, message, attempt and failure, and the world around them.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use baton_mail::body::Content;
 use baton_mail::{
     Clock, EnhancedCode, Envelope, FailureClass, Mailbox, MessageId, Origin, Phase, Protocol, Reply,
-    ReversePath, SessionId, Status, UnixMs,
+    ReversePath, Status, UnixMs,
 };
 use bytes::Bytes;
 use time::OffsetDateTime;
@@ -16,6 +15,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::format::{RawAttempt, RawAuth, RawEvent, RawExchange, RawFailure, RawName, RawStep};
 use super::read::Reader;
+use super::session::read_session;
 use crate::bindings::exports::baton::relay::events_hook;
 use crate::call::Parameter;
 use crate::worlds::{World, rr_type_number};
@@ -24,9 +24,6 @@ use crate::{
     SecretSource, SessionFacts, SessionNotes,
 };
 
-/// The client of a case that does not name one (RFC 5737).
-const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-const PORT: u16 = 40_000;
 const MESSAGE: &str = "Subject: test\r\n\r\nThis is a test.\r\n";
 const LIFETIME: Duration = Duration::from_secs(5 * 86_400);
 
@@ -90,10 +87,10 @@ enum Name {
 
 impl Scene {
     /// Checks a scene; none when something is wrong, which the reader has noted.
-    pub(super) fn read(reader: &mut Reader<'_>, hook: Option<Hook>, raw: RawStep) -> Option<Scene> {
+    pub(super) fn read(reader: &mut Reader<'_>, hook: Option<Hook>, mut raw: RawStep) -> Option<Scene> {
         let sender = read_sender(reader, raw.envelope.sender.as_deref());
         let (recipients, rcpt) = read_recipients(reader, hook, &raw);
-        let session = read_session(reader, &raw);
+        let session = read_session(reader, std::mem::take(&mut raw.session));
         let message = read_message(reader, &raw);
         let attempt = read_attempt(reader, &raw.attempt);
         let failure = read_failure(reader, &raw.failure);
@@ -207,6 +204,7 @@ impl Scene {
     }
 
     fn envelope(&self, now: UnixMs) -> Envelope {
+        let name = if self.session.tls.is_some() { "ESMTPS" } else { "ESMTP" };
         let origin = Origin {
             session: Some(self.session.id),
             listener: self.session.listener.clone(),
@@ -214,7 +212,7 @@ impl Scene {
             client_port: self.session.remote_port,
             helo: self.session.helo.clone(),
             account: self.session.account.clone(),
-            protocol: Protocol::plain("ESMTP"),
+            protocol: Protocol { name: name.to_owned(), tls: self.session.tls.clone() },
         };
         let id = MessageId::first_at(now);
         let mut envelope = Envelope::new(id, now, LIFETIME, self.sender.clone(), origin);
@@ -255,21 +253,6 @@ fn read_recipients(
         recipients.push(rcpt.clone());
     }
     (Some(recipients), Some(rcpt))
-}
-
-fn read_session(reader: &mut Reader<'_>, raw: &RawStep) -> Option<SessionFacts> {
-    let ip = match &raw.session.ip {
-        Some(text) => {
-            reader.ok("session.ip", text.parse::<IpAddr>().map_err(|_| "is not an address".to_owned()))?
-        }
-        None => CLIENT.into(),
-    };
-    let listener = raw.session.listener.clone().unwrap_or_else(|| "smtp".to_owned());
-    let mut session = SessionFacts::new(SessionId(1), listener, ip, raw.session.port.unwrap_or(PORT));
-    session.remote_name = raw.session.name.clone();
-    session.helo = Some(raw.session.helo.clone().unwrap_or_else(|| "client.example".to_owned()));
-    session.account = raw.session.account.clone();
-    Some(session)
 }
 
 fn read_message(reader: &mut Reader<'_>, raw: &RawStep) -> Option<Bytes> {

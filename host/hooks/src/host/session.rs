@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::bindings::baton::relay::session::Host;
+use crate::bindings::baton::relay::session::{Certificate, Host, TlsFacts};
 use crate::state::State;
-use crate::{Hook, SessionNotes};
+use crate::{Hook, NameCheck, SessionNotes};
 
 /// Octets of a note's key.
 const KEY_OCTETS_MAX: usize = 256;
@@ -44,6 +44,19 @@ impl State {
         let key = self.check_note_key(key)?;
         self.staged.push_session_note(key, value, self.call.notes.octets())
     }
+
+    /// The client's name, and what came of looking for it: what the session knows, else what one search for all plugins
+    /// of the session finds.
+    async fn find_name(&mut self) -> (Option<String>, Option<NameCheck>) {
+        let session = &self.call.session;
+        let (None, Some(address), Some(_)) = (session.name_check, session.remote_ip, self.hook) else {
+            return (session.remote_name.clone(), session.name_check);
+        };
+        let (dns, notes): (_, SessionNotes) =
+            (Arc::clone(&self.terms.capabilities.dns), self.call.notes.clone());
+        let (name, check) = notes.name_search().get_or_init(|| dns.reverse(address)).await.clone();
+        (name, Some(check))
+    }
 }
 
 impl Host for State {
@@ -69,13 +82,7 @@ impl Host for State {
 
     async fn remote_name(&mut self) -> wasmtime::Result<Option<String>> {
         self.charge()?;
-        let session = &self.call.session;
-        let (None, Some(address), Some(_)) = (&session.remote_name, session.remote_ip, self.hook) else {
-            return Ok(session.remote_name.clone());
-        };
-        let (dns, notes): (_, SessionNotes) =
-            (Arc::clone(&self.terms.capabilities.dns), self.call.notes.clone());
-        Ok(notes.remote_name().get_or_init(|| dns.reverse_name(address)).await.clone())
+        Ok(self.find_name().await.0)
     }
 
     fn helo(&mut self) -> wasmtime::Result<Option<String>> {
@@ -86,6 +93,26 @@ impl Host for State {
     fn authenticated_as(&mut self) -> wasmtime::Result<Option<String>> {
         self.charge()?;
         Ok(self.call.session.account.clone())
+    }
+
+    async fn iprev(&mut self) -> wasmtime::Result<Option<String>> {
+        self.charge()?;
+        Ok(self.find_name().await.1.map(|check| check.as_str().to_owned()))
+    }
+
+    fn tls(&mut self) -> wasmtime::Result<Option<TlsFacts>> {
+        self.charge()?;
+        let facts = self.call.session.tls.clone();
+        Ok(facts.map(|facts| TlsFacts {
+            version: facts.version.clone(),
+            cipher: facts.cipher.clone(),
+            server_name: facts.server_name.clone(),
+            certificate: facts.certificate.clone().map(|shown| Certificate {
+                subject: shown.subject,
+                sha256: shown.sha256,
+                distrust: shown.distrust,
+            }),
+        }))
     }
 
     fn note(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 
+use crate::NameCheck;
 use crate::host::{DnsAnswer, DnsBackend, DnsError};
 
 /// Names of record types and their IANA numbers; other types are written `TYPE65` (RFC 3597 5).
@@ -90,13 +91,23 @@ impl DnsTable {
         }
     }
 
-    /// The name of an address when one of its addresses is that one.
-    fn confirmed_name(&self, address: IpAddr) -> Option<String> {
+    /// The first name of an address, when one of its addresses is that one.
+    fn confirmed_name(&self, address: IpAddr) -> (Option<String>, NameCheck) {
         let address = address.to_canonical();
-        let pointer = self.answer(&reverse(address), 12).ok()?.records.into_iter().next()?;
+        let records = |name: &str, rr_type| match self.answer(name, rr_type) {
+            Ok(answer) if answer.rcode != SERVER_FAILURE => Some(answer.records),
+            _ => None,
+        };
+        let Some(pointers) = records(&reverse(address), 12) else { return (None, NameCheck::TempError) };
+        let Some(pointer) = pointers.first() else { return (None, NameCheck::PermError) };
         let rr_type = if address.is_ipv4() { 1 } else { 28 };
-        let addresses = self.answer(&pointer, rr_type).ok()?.records;
-        addresses.iter().any(|text| text.parse() == Ok(address)).then(|| normal(&pointer))
+        match records(pointer, rr_type) {
+            None => (None, NameCheck::TempError),
+            Some(addresses) if addresses.iter().any(|text| text.parse() == Ok(address)) => {
+                (Some(normal(pointer)), NameCheck::Pass)
+            }
+            Some(_) => (None, NameCheck::Fail),
+        }
     }
 }
 
@@ -132,7 +143,7 @@ impl DnsBackend for DnsTable {
         ready(self.answer(name, rr_type)).boxed()
     }
 
-    fn reverse_name(&self, address: IpAddr) -> BoxFuture<'_, Option<String>> {
+    fn reverse(&self, address: IpAddr) -> BoxFuture<'_, (Option<String>, NameCheck)> {
         ready(self.confirmed_name(address)).boxed()
     }
 }
@@ -157,11 +168,14 @@ mod tests {
     #[tokio::test]
     async fn a_reverse_name_is_confirmed() {
         let dns = DnsTable::default();
-        dns.put("1.2.0.192.in-addr.arpa", 12, vec!["mx.example.".to_owned()]);
         let address = "192.0.2.1".parse().unwrap();
-        assert_eq!(dns.reverse_name(address).await, None, "nobody confirms it");
+        assert_eq!(dns.reverse(address).await, (None, NameCheck::PermError));
+        dns.put("1.2.0.192.in-addr.arpa", 12, vec!["mx.example.".to_owned()]);
+        assert_eq!(dns.reverse(address).await, (None, NameCheck::Fail), "nobody confirms it");
+        dns.put_timeout("mx.example");
+        assert_eq!(dns.reverse(address).await, (None, NameCheck::TempError));
         dns.put("mx.example", 1, vec!["192.0.2.1".to_owned()]);
-        assert_eq!(dns.reverse_name(address).await.as_deref(), Some("mx.example"));
+        assert_eq!(dns.reverse(address).await, (Some("mx.example".to_owned()), NameCheck::Pass));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Every function that a script finds, at a hook where it works.
 
+use std::sync::Arc;
+
 use baton_hooks::Hook;
+use baton_mail::TlsFacts;
+use baton_mail::tls::Certificate;
 
 use crate::support::{Stage, ask, call_at};
 
@@ -26,7 +30,7 @@ async fn session_and_language() {
         Hook::Connect,
         r#"is(session.remoteIp, "192.0.2.1"); is(session.remotePort, 4000); is(session.listener, "relay");
         is(session.helo, "client.example"); is(session.authenticatedAs, undefined); is(typeof session.id, "string");
-        is(session.remoteName, undefined);
+        is(session.remoteName, undefined); is(session.iprev, "permerror"); is(session.tls, undefined);
         session.notes.set("a", "text"); session.notes.setJson("b", { c: 1 }); session.notes.delete("gone");
         is(config, { name: "value", nested: { list: [1, 2] } }); is(Object.isFrozen(config.nested.list), true);
         is(clock.now(), 1767225600000); is(Date.now(), 1767225600000); is(new Date().getUTCFullYear(), 2026);
@@ -40,6 +44,42 @@ async fn session_and_language() {
         return next();"#,
     )
     .await;
+}
+
+#[tokio::test]
+async fn what_protects_the_session() {
+    let certificate = |distrust: Option<&str>| Certificate {
+        subject: "ann".to_owned(),
+        sha256: "00ff".to_owned(),
+        distrust: distrust.map(str::to_owned),
+    };
+    let facts = TlsFacts {
+        version: "TLSv1.3".to_owned(),
+        cipher: "TLS_AES_256_GCM_SHA384".to_owned(),
+        server_name: Some("mx.example".to_owned()),
+        ..TlsFacts::default()
+    };
+    let stage = Stage::new();
+    let generation =
+        stage.load("export function onConnect() { return reject(JSON.stringify(session.tls)); }").await;
+    for (shown, wanted) in [
+        (None, ""),
+        (
+            Some(certificate(None)),
+            r#","verifiedSubject":"ann","certificate":{"subject":"ann","sha256":"00ff"}"#,
+        ),
+        (
+            Some(certificate(Some("expired"))),
+            r#","certificate":{"subject":"ann","sha256":"00ff","distrust":"expired"}"#,
+        ),
+    ] {
+        let mut call = call_at(Hook::Connect);
+        let tls = TlsFacts { certificate: shown, ..facts.clone() };
+        Arc::make_mut(&mut call.session).tls = Some(Arc::new(tls));
+        let (answer, _) = ask(&generation, Hook::Connect, &mut call).await;
+        let first = r#"{"version":"TLSv1.3","cipher":"TLS_AES_256_GCM_SHA384","serverName":"mx.example""#;
+        assert_eq!(answer, format!("reject 550 5.7.1 {first}{wanted}}}"));
+    }
 }
 
 #[tokio::test]

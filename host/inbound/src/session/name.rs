@@ -40,16 +40,21 @@ impl Session {
     pub(super) async fn find_name(&mut self) {
         self.begin_name_search();
         let NameSearch::Asked(asked) = std::mem::replace(&mut self.name, NameSearch::Done) else { return };
-        let (name, check) = match (*asked).await {
-            Ok(Ok(Reverse::Confirmed(name))) => (Some(name), NameCheck::Pass),
-            Ok(Ok(Reverse::Unconfirmed)) => (None, NameCheck::Fail),
-            Ok(Ok(Reverse::Nameless)) => (None, NameCheck::PermError),
-            // A task that failed knows as little as a server that does not answer.
-            Ok(Err(_)) | Err(_) => (None, NameCheck::TempError),
-        };
+        // A task that failed knows as little as a server that does not answer.
+        let (name, check) = (*asked).await.map_or((None, NameCheck::TempError), checked_name);
         self.listener.deps.metrics.count_name(check.as_str());
         let facts = Arc::make_mut(&mut self.facts);
         (facts.remote_name, facts.name_check) = (name, Some(check));
+    }
+}
+
+/// The name that an answer of the DNS gives a client, and what it says of the way back.
+pub fn checked_name(found: Result<Reverse, DnsError>) -> (Option<String>, NameCheck) {
+    match found {
+        Ok(Reverse::Confirmed(name)) => (Some(name), NameCheck::Pass),
+        Ok(Reverse::Unconfirmed) => (None, NameCheck::Fail),
+        Ok(Reverse::Nameless) => (None, NameCheck::PermError),
+        Err(_) => (None, NameCheck::TempError),
     }
 }
 

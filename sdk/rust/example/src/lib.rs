@@ -2,8 +2,8 @@
 //!
 //! Invariant: it does what the examples of the other SDKs do, by the cases of `tests/plugins/vectors`.
 
-use baton_sdk::Level;
 use baton_sdk::prelude::*;
+use baton_sdk::{Level, Session, Tls};
 
 /// The settings.
 #[derive(Deserialize)]
@@ -30,6 +30,7 @@ impl Data for AttachmentGuard {
         }
         let seen = counters.increment("passed", 1, None)?;
         cx.message().set_header("X-Attachments", &format!("{}; seen={seen}", names.len()))?;
+        cx.message().set_header("X-Session", &seen_of(&cx.session()))?;
         next()
     }
 }
@@ -39,4 +40,10 @@ impl AttachmentGuard {
         let ending = name.rsplit('.').next().unwrap_or(name).to_lowercase();
         self.config.blocked.contains(&ending)
     }
+}
+
+fn seen_of(session: &Session<'_>) -> String {
+    let tls = session.tls().unwrap_or(Tls { version: "plain text".to_owned(), ..Tls::default() });
+    let subject = tls.verified_subject().unwrap_or("nobody");
+    format!("{} of {subject}, iprev {}", tls.version, session.iprev().unwrap_or_default())
 }

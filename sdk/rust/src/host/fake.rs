@@ -10,7 +10,9 @@ use crate::context::Level;
 use crate::dns::rr_type;
 use crate::http::{HttpError, Request, Response};
 use crate::testing::{Edit, LogLine};
-use crate::{Address, Answer, DnsError, KvError, Parameter, Query, Refused, Reply, Verified, VerifyError};
+use crate::{
+    Address, Answer, DnsError, KvError, Parameter, Query, Refused, Reply, Tls, Verified, VerifyError,
+};
 
 mod bucket;
 mod part;
@@ -51,6 +53,8 @@ pub(crate) struct SessionState {
     pub(crate) remote_name: Option<String>,
     pub(crate) helo: Option<String>,
     pub(crate) account: Option<String>,
+    pub(crate) iprev: Option<String>,
+    pub(crate) tls: Option<Tls>,
     pub(crate) notes: BTreeMap<String, Vec<u8>>,
 }
 
@@ -261,6 +265,12 @@ impl Host for FakeHost {
     }
     fn session_account(&self) -> Option<String> {
         self.state().session.account.clone()
+    }
+    fn session_iprev(&self) -> Option<String> {
+        self.state().session.iprev.clone()
+    }
+    fn session_tls(&self) -> Option<Tls> {
+        self.state().session.tls.clone()
     }
     fn session_note(&self, key: &str) -> Option<Vec<u8>> {
         let state = self.state();

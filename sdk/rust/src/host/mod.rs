@@ -3,7 +3,8 @@
 use crate::context::Level;
 use crate::http::{HttpError, Request, Response};
 use crate::{
-    Address, Answer, DnsError, KvError, Page, Parameter, Query, Refused, Reply, Taken, Verified, VerifyError,
+    Address, Answer, DnsError, KvError, Page, Parameter, Query, Refused, Reply, Taken, Tls, Verified,
+    VerifyError,
 };
 
 #[cfg(not(target_family = "wasm"))]
@@ -49,6 +50,8 @@ pub(crate) trait Host {
     fn session_remote_name(&self) -> Option<String>;
     fn session_helo(&self) -> Option<String>;
     fn session_account(&self) -> Option<String>;
+    fn session_iprev(&self) -> Option<String>;
+    fn session_tls(&self) -> Option<Tls>;
     fn session_note(&self, key: &str) -> Option<Vec<u8>>;
     fn session_set_note(&self, key: &str, value: Option<&[u8]>) -> Edited;
 

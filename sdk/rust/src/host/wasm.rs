@@ -6,7 +6,8 @@ use crate::bindings::imports::baton::relay::{envelope, failure, message, routing
 use crate::context::Level;
 use crate::http::{HttpError, Request, Response};
 use crate::{
-    Address, Answer, DnsError, KvError, Page, Parameter, Query, Refused, Reply, Taken, Verified, VerifyError,
+    Address, Answer, Certificate, DnsError, KvError, Page, Parameter, Query, Refused, Reply, Taken, Tls,
+    Verified, VerifyError,
 };
 
 mod message_parts;
@@ -99,6 +100,22 @@ impl Host for WasmHost {
     }
     fn session_account(&self) -> Option<String> {
         session::authenticated_as()
+    }
+    fn session_iprev(&self) -> Option<String> {
+        session::iprev()
+    }
+    fn session_tls(&self) -> Option<Tls> {
+        let certificate = |shown: session::Certificate| Certificate {
+            subject: shown.subject,
+            sha256: shown.sha256,
+            distrust: shown.distrust,
+        };
+        session::tls().map(|facts| Tls {
+            version: facts.version,
+            cipher: facts.cipher,
+            server_name: facts.server_name,
+            certificate: facts.certificate.map(certificate),
+        })
     }
     fn session_note(&self, key: &str) -> Option<Vec<u8>> {
         session::note(key)

@@ -20,6 +20,8 @@ pub(super) fn session<'js>(ctx: &Ctx<'js>) -> Result<Object<'js>> {
         remoteName: client::remote_name,
         helo: client::helo,
         authenticatedAs: client::authenticated_as,
+        iprev: client::iprev,
+        tls: |ctx: Ctx<'js>| client::tls().map(|facts| protection(&ctx, facts)).transpose(),
         note: |key: String| client::note(&key).map(text),
         noteBytes: |ctx: Ctx<'js>, key: String| client::note(&key).map(|note| octets(&ctx, note)).transpose(),
         setNote: |ctx: Ctx<'js>, key: String, value: Option<Octets>| {
@@ -27,6 +29,26 @@ pub(super) fn session<'js>(ctx: &Ctx<'js>) -> Result<Object<'js>> {
             client::set_note(&key, value.as_deref()).map_err(|words| refused(&ctx, &words))
         },
     }))
+}
+
+/// What is not there is left out.
+fn protection<'js>(ctx: &Ctx<'js>, facts: client::TlsFacts) -> Result<Object<'js>> {
+    let object = Object::new(ctx.clone())?;
+    object.set("version", facts.version)?;
+    object.set("cipher", facts.cipher)?;
+    if let Some(name) = facts.server_name {
+        object.set("serverName", name)?;
+    }
+    let Some(shown) = facts.certificate else { return Ok(object) };
+    let certificate = Object::new(ctx.clone())?;
+    certificate.set("subject", shown.subject.clone())?;
+    certificate.set("sha256", shown.sha256)?;
+    match shown.distrust {
+        Some(why) => certificate.set("distrust", why)?,
+        None => object.set("verifiedSubject", shown.subject)?,
+    }
+    object.set("certificate", certificate)?;
+    Ok(object)
 }
 
 pub(super) fn envelope<'js>(ctx: &Ctx<'js>) -> Result<Object<'js>> {

@@ -275,12 +275,14 @@ pub(crate) fn note(kind: &str, fields: usize) {
 /// Reads everything, and answers with a digest of it.
 fn read() -> Said {
     let text = format!(
-        "{}|{}|{}|{:?}|{:?}|{:?}|{}|{:?}|{}|{:?}|{:?}|{}|{}|{:?}|{:?}|{:?}|{}|{}|{:?}|{}|{}|{:?}",
+        "{}|{}|{}|{:?}|{:?}|{:?}|{:?}|{:?}|{}|{:?}|{}|{:?}|{:?}|{}|{}|{:?}|{:?}|{:?}|{}|{}|{:?}|{}|{}|{:?}",
         session::listener(),
         session::remote_ip(),
         session::remote_port(),
         session::helo(),
         session::authenticated_as(),
+        session::iprev(),
+        session::tls().map(|tls| (tls.version, tls.server_name)),
         session::note("seen").map(|note| String::from_utf8_lossy(&note).into_owned()),
         envelope::recipient_count(),
         envelope::sender().map(|sender| format!("{}@{}", sender.local, sender.domain)),

@@ -5,20 +5,24 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use baton_tests::relay::Relay;
+use baton_tests::pki::{Issued, Pki};
+use baton_tests::relay::{Relay, output_within};
 use baton_tests::settings::Settings;
 use baton_tests::sink::Sink;
-use baton_tests::{message, program};
+use baton_tests::zone::Zone;
+use baton_tests::{message, program, wait};
 
 const REFUSES_EVIL: &str = "export function onRcpt(rcpt) {\n  if (rcpt.local === 'evil') return reject('not him');\n  return next();\n}\n";
 const COUNTS: &str = "export function onData(): DataDecision {\n  const seen: number = kv('seen').increment('n');\n  message.setHeader('X-Seen', seen);\n  return next();\n}\n";
 
 /// A relay with a folder of these scripts.
 fn relay_with(sink: &Sink, scripts: &[(&str, &str)]) -> Result<Relay> {
-    let settings = Settings::new()
-        .all_to(sink.address())
-        .with("[policies]\nfolder = 'policy'\ngrants = { kv = ['seen'], edit = ['headers'] }\n");
-    let mut relay = Relay::prepare(settings)?;
+    with_scripts(Settings::new().all_to(sink.address()), scripts)
+}
+
+fn with_scripts(settings: Settings, scripts: &[(&str, &str)]) -> Result<Relay> {
+    let grants = "[policies]\nfolder = 'policy'\ngrants = { kv = ['seen'], edit = ['headers'] }\n";
+    let mut relay = Relay::prepare(settings.with(grants))?;
     let folder = policies(&relay)?;
     fs::create_dir_all(&folder)?;
     for (name, text) in scripts {
@@ -94,6 +98,53 @@ fn a_policy_is_tried_without_a_server() -> Result<()> {
     assert!(said.contains("rcpt good@x.example: next"), "{said}");
     assert!(policy(&["check", &script])?.contains("guard.js: rcpt"));
     assert!(policy(&["types"])?.contains("declare function reject"));
+    Ok(())
+}
+
+const KNOWS_ANN: &str = "\
+export function onRcpt() {
+  if (session.iprev !== 'pass') return reject(`no way back: ${session.iprev}`);
+  if (session.tls?.verifiedSubject === 'ann.example') return next();
+  return reject(`not ann: ${session.tls?.certificate?.distrust ?? session.tls?.version ?? 'plain text'}`);
+}
+";
+
+/// What protects a session and whose name it has, as a script sees it of a client that people really use.
+#[test]
+fn a_script_refuses_by_certificate_and_by_name() -> Result<()> {
+    let zone =
+        Zone::serve("1.0.0.127.in-addr.arpa. 60 IN PTR ann.example.\nann.example. 60 IN A 127.0.0.1\n")?;
+    let (sink, pki) = (Sink::start()?, Pki::make()?);
+    let settings = Settings::new()
+        .all_to(sink.address())
+        .names_from(zone.address())
+        .set("listeners.smtp.client_certificates", "offered")
+        .set("listeners.smtp.client_ca_file", pki.authority().display().to_string());
+    let relay = with_scripts(settings, &[("ann.js", KNOWS_ANN)])?;
+    let (ann, bob, nobody) =
+        (pki.issue(&["ann.example"])?, pki.issue(&["bob.example"])?, pki.self_signed(&["ann.example"])?);
+    let swaks = |issued: Option<&Issued>, more: &[&str]| -> Result<String> {
+        let mut command = Command::new("swaks");
+        command.args(["--server", &relay.smtp()?.to_string(), "--helo", "client.example"]);
+        command.args(["--from", "ann@sender.example", "--to", "bo@dest.example"]).args(more);
+        if let Some(issued) = issued {
+            command.arg("--tls").arg("--tls-cert").arg(&issued.chain).arg("--tls-key").arg(&issued.key);
+        }
+        let output = output_within(command, wait::LONG)?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for (issued, more, wanted) in [
+        (None, &[][..], "not ann: plain text"),
+        (None, &["--tls"], "not ann: TLSv1.3"),
+        (Some(&bob), &[], "not ann: TLSv1.3"),
+        (Some(&nobody), &[], "not ann: "),
+        (Some(&ann), &["--local-interface", "127.0.0.2"], "no way back: "),
+        (Some(&ann), &[], "<~  250 2.0.0 "),
+    ] {
+        let said = swaks(issued, more)?;
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+    sink.wait_for(1)?;
     Ok(())
 }
 

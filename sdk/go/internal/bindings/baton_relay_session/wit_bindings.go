@@ -13,6 +13,27 @@ import (
 	"unsafe"
 )
 
+// A client's certificate. It names someone who holds its key; who that is, it proves only when nothing distrusts it.
+type Certificate struct {
+	// Whom it names: its common name, else its first alternative name.
+	Subject string
+	// Its SHA-256, in hexadecimal digits.
+	Sha256 string
+	// Why it proves nothing; none when it leads to an authority that the listener trusts.
+	Distrust witTypes.Option[string]
+}
+
+type TlsFacts struct {
+	// "TLSv1.3" or "TLSv1.2".
+	Version string
+	// The cipher suite by its registered name, such as "TLS_AES_256_GCM_SHA384".
+	Cipher string
+	// The name that the client asked for (RFC 6066 3).
+	ServerName witTypes.Option[string]
+	// What the client showed of itself, on listeners that ask for it.
+	Certificate witTypes.Option[Certificate]
+}
+
 //go:wasmimport baton:relay/session@0.1.0 id
 func wasm_import_id(arg0 uintptr)
 
@@ -142,6 +163,96 @@ func AuthenticatedAs() witTypes.Option[string] {
 		panic("unreachable")
 	}
 	result := option
+	return result
+
+}
+
+//go:wasmimport baton:relay/session@0.1.0 iprev
+func wasm_import_iprev(arg0 uintptr)
+
+func Iprev() witTypes.Option[string] {
+	pinner := &runtime.Pinner{}
+	defer pinner.Unpin()
+
+	returnArea := uintptr(witRuntime.Allocate(pinner, (3 * 4), 4))
+	wasm_import_iprev(returnArea)
+	var option witTypes.Option[string]
+	switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
+	case 0:
+
+		option = witTypes.None[string]()
+	case 1:
+		value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2 * 4))))
+
+		option = witTypes.Some[string](value)
+	default:
+		panic("unreachable")
+	}
+	result := option
+	return result
+
+}
+
+//go:wasmimport baton:relay/session@0.1.0 tls
+func wasm_import_tls(arg0 uintptr)
+
+func Tls() witTypes.Option[TlsFacts] {
+	pinner := &runtime.Pinner{}
+	defer pinner.Unpin()
+
+	returnArea := uintptr(witRuntime.Allocate(pinner, (16 * 4), 4))
+	wasm_import_tls(returnArea)
+	var option7 witTypes.Option[TlsFacts]
+	switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
+	case 0:
+
+		option7 = witTypes.None[TlsFacts]()
+	case 1:
+		value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2 * 4))))
+		value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (3 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (4 * 4))))
+		var option witTypes.Option[string]
+		switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (5 * 4)))) {
+		case 0:
+
+			option = witTypes.None[string]()
+		case 1:
+			value1 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (6 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (7 * 4))))
+
+			option = witTypes.Some[string](value1)
+		default:
+			panic("unreachable")
+		}
+		var option6 witTypes.Option[Certificate]
+		switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8 * 4)))) {
+		case 0:
+
+			option6 = witTypes.None[Certificate]()
+		case 1:
+			value2 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (9 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (10 * 4))))
+			value3 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (11 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (12 * 4))))
+			var option5 witTypes.Option[string]
+			switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (13 * 4)))) {
+			case 0:
+
+				option5 = witTypes.None[string]()
+			case 1:
+				value4 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (14 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (15 * 4))))
+
+				option5 = witTypes.Some[string](value4)
+			default:
+				panic("unreachable")
+			}
+
+			option6 = witTypes.Some[Certificate](Certificate{Subject: value2, Sha256: value3, Distrust: option5})
+		default:
+			panic("unreachable")
+		}
+
+		option7 = witTypes.Some[TlsFacts](TlsFacts{Version: value, Cipher: value0, ServerName: option, Certificate: option6})
+	default:
+		panic("unreachable")
+	}
+	result := option7
 	return result
 
 }
