@@ -30,6 +30,9 @@ pub struct ArcOutcome {
     pub sets: u32,
     /// The domain that sealed last; empty when that could not be read.
     pub sealer: String,
+    /// When it passes: the oldest set whose signature still fits the message, or 0 when all do (RFC 8617 5.2). What is
+    /// older was changed by whoever made that one.
+    pub oldest_pass: Option<u32>,
     /// A relay before us said already that the chain failed: it ends there (RFC 8617 5.1.2).
     pub is_closed: bool,
     /// What is wrong.
@@ -48,6 +51,7 @@ impl ArcOutcome {
             verdict,
             sets: 0,
             sealer: String::new(),
+            oldest_pass: None,
             is_closed: false,
             reason: reason.map(str::to_owned),
         }

@@ -162,7 +162,7 @@ impl Checker {
             .map(|own| find_key(&self.resolver, own.algorithm, &own.selector, &own.domain))
             .map(|found| timeout(settings.deadline, found));
         let (keys, hashes) =
-            tokio::join!(futures_util::future::join_all(keys), hash_bodies(&signatures, content));
+            tokio::join!(futures_util::future::join_all(keys), hash_bodies(signatures.iter(), content));
         let now_s = u64::try_from(self.clock.now().seconds()).unwrap_or(0);
         let mut found = keys.into_iter().map(Result::ok).zip(hashes);
         let judged = |candidate: &Candidate| {

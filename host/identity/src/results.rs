@@ -131,6 +131,8 @@ fn dmarc(outcome: &DmarcOutcome) -> Statement {
 fn arc(outcome: &ArcOutcome) -> Statement {
     let mut statement = Statement::new("arc", outcome.verdict, outcome.reason.as_deref());
     statement.property("header.d", &outcome.sealer);
+    let oldest = outcome.oldest_pass.map(|set| set.to_string()).unwrap_or_default();
+    statement.property("header.oldest-pass", &oldest);
     statement.comment = (outcome.sets > 0).then(|| format!("i={}", outcome.sets));
     statement
 }

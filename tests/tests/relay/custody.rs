@@ -68,6 +68,44 @@ fn relayed_mail_is_sealed_and_the_next_relay_and_others_verify_the_chain() -> Re
     Ok(())
 }
 
+/// What a relay changes before it seals is told apart from what nobody changed.
+#[test]
+fn the_oldest_set_that_still_fits_is_told() -> Result<()> {
+    let sink = Sink::start()?;
+    let mut relay = Relay::prepare(Settings::new())?;
+    let keys = zone_lines(&relay.said(&["domain", "add", "lists.example"])?);
+    let zone = Zone::serve(&format!("{ZONE}{keys}"))?;
+    let script = relay.folder().join("bang.js");
+    std::fs::write(
+        &script,
+        "export function onData() { if (message.header('X-Bang')) message.setHeader('Subject', 'bang'); return next(); }",
+    )?;
+    let settings = checking(sink.address(), &zone).set("signing.seal", "lists.example");
+    relay
+        .write_settings(settings.plugin("bang", &script).set("plugins.bang.grants.edit", vec!["headers"]))?;
+    relay.said(&["domain", "check", "lists.example"]).ok();
+    relay.start_again()?;
+    let pass = |text: &[u8], count: usize| -> Result<String> {
+        relay.send("ada@sender.example", &["bo@dest.example"], text)?;
+        Ok(sink.wait_for(count)?.pop().context("a message")?.text())
+    };
+    let first = pass(&message::plain("custody"), 1)?;
+    // A field that is not signed: it tells the second relay to change one that is.
+    let second = pass(format!("X-Bang: 1\r\n{first}").as_bytes(), 2)?;
+    let results = named(&second, "Authentication-Results");
+    assert!(
+        results[0].contains("; arc=pass (i=1) header.d=lists.example header.oldest-pass=0"),
+        "{results:?}"
+    );
+    let third = pass(second.as_bytes(), 3)?;
+    let results = named(&third, "Authentication-Results");
+    assert!(
+        results[0].contains("; arc=pass (i=2) header.d=lists.example header.oldest-pass=2"),
+        "{results:?}"
+    );
+    Ok(())
+}
+
 /// A chain that was broken on the way is sealed as broken, once.
 #[test]
 fn a_broken_chain_is_closed_and_never_mended() -> Result<()> {

@@ -10,7 +10,7 @@ use super::ArcOutcome;
 use super::chain::{self, Broken, Set};
 use crate::Verdict;
 use crate::dkim::{
-    Algorithm, Flaw, Form, Key, KeyError, Own, Signature, find_key, forbidden_length, hash_bodies,
+    Algorithm, BodyHash, Flaw, Form, Key, KeyError, Own, Signature, find_key, forbidden_length, hash_bodies,
     push_field, signed_octets, value_of, without_signature,
 };
 
@@ -26,12 +26,14 @@ pub(crate) async fn evaluate(resolver: &Resolver, header: &HeaderIndex, content:
     };
     let sealer = sets.last().map(|set| set.sealed.own.domain.clone()).unwrap_or_default();
     let count = u32::try_from(sets.len()).unwrap_or(u32::MAX);
-    let (verdict, reason) = match check(resolver, header, content, &sets).await {
-        Ok(()) => (Verdict::Pass, None),
+    let checked = check(resolver, header, content, &sets).await;
+    let oldest_pass = checked.as_ref().ok().copied();
+    let (verdict, reason) = match checked {
+        Ok(_) => (Verdict::Pass, None),
         Err(Trouble::Permanent(flaw)) => (Verdict::Fail, Some(flaw.to_owned())),
         Err(Trouble::Temporary(trouble)) => (Verdict::TempError, Some(trouble)),
     };
-    ArcOutcome { verdict, sets: count, sealer, is_closed: count >= super::SETS_MAX, reason }
+    ArcOutcome { verdict, sets: count, sealer, oldest_pass, is_closed: count >= super::SETS_MAX, reason }
 }
 
 /// Why a chain does not pass.
@@ -40,35 +42,67 @@ enum Trouble {
     Temporary(String),
 }
 
+/// A signature of a set.
+struct Signed {
+    /// Its place in the header.
+    at: usize,
+    signature: Signature,
+    own: Own,
+}
+
+impl Signed {
+    fn read(at: usize, field: &[u8]) -> Result<Signed, Flaw> {
+        let signature = Signature::read_in_chain(value_of(field))?;
+        let own = Own {
+            algorithm: signature.algorithm,
+            octets: signature.octets.clone(),
+            domain: signature.domain.clone(),
+            selector: signature.selector.clone(),
+        };
+        Ok(Signed { at, signature, own })
+    }
+
+    fn check(&self, keys: &Keys, header: &HeaderIndex, hash: Option<BodyHash>) -> Result<(), Trouble> {
+        let hash = hash.ok_or_else(|| Trouble::Temporary("the body could not be hashed".to_owned()))?;
+        let Signature { body_hash, length, .. } = &self.signature;
+        // A signature of a part of the body says nothing about the rest (RFC 6376 8.2).
+        if hash.digest[..] != body_hash[..] || length.is_some_and(|own| own != hash.octets) {
+            return Err(Trouble::Permanent("the body was changed since the last seal"));
+        }
+        let octets = signed_octets(self.at, &self.signature, header);
+        keys.check(&self.own, &octets, "the last signature does not fit the header")
+    }
+}
+
+/// Answers the oldest set whose signature still holds, or 0 when all do (RFC 8617 5.2, step 5).
 async fn check(
     resolver: &Resolver,
     header: &HeaderIndex,
     content: &Content,
     sets: &[Set],
-) -> Result<(), Trouble> {
+) -> Result<u32, Trouble> {
     let fields: Vec<(&str, &[u8])> = header.fields().collect();
     let field = |at: usize| fields.get(at).map(|(_, field)| *field).unwrap_or_default();
-    let Some(last) = sets.last() else { return Ok(()) };
-    let signature = Signature::read_in_chain(value_of(field(last.signature))).map_err(Trouble::Permanent)?;
-    let own = Own {
-        algorithm: signature.algorithm,
-        octets: signature.octets.clone(),
-        domain: signature.domain.clone(),
-        selector: signature.selector.clone(),
-    };
-    let mut wanted: Vec<&Own> = vec![&own];
-    wanted.extend(sets.iter().map(|set| &set.sealed.own));
-    let keys = Keys::find(resolver, &wanted).await;
+    let signed = |set: &Set| Signed::read(set.signature, field(set.signature));
+    let Some((newest, older)) = sets.split_last() else { return Ok(0) };
+    let newest = signed(newest).map_err(Trouble::Permanent)?;
+    // Those of parts of the body are left out: each length would cost one more pass over it.
+    let older = older.iter().rev().map_while(|set| signed(set).ok());
+    let older: Vec<Signed> = older.take_while(|signed| signed.signature.length.is_none()).collect();
+    let signatures: Vec<&Signed> = std::iter::once(&newest).chain(&older).collect();
 
-    let hash = hash_bodies(std::slice::from_ref(&signature), content).await.pop().flatten();
-    let hash = hash.ok_or_else(|| Trouble::Temporary("the body could not be hashed".to_owned()))?;
-    // A signature of a part of the body says nothing about the rest (RFC 6376 8.2).
-    if hash.digest[..] != signature.body_hash[..] || signature.length.is_some_and(|own| own != hash.octets) {
-        return Err(Trouble::Permanent("the body was changed since the last seal"));
-    }
-    let octets = signed_octets(last.signature, &signature, header);
-    keys.check(&own, &octets, "the last signature does not fit the header")?;
+    let owns = signatures.iter().map(|signed| &signed.own);
+    let keys = Keys::find(resolver, owns.chain(sets.iter().map(|set| &set.sealed.own))).await;
+    let hashes = hash_bodies(signatures.iter().map(|signed| &signed.signature), content).await;
+    newest.check(&keys, header, hashes.first().copied().flatten())?;
+    check_seals(sets, &keys, field)?;
+    let rest = older.iter().zip(hashes.into_iter().skip(1));
+    let unbroken = 1 + rest.take_while(|(signed, hash)| signed.check(&keys, header, *hash).is_ok()).count();
+    let oldest = sets.len() + 1 - unbroken;
+    Ok(if oldest == 1 { 0 } else { u32::try_from(oldest).unwrap_or(u32::MAX) })
+}
 
+fn check_seals<'a>(sets: &[Set], keys: &Keys, field: impl Fn(usize) -> &'a [u8]) -> Result<(), Trouble> {
     let mut before = Vec::with_capacity(4 << 10);
     for set in sets {
         push_field(field(set.results), Form::Relaxed, &mut before);
@@ -87,8 +121,8 @@ async fn check(
 struct Keys(HashMap<(Algorithm, String, String), Result<Key, KeyError>>);
 
 impl Keys {
-    async fn find(resolver: &Resolver, wanted: &[&Own]) -> Keys {
-        let mut names: Vec<_> = wanted.iter().map(|own| name(own)).collect();
+    async fn find<'a>(resolver: &Resolver, wanted: impl Iterator<Item = &'a Own>) -> Keys {
+        let mut names: Vec<_> = wanted.map(name).collect();
         names.sort();
         names.dedup();
         let found = names.into_iter().map(|name| async {

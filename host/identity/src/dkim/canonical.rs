@@ -34,10 +34,13 @@ pub(crate) fn hash_body(body: &[u8], form: Form, length: Option<u64>) -> BodyHas
 }
 
 /// The body's hash for each signature; equal ones are computed once, large bodies off the threads that serve sessions.
-pub(crate) async fn hash_bodies(signatures: &[Signature], content: &Content) -> Vec<Option<BodyHash>> {
+pub(crate) async fn hash_bodies<'a>(
+    signatures: impl Iterator<Item = &'a Signature>,
+    content: &Content,
+) -> Vec<Option<BodyHash>> {
     let wanted: Vec<(Form, Option<u64>)> =
-        signatures.iter().map(|signature| (signature.body_form, signature.length)).collect();
-    let rest = content.rest.clone();
+        signatures.map(|signature| (signature.body_form, signature.length)).collect();
+    let (rest, count) = (content.rest.clone(), wanted.len());
     let compute = move || {
         // The empty line belongs to neither half.
         let body = rest.strip_prefix(b"\r\n").unwrap_or(&rest);
@@ -53,7 +56,6 @@ pub(crate) async fn hash_bodies(signatures: &[Signature], content: &Content) -> 
     if content.rest.len() <= INLINE_OCTETS {
         return compute();
     }
-    let count = signatures.len();
     tokio::task::spawn_blocking(compute).await.unwrap_or_else(|_| vec![None; count])
 }
 
