@@ -138,6 +138,7 @@ impl Relay {
             store: store.clone(),
             hooks: hooks.clone(),
             resolver: resolver.clone(),
+            verify: capabilities.verify.clone(),
             authenticator: authenticator.clone(),
             signer: signer.clone(),
             clock: clock.clone(),

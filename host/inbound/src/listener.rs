@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use baton_accounts::Authenticator;
 use baton_dns::Resolver;
-use baton_hooks::{Generation, Hook};
+use baton_hooks::{Generation, Hook, VerifyBackend};
 use baton_identity::reports::outgoing::{DmarcCounts, Tally};
 use baton_identity::{Checker, Signer};
 use baton_mail::trace::Hub;
@@ -33,7 +33,7 @@ use crate::rates::Rates;
 use crate::settings::Judges;
 use crate::standing::Standing;
 use crate::stream::Socket;
-use crate::{InboundSettings, ListenerKind, ListenerSettings, Policy, TlsMode, log, session};
+use crate::{InboundSettings, ListenerKind, ListenerSettings, Policy, TlsMode, VrfyPolicy, log, session};
 
 /// What the listeners and sessions use.
 #[derive(Clone)]
@@ -44,6 +44,8 @@ pub struct InboundDeps {
     pub hooks: Arc<ArcSwap<Generation>>,
     /// For the names of clients.
     pub resolver: Resolver,
+    /// For VRFY, where the next hop is to be asked.
+    pub verify: Arc<dyn VerifyBackend>,
     /// Judges credentials.
     pub authenticator: Authenticator,
     /// Signs what leaves.
@@ -90,6 +92,7 @@ pub(crate) struct Listener {
     pub(crate) drain_s: u64,
     /// Seconds that a message may be held at most.
     pub(crate) hold_s_max: u32,
+    pub(crate) vrfy: VrfyPolicy,
     proxy_networks: Vec<IpNet>,
     xclient_networks: Vec<IpNet>,
     mode: TlsMode,
@@ -184,6 +187,7 @@ impl Listener {
             shared: shared.clone(),
             drain_s: settings.drain_s,
             hold_s_max: listener.hold_s_max,
+            vrfy: listener.vrfy,
             proxy_networks: listener.proxy_networks.clone(),
             xclient_networks: listener.xclient_networks.clone(),
             mode: listener.tls,

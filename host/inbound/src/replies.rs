@@ -56,6 +56,8 @@ pub(crate) enum Refusal {
     Memory,
     /// The recipient's domain is foreign and nothing allows it.
     RelayDenied,
+    /// EXPN of a mailbox that stands for itself.
+    NoList,
     /// The local part names a way on.
     RouteDenied,
     /// Plugins put more recipients in the place of few than the queue takes.
@@ -129,6 +131,7 @@ impl Refusal {
             Refusal::RouteDenied => {
                 (550, EnhancedCode(5, 7, 1), "Relaying denied: the address names a route")
             }
+            Refusal::NoList => (550, EnhancedCode(5, 2, 0), "That is a mailbox, not a list"),
             Refusal::TooManyRecipients => (452, EnhancedCode(4, 5, 3), "Too many recipients"),
             Refusal::Loop => (554, EnhancedCode(5, 4, 6), "Too many Received fields: a mail loop"),
             Refusal::NullMxRecipient(domain) => {
@@ -165,6 +168,12 @@ impl Refusal {
 /// The transaction begins, but with another priority than was asked for (RFC 6710 4.1).
 pub(crate) fn priority_changed() -> Reply {
     Reply::new(250, EnhancedCode(2, 3, 6), "sender ok, with another priority than asked for")
+}
+
+/// What VRFY and EXPN are told: as many mailboxes as fit.
+pub(crate) fn mailboxes(mailboxes: &[Mailbox]) -> Reply {
+    let lines: Vec<String> = mailboxes.iter().map(|mailbox| format!("<{mailbox}>")).collect();
+    Reply::from_lines(250, Some(EnhancedCode(2, 1, 5)), lines.iter().map(String::as_str))
 }
 
 /// A message that is thrown away on purpose: the client has done its part.

@@ -20,6 +20,7 @@ mod sasl;
 mod sign;
 mod tls;
 mod user;
+mod verify;
 mod wire;
 mod xclient;
 
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use baton_hooks::{Call, Generation, SessionFacts, SessionNotes};
 use baton_mail::event::Decision;
 use baton_mail::{Origin, Protocol, Reply, SessionId};
-use baton_smtp::server::{Answer, Mechanism, Question, Server, ServerPhase, Step, XClient};
+use baton_smtp::server::{Answer, Mechanism, Question, RcptPath, Server, ServerPhase, Step, Wish, XClient};
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -46,9 +47,9 @@ use conduct::Conduct;
 use draft::Draft;
 use mail::{MailCommand, Times};
 use name::NameSearch;
+pub use name::checked_name;
 use overheard::Overheard;
 use rcpt::Candidate;
-pub use name::checked_name;
 use sasl::Exchange;
 use wire::{Arrival, Wire, WriteFailure};
 
@@ -367,6 +368,7 @@ impl Session {
             Question::Rcpt { recipient, requests, parameters } => {
                 self.rcpt_at_once(recipient, requests, parameters)
             }
+            Question::Verify { mailbox, wish } => Err(Slow::Verify(mailbox, wish)),
             Question::Data => Ok(self.answer_data()),
             Question::Message { content, .. } => Err(Slow::Message(content)),
             Question::Reset => match self.server.refused_content() {
@@ -389,6 +391,7 @@ impl Session {
             Slow::Mail(command) => self.answer_mail(command).await,
             Slow::MailRefused(command, refused) => self.refuse_mail(command, refused).await,
             Slow::Rcpt(candidate) => self.answer_rcpt(candidate).await,
+            Slow::Verify(mailbox, wish) => self.answer_verify(mailbox, wish).await,
             Slow::Message(content) => self.answer_message(content).await,
             Slow::Refused(reply) => self.note_refused(reply).await,
         }
@@ -441,6 +444,7 @@ enum Slow {
     Mail(MailCommand),
     MailRefused(MailCommand, mail::Refused),
     Rcpt(Candidate),
+    Verify(RcptPath, Wish),
     Message(Bytes),
     /// The machine refused the content with this reply: the history wants to know.
     Refused(Reply),

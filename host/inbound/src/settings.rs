@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use baton_mail::Domain;
-use baton_smtp::server::{AuthOffer, BareLineEnding, Mechanism, Mechanisms, ServerSettings, StartTls};
+use baton_smtp::server::{AuthOffer, BareLineEnding, Mechanism, Mechanisms, ServerSettings, StartTls, Vrfy};
 use baton_tls::TlsServerSettings;
 use ipnet::IpNet;
 
@@ -162,8 +162,8 @@ pub struct ListenerSettings {
     pub networks: Vec<NetworkSettings>,
     /// Seconds that users may have a message held (FUTURERELEASE, RFC 4865); 0 offers it to nobody.
     pub hold_s_max: u32,
-    /// VRFY is answered with 252 instead of 502 (RFC 5321 3.5.3).
-    pub vrfy: bool,
+    /// What VRFY and EXPN are told.
+    pub vrfy: VrfyPolicy,
     /// Offers BINARYMIME (RFC 3030).
     pub binary_mime: bool,
 }
@@ -196,7 +196,7 @@ impl ListenerSettings {
             bare_line_ending: BareLineEnding::Refuse,
             networks: Vec::new(),
             hold_s_max: HOLD_S_MAX,
-            vrfy: true,
+            vrfy: VrfyPolicy::Silent,
             binary_mime: true,
         }
     }
@@ -251,7 +251,11 @@ impl ListenerSettings {
             // It promises that the way was protected so far (RFC 8689 3).
             require_tls: is_protected,
             hold_s_max: if self.kind == ListenerKind::Submission { self.hold_s_max } else { 0 },
-            vrfy: self.vrfy,
+            vrfy: match self.vrfy {
+                VrfyPolicy::Off => Vrfy::Off,
+                VrfyPolicy::Silent => Vrfy::Silent,
+                VrfyPolicy::Recipients | VrfyPolicy::NextHop => Vrfy::Ask,
+            },
             binary_mime: self.binary_mime,
             lmtp: self.kind == ListenerKind::Lmtp,
             auth,
@@ -259,6 +263,20 @@ impl ListenerSettings {
             ..ServerSettings::new(hostname.clone())
         }
     }
+}
+
+/// What clients learn who ask about a mailbox without mail for it (RFC 5321 3.5, 7.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VrfyPolicy {
+    /// Nothing: 502.
+    Off,
+    /// Nothing: VRFY is 252, EXPN is 502.
+    #[default]
+    Silent,
+    /// What RCPT would be told.
+    Recipients,
+    /// That, and what the next hop says about the mailbox.
+    NextHop,
 }
 
 /// Who can judge credentials.

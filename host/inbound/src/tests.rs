@@ -19,6 +19,7 @@ use arc_swap::ArcSwap;
 use baton_accounts::{AccountSettings, Authenticator, Fetch};
 use baton_dns::{DnsSettings, Resolver};
 use baton_hooks::Generation;
+use baton_hooks::worlds::World;
 use baton_mail::event::What;
 use baton_mail::{MessageId, SystemClock};
 use baton_store::{Filter, JobView, Store, StoreSettings};
@@ -78,6 +79,7 @@ impl Relay {
             store: store.clone(),
             hooks: hooks.clone(),
             resolver: Resolver::new(&DnsSettings::default()).unwrap(),
+            verify: World::default().capabilities().verify,
             authenticator: authenticator(&store),
             signer: baton_identity::Signer::default(),
             clock: Arc::new(SystemClock),

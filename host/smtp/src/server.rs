@@ -22,6 +22,7 @@ mod starttls;
 mod state;
 mod transaction;
 mod verdict;
+mod verify;
 mod xclient;
 
 use std::sync::Arc;
@@ -38,8 +39,8 @@ use state::{Next, State};
 pub use heard::Heard;
 pub use mechanism::{Mechanism, Mechanisms};
 pub use path::Parameters;
-pub use question::{Answer, Misuse, Question, RcptPath, Step};
-pub use settings::{AuthOffer, BareLineEnding, ServerSettings, StartTls};
+pub use question::{Answer, Misuse, Question, RcptPath, Step, Wish};
+pub use settings::{AuthOffer, BareLineEnding, ServerSettings, StartTls, Vrfy};
 pub use xclient::{Told, XClient};
 
 /// One session as the receiver sees it. The driver owns the socket and both buffers.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use baton_smtp::server::{
-    AuthOffer, BareLineEnding, Mechanism, Mechanisms, Server, ServerSettings, StartTls,
+    AuthOffer, BareLineEnding, Mechanism, Mechanisms, Server, ServerSettings, StartTls, Vrfy,
 };
 use support::driver::{Driver, reply_of};
 use support::raw;
@@ -155,7 +155,8 @@ fn set(settings: &mut ServerSettings, name: &str, value: &str) {
         "deliver_by" => settings.deliver_by = value == "true",
         "hold_s_max" => settings.hold_s_max = number(),
         "limits" => settings.limits = value == "true",
-        "vrfy" => settings.vrfy = value == "true",
+        "vrfy" if value == "off" => settings.vrfy = Vrfy::Off,
+        "vrfy" if value == "ask" => settings.vrfy = Vrfy::Ask,
         "pipelining" => settings.pipelining = value == "true",
         other => panic!("unknown setting {other} {value}"),
     }

@@ -12,7 +12,7 @@ use baton_mail::{Body, Domain, EnhancedCode, Mailbox, Reply, ReversePath};
 use baton_smtp::client::{Client, ClientSettings, ClientStep, Requests, Transaction, UseStartTls};
 use baton_smtp::proxy::{self, ProxyRead};
 use baton_smtp::server::{
-    Answer, AuthOffer, BareLineEnding, Mechanisms, Question, Server, ServerSettings, StartTls, Step,
+    Answer, AuthOffer, BareLineEnding, Mechanisms, Question, Server, ServerSettings, StartTls, Step, Vrfy,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -290,3 +290,4 @@ const REPAIR: u8 = 2;
 const PROTECTED: u8 = 4;
 const STARTTLS: u8 = 8;
 const SMTPUTF8: u8 = 16;
+    settings.vrfy = Vrfy::Ask;

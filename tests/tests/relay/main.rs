@@ -42,3 +42,4 @@ mod tls_reports;
 mod top;
 mod trace;
 mod transfer;
+mod vrfy;

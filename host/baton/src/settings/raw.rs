@@ -203,8 +203,8 @@ section! {
         hold_s_max: u32 = 604_800,
         /// Offers BINARYMIME (RFC 3030): content without lines. Towards next hops that do not know it, it is converted.
         binary_mime: bool = true,
-        /// Whether VRFY is answered with 252, which tells nothing (RFC 5321 3.5.3), or refused with 502.
-        vrfy: bool = true,
+        /// What VRFY and EXPN tell about a mailbox (RFC 5321 3.5, 7.3): `off`, 502; `silent`, VRFY is 252, which says nothing, and EXPN 502; `recipients`, what RCPT would be told by rules and plugins, and whom plugins put in its place; `next-hop`, for VRFY also what the next hop says. Within the bounds of recipients.
+        vrfy: String = "silent".to_owned(),
         /// `Received` fields of a message at most; more is a loop (RFC 5321 6.3).
         received_max: usize = 50,
         /// Octets of content that all sessions together may hold while they receive; beyond it 452.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use baton_mail::SystemClock;
-use baton_smtp::server::{ServerSettings, StartTls};
+use baton_smtp::server::{ServerSettings, StartTls, Vrfy};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -99,7 +99,7 @@ fn server_settings(options: &SinkOptions) -> ServerSettings {
         chunks_max: 1_000_000,
         lmtp: options.lmtp,
         starttls: if options.tls == Some(TlsStart::Starttls) { StartTls::Offered } else { StartTls::None },
-        vrfy: false,
+        vrfy: Vrfy::Off,
         ..ServerSettings::new("localhost".parse().expect("a label is a domain"))
     }
 }

@@ -146,7 +146,9 @@ impl Session {
             Question::Auth { .. } | Question::AuthMessage { .. } => {
                 Next::Answer(Answer::Refuse(Reply::new(502, EnhancedCode(5, 5, 1), "a sink knows nobody")))
             }
-            Question::Reset | Question::StartTls | Question::XClient(_) => Next::Answer(Answer::Proceed),
+            Question::Reset | Question::StartTls | Question::XClient(_) | Question::Verify { .. } => {
+                Next::Answer(Answer::Proceed)
+            }
         }
     }
 

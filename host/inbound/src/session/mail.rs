@@ -87,12 +87,15 @@ impl Session {
         }
     }
 
+    /// RFC 6409 4.3: a submission server takes nothing from strangers.
+    pub(super) fn check_login(&self) -> Result<(), Refusal> {
+        let is_stranger = self.listener.kind == ListenerKind::Submission && self.facts.account.is_none();
+        if is_stranger { Err(Refusal::AuthenticationRequired) } else { Ok(()) }
+    }
+
     fn check_mail(&self, command: &MailCommand) -> Result<(), Refused> {
         let deps = &self.listener.deps;
-        // RFC 6409 4.3: a submission server takes nothing from strangers.
-        if self.listener.kind == ListenerKind::Submission && self.facts.account.is_none() {
-            return Err(Refused::ByRules(Refusal::AuthenticationRequired.reply()));
-        }
+        self.check_login().map_err(|refusal| Refused::ByRules(refusal.reply()))?;
         let policy = deps.policy.load();
         self.check_sender(&command.sender)
             .and_then(|()| self.check_sender_domain(&policy, &command.sender))

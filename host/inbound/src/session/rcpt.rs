@@ -14,10 +14,10 @@ use crate::replies::{self, Refusal};
 
 /// A recipient that waits for its verdict.
 pub(super) struct Candidate {
-    recipient: Mailbox,
+    pub(super) recipient: Mailbox,
     requests: RecipientRequests,
     parameters: Vec<Parameter>,
-    admission: Admission,
+    pub(super) admission: Admission,
 }
 
 fn recipient_of(mailbox: Mailbox, requests: RecipientRequests) -> Recipient {
@@ -26,7 +26,7 @@ fn recipient_of(mailbox: Mailbox, requests: RecipientRequests) -> Recipient {
 }
 
 /// What becomes of a candidate.
-enum Verdict {
+pub(super) enum Verdict {
     Accept,
     /// Told 250, and dropped; by whom.
     Discard(String),
@@ -69,7 +69,7 @@ impl Session {
     }
 
     /// What the relay's own rules say.
-    fn check_rcpt(
+    pub(super) fn check_rcpt(
         &self,
         path: RcptPath,
         requests: RecipientRequests,
@@ -112,7 +112,7 @@ impl Session {
         answer
     }
 
-    async fn ask_rcpt(
+    pub(super) async fn ask_rcpt(
         &self,
         draft: &mut Draft,
         recipient: &Mailbox,

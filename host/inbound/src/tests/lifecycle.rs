@@ -49,6 +49,7 @@ async fn a_port_in_use_is_named_with_its_remedy() {
         store: relay.store.clone(),
         hooks: Arc::new(arc_swap::ArcSwap::from_pointee(baton_hooks::Generation::empty())),
         resolver: baton_dns::Resolver::new(&Default::default()).unwrap(),
+        verify: baton_hooks::worlds::World::default().capabilities().verify,
         authenticator: authenticator(&relay.store),
         signer: baton_identity::Signer::default(),
         clock: Arc::new(baton_mail::SystemClock),

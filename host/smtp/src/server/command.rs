@@ -16,6 +16,7 @@ pub(super) enum Command<'a> {
     XForward,
     Rset(&'a str),
     Vrfy(&'a str),
+    Expn(&'a str),
     Quit(&'a str),
     Noop,
     Help,
@@ -54,11 +55,10 @@ impl Command<'_> {
             b"RSET" => Command::Rset(arguments),
             b"NOOP" => Command::Noop,
             b"VRFY" => Command::Vrfy(arguments),
+            b"EXPN" => Command::Expn(arguments),
             b"HELP" => Command::Help,
             b"QUIT" => Command::Quit(arguments),
-            b"EXPN" | b"ETRN" | b"ATRN" | b"TURN" | b"SEND" | b"SOML" | b"SAML" | b"BURL" => {
-                Command::NotImplemented
-            }
+            b"ETRN" | b"ATRN" | b"TURN" | b"SEND" | b"SOML" | b"SAML" | b"BURL" => Command::NotImplemented,
             b"GET" | b"POST" | b"CONNECT" | b"PUT" | b"HEAD" | b"DELETE" | b"OPTIONS" | b"PATCH"
             | b"TRACE" | b"PRI" => Command::Foreign,
             _ if verb.contains(':') => Command::Foreign,
@@ -71,7 +71,10 @@ impl Command<'_> {
     /// True for a command that no client may give before it protected the connection, where it must (RFC 3207 4).
     /// DATA and BDAT are refused anyway, since MAIL was; and the octets behind them need their own care.
     pub(super) fn needs_protection(&self) -> bool {
-        matches!(self, Command::Mail(_) | Command::Rcpt(_) | Command::Auth(_) | Command::Vrfy(_))
+        matches!(
+            self,
+            Command::Mail(_) | Command::Rcpt(_) | Command::Auth(_) | Command::Vrfy(_) | Command::Expn(_)
+        )
     }
 }
 
@@ -79,7 +82,10 @@ impl Command<'_> {
     /// True for a command that is the last one of a group: the client must wait for its reply (RFC 2920 3.1). DATA and
     /// STARTTLS look for themselves; QUIT ends the session whatever follows.
     pub(super) fn ends_group(&self) -> bool {
-        matches!(self, Command::Hello(..) | Command::Vrfy(_) | Command::Noop | Command::XClient(_))
+        matches!(
+            self,
+            Command::Hello(..) | Command::Vrfy(_) | Command::Expn(_) | Command::Noop | Command::XClient(_)
+        )
     }
 
     /// True for a command behind which something belongs to it, or which looks at what follows by itself.

@@ -88,6 +88,14 @@ pub enum Question {
         /// All parameters as given.
         parameters: Parameters,
     },
+    /// The client asks about a mailbox, which changes nothing (RFC 5321 3.5). `ProceedSaying` what there is to know,
+    /// `Proceed` when nothing can be said (252), or `Refuse`.
+    Verify {
+        /// Which one.
+        mailbox: RcptPath,
+        /// What about it.
+        wish: Wish,
+    },
     /// The content is about to come by DATA or BDAT. `Proceed`, or `Refuse`, which ends the transaction.
     Data,
     /// The content is complete. `Done` with one reply (SMTP) or one for each accepted recipient (LMTP), or
@@ -100,6 +108,15 @@ pub enum Question {
     },
     /// The transaction ended without a message: drop its draft. `Proceed`.
     Reset,
+}
+
+/// What a client wants to know about a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Whether it takes mail (VRFY).
+    Verify,
+    /// Who gets mail for it (EXPN).
+    Expand,
 }
 
 /// Whom a RCPT command names.
@@ -116,7 +133,7 @@ pub enum RcptPath {
 pub enum Answer {
     /// Yes.
     Proceed,
-    /// Yes, in these words: an answer to [`Question::Mail`] or [`Question::Rcpt`] with a 2xx reply.
+    /// Yes, in these words: an answer to [`Question::Mail`], [`Question::Rcpt`] or [`Question::Verify`] with a 2xx reply.
     ProceedSaying(Reply),
     /// No, with a 4xx or 5xx reply. After 421 the session is closed.
     Refuse(Reply),
@@ -160,6 +177,7 @@ impl fmt::Debug for Question {
             Question::StartTls => formatter.write_str("StartTls"),
             Question::Mail { sender, .. } => write!(formatter, "Mail(<{sender}>)"),
             Question::Rcpt { recipient, .. } => write!(formatter, "Rcpt({recipient:?})"),
+            Question::Verify { mailbox, wish } => write!(formatter, "Verify({wish:?}, {mailbox:?})"),
             Question::Data => formatter.write_str("Data"),
             Question::Message { content, .. } => write!(formatter, "Message({} octets)", content.len()),
             Question::Reset => formatter.write_str("Reset"),

@@ -7,7 +7,7 @@ use baton_mail::Reply;
 use baton_mail::requests::timing::moment_text;
 
 use super::session::{Hello, HelloKind, Session};
-use super::settings::{ServerSettings, StartTls};
+use super::settings::{ServerSettings, StartTls, Vrfy};
 
 /// A reply of fixed words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,6 +220,8 @@ pub(super) fn encode_hello(session: &Session, hello: &Hello, output: &mut Vec<u8
         (settings.priority, "250-MT-PRIORITY\r\n"),
         (settings.deliver_by, "250-DELIVERBY\r\n"),
         (settings.starttls != StartTls::None, "250-STARTTLS\r\n"),
+        // RFC 5321 3.5.2.
+        (settings.vrfy == Vrfy::Ask, "250-VRFY\r\n250-EXPN\r\n"),
     ];
     for (_, line) in offers.iter().filter(|(is_offered, _)| *is_offered) {
         output.extend_from_slice(line.as_bytes());

@@ -53,8 +53,8 @@ pub struct ServerSettings {
     pub auth: AuthOffer,
     /// Offer STARTTLS (RFC 3207).
     pub starttls: StartTls,
-    /// Answer VRFY with 252 instead of 502 (RFC 5321 3.5.3).
-    pub vrfy: bool,
+    /// What VRFY and EXPN are told.
+    pub vrfy: Vrfy,
     /// Offer PIPELINING (RFC 2920).
     pub pipelining: bool,
 }
@@ -86,7 +86,7 @@ impl ServerSettings {
             limits: true,
             auth: AuthOffer::None,
             starttls: StartTls::None,
-            vrfy: true,
+            vrfy: Vrfy::Silent,
             pipelining: true,
         }
     }
@@ -100,6 +100,18 @@ pub enum BareLineEnding {
     Refuse,
     /// Lone CR and LF become CRLF, NUL becomes a space.
     Repair,
+}
+
+/// What clients learn who ask about a mailbox without mail for it (RFC 5321 3.5, 7.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Vrfy {
+    /// Neither VRFY nor EXPN is known here: 502.
+    Off,
+    /// VRFY is answered with 252, which tells nothing; EXPN is not known.
+    #[default]
+    Silent,
+    /// The driver is asked.
+    Ask,
 }
 
 /// The AUTH mechanisms of a listener.

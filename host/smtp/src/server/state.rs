@@ -4,7 +4,7 @@ use super::auth::Exchange;
 use super::chunk::{ExpectChunk, ReceivingChunk, SkippingChunk};
 use super::command::Command;
 use super::data::ReceivingData;
-use super::question::Question;
+use super::question::{Question, Wish};
 use super::reply::Say;
 use super::session::Turn;
 use super::settings::StartTls;
@@ -91,6 +91,8 @@ impl State {
             Command::Auth(arguments) => super::auth::handle(self, arguments, turn),
             Command::XClient(arguments) => super::xclient::handle(self, arguments, turn),
             Command::StartTls(arguments) => super::starttls::handle(self, arguments, turn),
+            Command::Vrfy(arguments) => super::verify::handle(self, arguments, Wish::Verify, turn),
+            Command::Expn(arguments) => super::verify::handle(self, arguments, Wish::Expand, turn),
             other => self.handle_anywhere(other, turn),
         }
     }
@@ -106,9 +108,6 @@ impl State {
             Command::Quit(_) | Command::Rset(_) => turn.fault(Say::NoArguments),
             Command::Noop => turn.junk(Say::Ok),
             Command::Help => turn.junk(Say::Help),
-            Command::Vrfy(_) if !turn.settings().vrfy => turn.fault(Say::NotImplemented),
-            Command::Vrfy("") => turn.fault(Say::BadArguments),
-            Command::Vrfy(_) => turn.junk(Say::CanNotVerify),
             Command::XForward => turn.fault(Say::NotTrusted),
             Command::NotImplemented => turn.fault(Say::NotImplemented),
             Command::Foreign => return turn.close(Say::NotSmtp),

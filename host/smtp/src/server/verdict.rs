@@ -19,12 +19,24 @@ pub(super) enum Pending {
     Auth,
     AuthMessage(Mechanism),
     StartTls,
-    XClient { account: Option<Box<str>> },
-    Mail { transaction: Transaction, smtputf8: bool },
+    XClient {
+        account: Option<Box<str>>,
+    },
+    Mail {
+        transaction: Transaction,
+        smtputf8: bool,
+    },
     Rcpt(Transaction),
     Data(Transaction),
-    FirstChunk { transaction: Transaction, chunk: Chunk },
-    Message { replies: usize },
+    FirstChunk {
+        transaction: Transaction,
+        chunk: Chunk,
+    },
+    Message {
+        replies: usize,
+    },
+    /// The state that the answer leaves as it was.
+    Verify(Box<State>),
     Reset(AfterReset),
 }
 
@@ -87,11 +99,10 @@ impl Pending {
                 Err((pending, Misuse::WrongKind))
             }
             (pending, Answer::Proceed) => Ok(pending.proceed_agreed(None, turn)),
-            (pending @ (Pending::Mail { .. } | Pending::Rcpt(_)), Answer::ProceedSaying(reply))
-                if reply.is_positive() =>
-            {
-                Ok(pending.proceed_agreed(Some(reply), turn))
-            }
+            (
+                pending @ (Pending::Mail { .. } | Pending::Rcpt(_) | Pending::Verify(_)),
+                Answer::ProceedSaying(reply),
+            ) if reply.is_positive() => Ok(pending.proceed_agreed(Some(reply), turn)),
             (
                 pending,
                 Answer::Authenticated(_) | Answer::Challenge(_) | Answer::Done(_) | Answer::ProceedSaying(_),
@@ -137,6 +148,10 @@ impl Pending {
                 State::ReceivingData(ReceivingData::new(receiver))
             }
             Pending::FirstChunk { transaction, chunk } => chunk.proceed(&transaction, turn),
+            Pending::Verify(state) => {
+                say(Say::CanNotVerify, turn);
+                *state
+            }
             // Their yes has another form; it was matched before.
             Pending::Auth | Pending::AuthMessage(_) | Pending::Message { .. } | Pending::Reset(_) => {
                 turn.session.idle_state()
@@ -164,6 +179,7 @@ impl Pending {
         }
         match self {
             Pending::Rcpt(transaction) => State::ExpectRcptOrData(transaction),
+            Pending::Verify(state) => *state,
             Pending::Auth | Pending::AuthMessage(_) => {
                 turn.count_error();
                 turn.session.idle_state()

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use baton_mail::{EnhancedCode, Reply};
-use baton_smtp::server::{Answer, Question, RcptPath, Server, ServerSettings, Step};
+use baton_smtp::server::{Answer, Question, RcptPath, Server, ServerSettings, Step, Wish};
 use bytes::{Bytes, BytesMut};
 
 /// A message that was handed over.
@@ -95,6 +95,7 @@ impl Driver {
             Question::XClient(_) => "xclient",
             Question::Mail { .. } => "mail",
             Question::Rcpt { .. } => "rcpt",
+            Question::Verify { .. } => "verify",
             Question::Data => "data",
             Question::Message { .. } => "message",
             Question::Reset => "reset",
@@ -150,6 +151,17 @@ impl Driver {
                 assert!(self.draft.take().is_some(), "only a transaction can be reset");
                 Answer::Proceed
             }
+            Question::Verify { mailbox, wish: Wish::Verify } => match mailbox {
+                RcptPath::Mailbox(mailbox) => {
+                    Answer::ProceedSaying(Reply::new(250, EnhancedCode(2, 1, 5), format!("<{mailbox}>")))
+                }
+                RcptPath::Postmaster => Answer::Proceed,
+            },
+            Question::Verify { wish: Wish::Expand, .. } => Answer::ProceedSaying(Reply::from_lines(
+                250,
+                Some(EnhancedCode(2, 1, 5)),
+                ["<one@b.example>", "<two@b.example>"],
+            )),
             Question::Helo { .. } | Question::Data | Question::StartTls | Question::XClient(_) => {
                 Answer::Proceed
             }

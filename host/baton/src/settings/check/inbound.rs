@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use baton_inbound::{
     Deadlines, InboundSettings, ListenAddress, ListenerKind, ListenerSettings, Policy, PriorityFrom,
-    ReportSettings, TooComplexPolicy,
+    ReportSettings, TooComplexPolicy, VrfyPolicy,
 };
 use baton_mail::Domain;
 use baton_smtp::server::BareLineEnding;
@@ -88,7 +88,7 @@ impl Checker<'_> {
         listener.command_octets_max = session.command_octets_max;
         listener.line_octets_max = session.line_octets_max;
         listener.hold_s_max = self.bound("session.hold_s_max", session.hold_s_max, 0, HOLD_S_MAX);
-        listener.vrfy = session.vrfy;
+        listener.vrfy = self.choose("session.vrfy", &session.vrfy, &VRFY).unwrap_or_default();
         listener.binary_mime = session.binary_mime;
         listener.errors_max = session.errors_max;
         listener.junk_commands_max = session.junk_commands_max;
@@ -202,6 +202,13 @@ fn is_any_port(address: &ListenAddress) -> bool {
 /// Whose mail may go before that of others.
 const PRIORITY_FROM: [(&str, PriorityFrom); 3] =
     [("nobody", PriorityFrom::Nobody), ("trusted", PriorityFrom::Trusted), ("all", PriorityFrom::All)];
+/// What clients learn who ask about a mailbox.
+const VRFY: [(&str, VrfyPolicy); 4] = [
+    ("off", VrfyPolicy::Off),
+    ("silent", VrfyPolicy::Silent),
+    ("recipients", VrfyPolicy::Recipients),
+    ("next-hop", VrfyPolicy::NextHop),
+];
 /// What RFC 4865 4 can say: nine digits.
 const HOLD_S_MAX: u32 = 999_999_999;
 /// Stands for the address until it is set.
