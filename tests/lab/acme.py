@@ -1,5 +1,5 @@
-"""A small ACME authority (RFC 8555) for tests: it checks nonces and signatures, proves names by http-01 at one port of loopback, and
-signs what it is asked to. Names are not looked up. `--refuse N` fails the first N orders."""
+"""A small ACME authority (RFC 8555) for tests: it checks nonces and signatures, proves names by http-01 or tls-alpn-01 at one port of
+loopback, and signs what it is asked to. Names are not looked up. `--refuse N` fails the first N orders."""
 import argparse
 import base64
 import hashlib
@@ -7,12 +7,15 @@ import http.server
 import json
 import pathlib
 import secrets
+import socket
 import ssl
 import subprocess
 import tempfile
 import threading
 import urllib.request
 
+# The critical extension id-pe-acmeIdentifier up to the digest in it (RFC 8737 3).
+IDENTIFIER = bytes.fromhex("06082b0601050507011f0101ff04220420")
 # SubjectPublicKeyInfo of a P-256 key, up to its point (RFC 5480).
 SPKI = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200") + b"\x04"
 
@@ -46,8 +49,8 @@ class Refused(Exception):
 
 
 class Authority:
-    def __init__(self, folder, ports_file, refuse, days):
-        self.folder, self.ports_file, self.refuse, self.days = pathlib.Path(folder), ports_file, refuse, days
+    def __init__(self, folder, ports_file, refuse, days, challenge):
+        self.folder, self.ports_file, self.refuse, self.days, self.challenge = pathlib.Path(folder), ports_file, refuse, days, challenge
         self.lock = threading.Lock()
         self.nonces, self.accounts, self.orders = set(), {}, []
         self.base = ""
@@ -92,14 +95,31 @@ class Authority:
                 return int(address.rsplit(":", 1)[1])
         raise FileNotFoundError("no port named acme")
 
-    def prove(self, order):
-        """Asks for the answer to the challenge, as the client promised it."""
+    def prove(self, order, name):
+        """Asks for the answer to the challenge of a name, as the client promised it."""
+        promised = f"{order['token']}.{thumbprint(order['jwk'])}"
         try:
-            url = f"http://127.0.0.1:{self.challenge_port()}/.well-known/acme-challenge/{order['token']}"
-            answer = urllib.request.urlopen(url, timeout=10).read().decode()
+            is_proved = (self.proved_by_text if self.challenge == "http-01" else self.proved_by_certificate)(order["token"], name, promised)
         except OSError:
-            answer = ""
-        order["status"] = "ready" if answer == f"{order['token']}.{thumbprint(order['jwk'])}" else "invalid"
+            is_proved = False
+        order["proved"].add(name)
+        if not is_proved:
+            order["status"] = "invalid"
+        elif order["status"] == "pending" and order["proved"] == set(order["names"]):
+            order["status"] = "ready"
+
+    def proved_by_text(self, token, _, promised):
+        url = f"http://127.0.0.1:{self.challenge_port()}/.well-known/acme-challenge/{token}"
+        return urllib.request.urlopen(url, timeout=10).read().decode() == promised
+
+    def proved_by_certificate(self, _, name, promised):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols(["acme-tls/1"])
+        with socket.create_connection(("127.0.0.1", self.challenge_port()), timeout=10) as plain, context.wrap_socket(plain, server_hostname=name) as protected:
+            shown, protocol = protected.getpeercert(binary_form=True), protected.selected_alpn_protocol()
+        text = openssl("x509", "-inform", "DER", "-noout", "-ext", "subjectAltName", feed=shown).decode().split()
+        return protocol == "acme-tls/1" and text[-1] == f"DNS:{name}" and IDENTIFIER + hashlib.sha256(promised.encode()).digest() in shown
 
     def sign(self, order, csr):
         request = self.folder / f"{order['id']}.csr"
@@ -135,24 +155,25 @@ class Authority:
             if self.refuse > 0:
                 self.refuse -= 1
                 raise Refused("rateLimited")
-            order = {"id": len(self.orders), "status": "pending", "jwk": jwk, "token": secrets.token_urlsafe(16), "names": [one["value"] for one in payload["identifiers"]]}
+            order = {"id": len(self.orders), "status": "pending", "jwk": jwk, "token": secrets.token_urlsafe(16), "proved": set(), "names": [one["value"] for one in payload["identifiers"]]}
             self.orders.append(order)
             return 201, f"{self.base}/order/{order['id']}", self.shown(order)
         order = self.orders[int(rest[0])]
         if kind == "challenge":
-            self.prove(order)
+            self.prove(order, order["names"][int(rest[1])])
         elif kind == "finalize":
             if order["status"] != "ready":
                 raise Refused("orderNotReady")
             self.sign(order, decoded(payload["csr"]))
         elif kind == "certificate":
             return 200, None, order["certificate"]
-        challenge = {"type": "http-01", "url": f"{self.base}/challenge/{order['id']}", "token": order["token"], "status": "pending" if order["status"] == "pending" else "processing"}
-        if kind == "challenge":
-            return 200, None, challenge
-        if kind == "authorization":
-            status = {"pending": "pending", "invalid": "invalid"}.get(order["status"], "valid")
-            return 200, None, {"status": status, "identifier": {"type": "dns", "value": order["names"][int(rest[1])]}, "challenges": [challenge]}
+        if kind in ("challenge", "authorization"):
+            name = order["names"][int(rest[1])]
+            status = "invalid" if order["status"] == "invalid" else "valid" if name in order["proved"] else "pending"
+            challenge = {"type": self.challenge, "url": f"{self.base}/challenge/{order['id']}/{rest[1]}", "token": order["token"], "status": status}
+            if kind == "challenge":
+                return 200, None, challenge
+            return 200, None, {"status": status, "identifier": {"type": "dns", "value": name}, "challenges": [challenge]}
         return 200, f"{self.base}/order/{order['id']}", self.shown(order)
 
 
@@ -201,8 +222,9 @@ def main():
     parser.add_argument("--ports-file", required=True, help="of the relay: where its answers to challenges are")
     parser.add_argument("--refuse", type=int, default=0)
     parser.add_argument("--days", type=int, default=90, help="how long a certificate is valid")
+    parser.add_argument("--challenge", default="http-01", choices=["http-01", "tls-alpn-01"])
     options = parser.parse_args()
-    authority = Authority(options.folder, options.ports_file, options.refuse, options.days)
+    authority = Authority(options.folder, options.ports_file, options.refuse, options.days, options.challenge)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(authority))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority.folder / "server.pem", authority.folder / "server.key")

@@ -1,27 +1,26 @@
-//! Certificates of an ACME authority (RFC 8555): ordered, proved by http-01, kept, renewed before they end.
+//! Certificates of an ACME authority (RFC 8555): ordered, proved by http-01 or tls-alpn-01, kept, renewed before they end.
 //!
 //! Invariant: what was obtained stays in force until its successor is whole: certificate and key are one file, put in
 //! place by one rename.
 
+mod alpn;
+mod challenges;
 mod http;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use baton_mail::{Clock, Domain};
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
+    Account, AuthorizationStatus, Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
 };
-use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use crate::certificate::Shown;
 use crate::self_signed::{make_folder, write};
 use crate::{CertificateFiles, TlsError};
 
-pub use http::serve_challenges;
+pub use challenges::{Challenges, Proof, serve_challenges};
 
 /// What is ordered, and of whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,13 +29,15 @@ pub struct AcmeSettings {
     pub directory: String,
     /// The names that the certificate shall be for; at least one.
     pub names: Vec<Domain>,
+    /// How it is proved that they are ours.
+    pub proof: Proof,
     /// Whom the authority may write to, such as `mailto:postmaster@example.org`.
     pub contacts: Vec<String>,
     /// A PEM file of the authority that vouches for the directory's server; the system's authorities without.
     pub ca_file: Option<PathBuf>,
     /// Where account and certificate are kept.
     pub folder: PathBuf,
-    /// So long before its end the certificate is renewed.
+    /// So long before its end the certificate is renewed, but not before the last third of its time.
     pub renew_before: Duration,
     /// How long one order may take.
     pub patience: Duration,
@@ -55,11 +56,21 @@ pub enum AcmeError {
         cause: instant_acme::Error,
     },
     /// It wants a proof that we do not give.
-    #[error("the authority offers no http-01 challenge for {0}")]
-    NoChallenge(String),
+    #[error("the authority offers no {proof} challenge for {name}")]
+    NoChallenge {
+        /// The proof.
+        proof: Proof,
+        /// Of what.
+        name: String,
+    },
     /// It does not believe that the names are ours.
-    #[error("the authority did not accept the order: {0}; can it reach http://NAME/ of each name?")]
-    Refused(String),
+    #[error("the authority did not accept the order: {status}; can it reach port {port} of each name?", port = proof.port())]
+    Refused {
+        /// The proof.
+        proof: Proof,
+        /// What became of the order.
+        status: String,
+    },
     /// The order took too long.
     #[error("the order was not complete within {0} s")]
     Late(u64),
@@ -75,25 +86,6 @@ pub enum AcmeError {
         #[source]
         cause: serde_json::Error,
     },
-}
-
-/// The answers that the authority may ask for, by their tokens.
-#[derive(Clone, Debug, Default)]
-pub struct Challenges(Arc<Mutex<HashMap<String, String>>>);
-
-impl Challenges {
-    fn publish(&self, token: &str, answer: &str) {
-        self.0.lock().insert(token.to_owned(), answer.to_owned());
-    }
-
-    fn withdraw_all(&self) {
-        self.0.lock().clear();
-    }
-
-    /// The answer to a token.
-    pub(crate) fn answer(&self, token: &str) -> Option<String> {
-        self.0.lock().get(token).cloned()
-    }
 }
 
 impl AcmeSettings {
@@ -114,7 +106,10 @@ impl AcmeSettings {
         match Shown::read(&files.chain, &files.key, now) {
             Ok(shown) => {
                 let is_for_all = self.names.iter().all(|name| shown.is_for(name.as_str()));
-                !is_for_all || shown.info.expires_at.since(now) < self.renew_before
+                let info = &shown.info;
+                // One that is short-lived is renewed in the last third of its time, or it would be due at once.
+                let last_third = info.expires_at.since(info.begins_at) / 3;
+                !is_for_all || info.expires_at.since(now) < self.renew_before.min(last_third)
             }
             Err(_) => true,
         }
@@ -141,16 +136,26 @@ impl AcmeSettings {
                 continue;
             }
             let name = authorization.identifier().to_string();
-            let challenge = authorization.challenge(ChallengeType::Http01);
-            let mut challenge = challenge.ok_or(AcmeError::NoChallenge(name))?;
-            challenges.publish(&challenge.token, challenge.key_authorization().as_str());
+            let proof = self.proof;
+            let challenge = authorization.challenge(proof.challenge());
+            let mut challenge =
+                challenge.ok_or_else(|| AcmeError::NoChallenge { proof, name: name.clone() })?;
+            match proof {
+                Proof::Http01 => {
+                    challenges.publish_text(&challenge.token, challenge.key_authorization().as_str());
+                }
+                Proof::TlsAlpn01 => {
+                    let digest = challenge.key_authorization().digest();
+                    challenges.publish_certificate(&name, alpn::certificate(&name, digest.as_ref())?);
+                }
+            }
             challenge.set_ready().await.map_err(failed)?;
         }
         // The deadline is that of the whole order.
         let policy = RetryPolicy::new().timeout(self.patience);
         match order.poll_ready(&policy).await.map_err(failed)? {
             OrderStatus::Ready => {}
-            status => return Err(AcmeError::Refused(format!("{status:?}"))),
+            status => return Err(AcmeError::Refused { proof: self.proof, status: format!("{status:?}") }),
         }
         let key = order.finalize().await.map_err(failed)?;
         Ok((order.poll_certificate(&policy).await.map_err(failed)?, key))

@@ -26,6 +26,8 @@ pub struct CertificateInfo {
     pub file: PathBuf,
     /// The DNS names that it is for, in lower case; the first label may be `*`.
     pub names: Vec<String>,
+    /// When it begins to be valid.
+    pub begins_at: UnixMs,
     /// When it ends to be valid.
     pub expires_at: UnixMs,
     /// What its operator should look after.
@@ -71,7 +73,8 @@ impl Shown {
 
 fn describe(file: &Path, leaf: &CertificateDer<'_>) -> Result<CertificateInfo, String> {
     let (_, parsed) = X509Certificate::from_der(leaf).map_err(|error| error.to_string())?;
-    let ends = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
+    let moment = |seconds: i64| UnixMs(u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000));
+    let validity = parsed.validity();
     let alternatives = parsed.subject_alternative_name().ok().flatten();
     let mut names: Vec<String> = alternatives
         .iter()
@@ -87,7 +90,8 @@ fn describe(file: &Path, leaf: &CertificateDer<'_>) -> Result<CertificateInfo, S
     Ok(CertificateInfo {
         file: file.to_owned(),
         names,
-        expires_at: UnixMs(ends.saturating_mul(1_000)),
+        begins_at: moment(validity.not_before.timestamp()),
+        expires_at: moment(validity.not_after.timestamp()),
         advice: Vec::new(),
     })
 }

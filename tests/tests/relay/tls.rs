@@ -354,6 +354,51 @@ fn a_certificate_is_obtained_by_acme() -> Result<()> {
     Ok(())
 }
 
+/// A short-lived certificate is renewed in its last third, whatever the settings say, and not again and again.
+#[test]
+fn a_short_lived_certificate_is_not_ordered_again_at_once() -> Result<()> {
+    let mut relay = Relay::prepare(Settings::new())?;
+    let authority = Authority::start(&relay.ports_path(), &["--days", "6"])?;
+    relay.write_settings(authority.settings()?.set("tls.acme.renew_days", 30))?;
+    relay.start_again()?;
+    let obtained = |count: usize| format!("baton_acme_obtained_total {count}");
+    wait::until("the certificate", || Ok(relay.metrics()?.contains(&obtained(1)).then_some(())))?;
+    wait::quiet();
+    assert!(relay.metrics()?.contains(&obtained(1)), "{}", relay.metrics()?);
+    Ok(())
+}
+
+/// The other proof: a handshake at port 443, which shows nothing to who does not ask for proofs.
+#[test]
+fn a_certificate_is_obtained_by_a_proof_in_tls() -> Result<()> {
+    let mut relay = Relay::prepare(Settings::new())?;
+    let authority = Authority::start(&relay.ports_path(), &["--challenge", "tls-alpn-01"])?;
+    relay.write_settings(authority.settings()?.set("tls.acme.challenge", "tls-alpn-01"))?;
+    relay.start_again()?;
+    wait::until("the authority's certificate", || {
+        Ok(s_client(&relay, &[])?.1.contains("test authority").then_some(()))
+    })
+    .with_context(|| relay.log())?;
+    let mut browser = Command::new("openssl");
+    browser.args([
+        "s_client",
+        "-servername",
+        "relay.example",
+        "-connect",
+        &relay.listener("acme")?.to_string(),
+    ]);
+    let refused = output_within(browser, wait::LONG)?;
+    assert!(
+        !refused.status.success() && !String::from_utf8_lossy(&refused.stdout).contains("BEGIN CERTIFICATE")
+    );
+    // An authority that does not offer the proof is told about.
+    let mut other = Relay::prepare(Settings::new())?;
+    let authority = Authority::start(&other.ports_path(), &[])?;
+    other.write_settings(authority.settings()?.set("tls.acme.challenge", "tls-alpn-01"))?;
+    other.start_again()?;
+    wait::until("a failed order", || Ok(other.log().contains("no tls-alpn-01 challenge").then_some(())))
+}
+
 /// An order that fails leaves the relay as it is: it shows what it showed before.
 #[test]
 fn without_the_authority_the_relay_serves() -> Result<()> {

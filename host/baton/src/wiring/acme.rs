@@ -88,6 +88,6 @@ impl Acme {
                 }
             }
         };
-        tokio::join!(order, serve_challenges(listener, challenges.clone()));
+        tokio::join!(order, serve_challenges(listener, challenges.clone(), settings.proof));
     }
 }

@@ -1,44 +1,19 @@
 //! The answers to http-01 challenges (RFC 8555 8.3): one kind of request, and nothing else is served.
 
-use std::time::Duration;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::net::TcpStream;
 
 use super::Challenges;
 
-/// Answers requests for ever.
-pub async fn serve_challenges(listener: TcpListener, challenges: Challenges) {
-    let mut running = JoinSet::new();
-    loop {
-        while running.try_join_next().is_some() {}
-        if running.len() >= CONNECTIONS_MAX {
-            running.join_next().await;
-        }
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let challenges = challenges.clone();
-                running.spawn(async move {
-                    // Whoever is slow or gone needs no answer.
-                    let _ = timeout(PATIENCE, serve(stream, &challenges)).await;
-                });
-            }
-            // Too many open files: connections that end make room.
-            Err(_) => tokio::time::sleep(PAUSE).await,
-        }
-    }
-}
-
-async fn serve(mut stream: TcpStream, challenges: &Challenges) -> std::io::Result<()> {
+/// One request.
+pub(super) async fn serve(mut stream: TcpStream, challenges: &Challenges) -> std::io::Result<()> {
     let mut request = Vec::new();
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
         if request.len() > REQUEST_OCTETS_MAX || stream.read_buf(&mut request).await? == 0 {
             return Ok(());
         }
     }
-    let (status, body) = match token(&request).and_then(|token| challenges.answer(token)) {
+    let (status, body) = match token(&request).and_then(|token| challenges.text(token)) {
         Some(answer) => ("200 OK", answer),
         None => ("404 Not Found", String::new()),
     };
@@ -60,10 +35,7 @@ fn token(request: &[u8]) -> Option<&str> {
     target.strip_prefix("/.well-known/acme-challenge/").filter(|_| is_plain)
 }
 
-const CONNECTIONS_MAX: usize = 64;
 const REQUEST_OCTETS_MAX: usize = 8_192;
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use baton_inbound::{ListenerKind, ListenerSettings, TlsMode};
 use baton_mail::{Domain, SystemClock};
-use baton_tls::acme::AcmeSettings;
+use baton_tls::acme::{AcmeSettings, Proof};
 use baton_tls::{
     CertificateFiles, CertificateSet, CertificateSettings, ClientCertificates, Suites, TlsServerSettings,
     TlsVersion,
@@ -75,11 +75,18 @@ impl Checker<'_> {
         if names.is_empty() {
             names.push(hostname.clone());
         }
-        let listen = self.parse("tls.acme.listen", &raw.listen, super::ADDRESS_REMEDY)?;
+        let proofs = [Proof::Http01, Proof::TlsAlpn01].map(|proof| (proof.to_string(), proof));
+        let proofs = proofs.each_ref().map(|(name, proof)| (name.as_str(), *proof));
+        let proof = self.choose("tls.acme.challenge", &raw.challenge, &proofs)?;
+        let listen = match &raw.listen {
+            Some(text) => self.parse("tls.acme.listen", text, super::ADDRESS_REMEDY)?,
+            None => SocketAddr::from(([0, 0, 0, 0], proof.port())),
+        };
         let seconds = |days: u64| Duration::from_secs(days * 86_400);
         let order = AcmeSettings {
             directory,
             names,
+            proof,
             contacts: raw.contacts.clone(),
             ca_file: raw.ca_file.as_ref().map(|path| self.folder.join(path)),
             folder: state_path.join("tls"),

@@ -43,11 +43,13 @@ section! {
         names: Vec<String> = Vec::new(),
         /// Whom the authority may write to, such as `mailto:postmaster@example.org`.
         contacts: Vec<String> = Vec::new(),
-        /// Where the authority asks whether the names are ours (http-01): it comes to port 80 of each name. Nothing else is served there.
-        listen: String = "0.0.0.0:80".to_owned(),
+        /// How the authority is shown that the names are ours: `http-01` at their port 80, or `tls-alpn-01` at their port 443.
+        challenge: String = "http-01".to_owned(),
+        /// Where the authority asks. Nothing else is served there. Unset: `0.0.0.0:80` or `0.0.0.0:443`.
+        listen: Option<String> = None,
         /// A PEM file of who vouches for the authority's server. Unset: the system's authorities.
         ca_file: Option<PathBuf> = None,
-        /// How long before its end a certificate is renewed, in days.
+        /// How long before its end a certificate is renewed, in days; one that is short-lived in the last third of its time.
         renew_days: u64 = 30,
         /// The wait after a failed order, in seconds; it doubles with each further failure, up to six hours.
         retry_s: u64 = 60,
