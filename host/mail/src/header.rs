@@ -15,6 +15,7 @@ use crate::text::is_unsafe;
 
 pub use apply::apply;
 pub use decode::{ADDRESS_TEXT_OCTETS_MAX, ADDRESSES_MAX, addresses, decode};
+pub(crate) use encode::encode_octets;
 pub use encode::{FOLD_OCTETS, LINE_OCTETS_MAX, encode_field};
 pub use index::{HeaderIndex, HeaderLimits, TooComplex};
 

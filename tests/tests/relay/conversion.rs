@@ -193,6 +193,60 @@ fn what_can_not_be_converted_comes_back() -> Result<()> {
     Ok(())
 }
 
+/// Old programs write fields in UTF-8, or in the charset of their country, without SMTPUTF8.
+#[test]
+fn fields_beyond_ascii_are_read_as_they_were_meant() -> Result<()> {
+    let (relay, sink) = relay_to(Behaviour::default().offering(&["PIPELINING"]))?;
+    let message = "From: J\u{fc}rgen <a@sender.example>\r\nSubject: gr\u{fc}n und sch\u{f6}n\r\nMIME-Version: 1.0\r\n\
+        Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\
+        Content-Disposition: attachment; filename=\"gr\u{fc}n.txt\"\r\n\r\nplain\r\n--b--\r\n";
+    let latin: Vec<u8> = message.chars().map(|character| character as u8).collect();
+    let mut client = relay.client()?;
+    for (count, sent) in [message.as_bytes(), &latin].into_iter().enumerate() {
+        client.expect("MAIL FROM:<a@sender.example> BODY=8BITMIME", 250)?;
+        client.expect("RCPT TO:<b@dest.example>", 250)?;
+        let id = client.data(sent)?.message_id()?;
+        relay.wait_for_event(&id, "delivered")?;
+        let received = sink.wait_for(count + 1)?.pop().context("a message")?;
+        assert!(received.content.is_ascii(), "{}", received.text());
+        let converted = relay.wait_for_event(&id, "converted")?;
+        assert!(converted.to_string().contains("3 fields in encoded words"), "{converted}");
+        let path = relay.folder().join("received");
+        fs::write(&path, &received.content)?;
+        let mut python = Command::new("python3");
+        python.args(["-c", FIELDS_READER]).arg(&path);
+        let output = output_within(python, wait::LONG)?;
+        let read: Value = serde_json::from_slice(&output.stdout)
+            .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+        let charset = if count == 0 { "utf-8" } else { "unknown-8bit" };
+        assert_eq!(
+            read,
+            json!([
+                ["J\u{fc}rgen", charset],
+                ["gr\u{fc}n und sch\u{f6}n", charset],
+                ["gr\u{fc}n.txt", charset]
+            ])
+        );
+    }
+    Ok(())
+}
+
+/// Display name, subject and file name, each as text with the charset that it is said to be in.
+const FIELDS_READER: &str = r"
+import email, email.header, email.utils, json, sys
+message = email.message_from_binary_file(open(sys.argv[1], 'rb'))
+def text(octets, charset):
+    return octets.decode('latin-1' if charset == 'unknown-8bit' else charset)
+def words(field):
+    pieces = [(piece if isinstance(piece, bytes) else piece.encode(), charset) for piece, charset in email.header.decode_header(field)]
+    charset = next(charset for _, charset in pieces if charset)
+    return [''.join(text(piece, charset) for piece, _ in pieces), charset]
+name = words(email.utils.parseaddr(message['From'])[0])
+part = message.get_payload(0)
+charset, _, value = part.get_param('filename', header='content-disposition')
+print(json.dumps([name, words(message['Subject']), [text(value.encode('latin-1'), charset), charset]]))
+";
+
 #[test]
 fn others_read_from_the_converted_form_what_they_read_from_the_original() -> Result<()> {
     let mut random = Random(0x5EED_BA70);

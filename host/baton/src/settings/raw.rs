@@ -425,7 +425,7 @@ section! {
         retry_jitter: f64 = 0.2,
         /// How long a message may wait in the queue before it is given up, in seconds (RFC 5321 4.5.4.1 asks for 4 days at least).
         lifetime_s: u64 = 432_000,
-        /// What happens to 8-bit mail for a next hop without 8BITMIME, and to binary mail for one without BINARYMIME: `convert` (quoted-printable or base64; signatures such as DKIM no longer hold then), or `bounce` (5.6.3). Parts below a `multipart/signed` and fields beyond ASCII are never converted: such mail goes back.
+        /// What happens to 8-bit mail for a next hop without 8BITMIME, and to binary mail for one without BINARYMIME: `convert` (quoted-printable, base64, encoded words in fields; signatures such as DKIM no longer hold then), or `bounce` (5.6.3). Parts below a `multipart/signed` and fields with no form in ASCII are never converted: such mail goes back.
         convert_8bit: String = "convert".to_owned(),
         /// Connections to one site (a set of mail hosts) at once.
         site_connections_max: usize = 20,

@@ -16,22 +16,70 @@ const PLAIN_WORD_OCTETS_MAX: usize = 900;
 /// Fields whose quoted strings are display names, not text.
 const ADDRESS_FIELDS: [&str; 7] =
     ["From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Disposition-Notification-To"];
+/// What separates addresses and their pieces (RFC 5322 3.2.3): a word with one of them is no display name by itself.
+const ADDRESS_SPECIALS: [char; 12] = ['(', ')', '<', '>', '[', ']', ':', ';', '@', '\\', ',', '"'];
 
 /// The field as octets with CRLF at the end; no line exceeds [`LINE_OCTETS_MAX`] and none is blank.
 ///
 /// Words beyond ASCII become encoded words (RFC 2047) unless `utf8_allowed` (RFC 6532). `value` should have passed
 /// [`super::check_value`]; a control character that comes anyway becomes a space.
 pub fn encode_field(name: &HeaderName, value: &str, utf8_allowed: bool) -> Vec<u8> {
-    let mut field = Folded::new(name.as_str());
     let clean: String =
         value.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
-    let is_address = ADDRESS_FIELDS.iter().any(|known| known.eq_ignore_ascii_case(name.as_str()));
-    let words = split_words(&clean, is_address && !utf8_allowed);
-    let needs_encoding =
-        |word: &str| word.len() > PLAIN_WORD_OCTETS_MAX || !(utf8_allowed || word.is_ascii());
+    encode(name.as_str(), &clean, utf8_allowed, Charset::Utf8)
+}
+
+/// A field that came with octets beyond ASCII, in ASCII, as [`encode_field`] makes one; what is not valid UTF-8 is said to
+/// be `unknown-8bit` (RFC 1428 3). None for addresses when the octets are not in a display name by itself.
+pub(crate) fn encode_octets(name: &str, value: &[u8]) -> Option<Vec<u8>> {
+    let is_break = |octet: &u8| matches!(octet, b'\r' | b'\n');
+    let line: Vec<u8> = value.iter().filter(|octet| !is_break(octet)).copied().collect();
+    let blank = |character: char| if character.is_ascii_control() { ' ' } else { character };
+    let (text, charset): (String, _) = match std::str::from_utf8(&line) {
+        Ok(text) => (text.chars().map(blank).collect(), Charset::Utf8),
+        // One character stands for each octet.
+        Err(_) => (line.iter().map(|octet| blank(char::from(*octet))).collect(), Charset::Unknown),
+    };
+    let is_name = |word: &&str| quoted_len(word) == Some(word.len()) || !word.contains(ADDRESS_SPECIALS);
+    let fits = !is_address_field(name)
+        || split_words(&text, true).iter().filter(|word| needs_encoding(word, false)).all(is_name);
+    fits.then(|| encode(name, &text, false, charset))
+}
+
+/// What encoded words are said to be in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Charset {
+    Utf8,
+    /// Characters up to U+00FF stand for octets.
+    Unknown,
+}
+
+impl Charset {
+    fn word(self, chunk: &str) -> String {
+        match self {
+            Charset::Utf8 => format!("=?utf-8?B?{}?=", STANDARD.encode(chunk)),
+            Charset::Unknown => {
+                let octets: Vec<u8> = chunk.chars().filter_map(|one| u8::try_from(one).ok()).collect();
+                format!("=?unknown-8bit?B?{}?=", STANDARD.encode(octets))
+            }
+        }
+    }
+}
+
+fn is_address_field(name: &str) -> bool {
+    ADDRESS_FIELDS.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn needs_encoding(word: &str, utf8_allowed: bool) -> bool {
+    word.len() > PLAIN_WORD_OCTETS_MAX || !(utf8_allowed || word.is_ascii())
+}
+
+fn encode(name: &str, text: &str, utf8_allowed: bool, charset: Charset) -> Vec<u8> {
+    let mut field = Folded::new(name, charset);
+    let is_address = is_address_field(name);
     let mut pending = String::new();
-    for word in words {
-        if needs_encoding(word) {
+    for word in split_words(text, is_address && !utf8_allowed) {
+        if needs_encoding(word, utf8_allowed) {
             // Blanks between encoded words vanish when they are read (RFC 2047 6.2), so they go into the word.
             if !pending.is_empty() {
                 pending.push(' ');
@@ -85,14 +133,15 @@ fn quoted_len(text: &str) -> Option<usize> {
 struct Folded {
     octets: Vec<u8>,
     column: usize,
+    charset: Charset,
 }
 
 impl Folded {
-    fn new(name: &str) -> Folded {
+    fn new(name: &str, charset: Charset) -> Folded {
         let mut octets = Vec::with_capacity(name.len() + 80);
         octets.extend_from_slice(name.as_bytes());
         octets.push(b':');
-        Folded { column: octets.len(), octets }
+        Folded { column: octets.len(), octets, charset }
     }
 
     /// Appends a blank and a word, on a new line when the word does not fit. The name never stands alone unless
@@ -115,7 +164,7 @@ impl Folded {
         let mut rest = unquoted.as_deref().unwrap_or(text);
         while !rest.is_empty() {
             let (chunk, tail) = rest.split_at(rest.floor_char_boundary(WORD_TEXT_OCTETS));
-            self.push(&format!("=?utf-8?B?{}?=", STANDARD.encode(chunk)));
+            self.push(&self.charset.word(chunk));
             rest = tail;
         }
     }
@@ -164,6 +213,31 @@ mod tests {
             decode(wire.strip_prefix("Subject:").unwrap().as_bytes()),
             "Viele Grüße aus München und Köln heute"
         );
+    }
+
+    #[test]
+    fn octets_that_came_beyond_ascii_are_named_for_what_they_are() {
+        let made = |name: &str, value: &[u8]| {
+            encode_octets(name, value).map(|field| String::from_utf8(field).unwrap())
+        };
+        assert_eq!(
+            made("Subject", "a Gr\u{fc}n\r\n b".as_bytes()).unwrap(),
+            "Subject: a =?utf-8?B?R3LDvG4=?= b\r\n"
+        );
+        assert_eq!(made("Subject", b" Gr\xfcn \x80").unwrap(), "Subject: =?unknown-8bit?B?R3L8biCA?=\r\n");
+        assert_eq!(
+            made("From", b" J\xfcrgen M\xfcller <j@x.example>").unwrap(),
+            "From: =?unknown-8bit?B?SvxyZ2VuIE38bGxlcg==?= <j@x.example>\r\n"
+        );
+        assert_eq!(
+            made("To", "\"M\u{fc}ller, J\" <j@x.example>, a@x.example".as_bytes()).unwrap(),
+            "To: =?utf-8?B?TcO8bGxlciwgSg==?= <j@x.example>, a@x.example\r\n"
+        );
+        for no_name in
+            ["J\u{fc}@x.example", "J\u{fc}<j@x.example>", "J\u{fc}, a@x.example", "a@x.example (J\u{fc})"]
+        {
+            assert_eq!(made("Cc", no_name.as_bytes()), None, "{no_name}");
+        }
     }
 
     #[test]

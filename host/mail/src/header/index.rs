@@ -91,6 +91,11 @@ impl HeaderIndex {
         })
     }
 
+    /// Where each field stands in the header, without its last line end.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Range<usize>> {
+        self.fields.iter().map(|field| field.name.start as usize..field.value.end as usize)
+    }
+
     /// The raw value of the first field of that name: all between the colon and the last line end.
     pub fn first(&self, name: &str) -> Option<Bytes> {
         self.find(name).next()

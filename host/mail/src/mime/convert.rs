@@ -1,13 +1,15 @@
 //! Content made to fit a next hop that takes less than it needs (RFC 6152 3, RFC 3030 3): bodies of parts are put into a
-//! transfer encoding (RFC 2045 6), and nothing else is changed but the fields that name it.
+//! transfer encoding (RFC 2045 6), fields beyond ASCII into encoded words, and nothing else is changed but the fields that
+//! name the encoding.
 //!
-//! What can not be encoded is never changed: octets beyond ASCII in fields, and all below a `multipart/signed`, which is
-//! opaque on its way (RFC 1847 2.1). Such a message has no form that fits.
+//! All below a `multipart/signed` is opaque on its way (RFC 1847 2.1) and never changed. Where it would have to be, the
+//! message has no form that fits.
 //!
 //! Invariant: no CR and no LF stands alone in what comes out, no NUL is in it, and for [`Fit::SevenBit`] nothing beyond
 //! ASCII is. Parts that fit already are the octets that came in, without a copy.
 
 mod encode;
+mod fields;
 mod places;
 
 use bytes::Bytes;
@@ -43,6 +45,8 @@ pub struct Converted {
     pub base64: usize,
     /// Parts of which only the label was wrong.
     pub relabelled: usize,
+    /// Fields that are in encoded words now.
+    pub fields: usize,
     /// The header has signatures (RFC 6376, RFC 8617), which do not hold for the new form.
     pub was_signed: bool,
 }
@@ -54,6 +58,7 @@ impl Converted {
             (self.quoted, "quoted-printable"),
             (self.base64, "base64"),
             (self.relabelled, "with another label"),
+            (self.fields, "fields in encoded words"),
         ];
         let parts: Vec<String> = counted
             .into_iter()
@@ -68,7 +73,7 @@ impl Converted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotConvertible {
     /// Octets beyond ASCII in the header of the message or of a part.
-    #[error("octets beyond ASCII stand in header fields, for which there is no encoding")]
+    #[error("octets beyond ASCII stand where a header field has no encoding for them")]
     Fields,
     /// A part below a `multipart/signed` needs an encoding.
     #[error("an encoding would break the signature of a part (RFC 1847)")]
@@ -139,13 +144,14 @@ impl Writer<'_> {
             }
             None => top.clone(),
         };
-        self.check_fields(&header)?;
+        let (header, is_changed) = self.fit_fields(header, place.is_signed)?;
         let fields = HeaderIndex::scan(&header, &self.limits.header)?;
         let description = Description::read(&fields);
         let change = self.change(place, &fields, &description)?;
         let edits = edits(place, &fields, &change);
         match (&place.header, edits.is_empty()) {
-            (Some(range), true) => self.at = range.end,
+            (Some(range), true) if !is_changed => self.at = range.end,
+            (Some(range), true) => self.replace(range.end, header),
             (Some(range), false) => self.replace(range.end, rewritten(header, &edits)),
             (None, true) => self.output.body.push(header),
             (None, false) => self.output.body.push(rewritten(header, &edits)),
@@ -210,13 +216,21 @@ impl Writer<'_> {
         Ok(Change::Encode(new, plain))
     }
 
-    /// Fields have no encoding that every reader understands, so they fit or they do not.
-    fn check_fields(&self, header: &[u8]) -> Result<(), NotConvertible> {
-        if lines::has_stray(header) || memchr::memchr(0, header).is_some() {
+    /// A header that fits, and whether it had to be changed for that.
+    fn fit_fields(&mut self, header: Bytes, is_signed: bool) -> Result<(Bytes, bool), NotConvertible> {
+        if lines::has_stray(&header) || memchr::memchr(0, &header).is_some() {
             return Err(NotConvertible::Structure);
         }
-        let is_ascii = self.fit == Fit::EightBit || header.is_ascii();
-        if is_ascii { Ok(()) } else { Err(NotConvertible::Fields) }
+        if self.fit == Fit::EightBit || header.is_ascii() {
+            return Ok((header, false));
+        }
+        if is_signed {
+            return Err(NotConvertible::Signed);
+        }
+        let index = HeaderIndex::scan(&header, &self.limits.header)?;
+        let (header, changed) = fields::in_ascii(&header, &index)?;
+        self.output.fields += changed;
+        Ok((header, true))
     }
 
     /// Boundaries, and the text before the first and behind the last part, which no reader shows: it may lose octets.

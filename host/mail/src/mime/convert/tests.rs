@@ -91,8 +91,13 @@ fn what_has_no_form_that_fits_is_named() {
     };
     assert_eq!(made(signed("gr\u{fc}n"), Fit::SevenBit), Err(NotConvertible::Signed));
     assert!(made(signed("green"), Fit::SevenBit).is_ok());
-    assert_eq!(made("Subject: gr\u{fc}n\r\n\r\nx\r\n", Fit::SevenBit), Err(NotConvertible::Fields));
-    assert!(made("Subject: gr\u{fc}n\r\n\r\nx\r\n", Fit::EightBit).is_ok());
+    assert_eq!(made("Message-ID: <gr\u{fc}n@x>\r\n\r\nx\r\n", Fit::SevenBit), Err(NotConvertible::Fields));
+    assert_eq!(made("Gr\u{fc}n\r\nSubject: x\r\n\r\nx\r\n", Fit::SevenBit), Err(NotConvertible::Fields));
+    assert_eq!(
+        made(signed("green").replace("text/plain", "text/plain; name=gr\u{fc}n"), Fit::SevenBit),
+        Err(NotConvertible::Signed)
+    );
+    assert!(made("Message-ID: <gr\u{fc}n@x>\r\n\r\nx\r\n", Fit::EightBit).is_ok());
     for odd in [
         "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\n\r\n\0\r\n--b--\r\n",
         "Content-Type: multipart/mixed\r\n\r\n\u{fc}\r\n",
@@ -105,6 +110,24 @@ fn what_has_no_form_that_fits_is_named() {
     }
     let bomb = "Content-Type:message/rfc822\r\n\r\n".repeat(22_000);
     assert!(matches!(made(bomb, Fit::SevenBit), Err(NotConvertible::TooComplex(_))));
+}
+
+#[test]
+fn fields_beyond_ascii_become_words_and_parameters_of_their_charset() {
+    let message = "From: J\u{fc}rgen <j@x.example>\r\nSubject: gr\u{fc}n\r\nMIME-Version: 1.0\r\n\
+        Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+        Content-Disposition: attachment; filename=\"gr\u{fc}n.txt\"\r\nContent-Description: gr\u{fc}n\r\n\r\nplain\r\n--b--\r\n";
+    let converted = made(message, Fit::SevenBit).unwrap();
+    assert_eq!((converted.fields, converted.quoted), (4, 0));
+    assert_eq!(converted.summary().as_deref(), Some("4 fields in encoded words"));
+    assert_eq!(
+        String::from_utf8(converted.body.to_bytes().to_vec()).unwrap(),
+        "From: =?utf-8?B?SsO8cmdlbg==?= <j@x.example>\r\nSubject: =?utf-8?B?Z3LDvG4=?=\r\nMIME-Version: 1.0\r\n\
+        Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+        Content-Disposition: attachment;\r\n\tfilename*=utf-8''gr%C3%BCn.txt\r\n\
+        Content-Description: =?utf-8?B?Z3LDvG4=?=\r\n\r\nplain\r\n--b--\r\n"
+    );
+    assert_eq!(text(message, Fit::EightBit), message);
 }
 
 #[test]
@@ -129,6 +152,8 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         Just(b"Content-Transfer-Encoding: binary\r\n".to_vec()),
         Just(b"\n.\r\n".to_vec()),
         Just("gr\u{fc}n = \t\r\n".as_bytes().to_vec()),
+        Just("Subject: gr\u{fc}n\r\n".as_bytes().to_vec()),
+        Just(b"Content-Disposition: attachment; filename=\"gr\xfcn\"\r\n".to_vec()),
         proptest::collection::vec(any::<u8>(), 0..200),
         Just(vec![b'x'; 1_200]),
     ]
