@@ -17,6 +17,13 @@ RECORDS = {
     "dmarc": ["v=DMARC1; p=reject; sp=none; np=quarantine; psd=n; t=y; adkim=s; aspf=r; rua=mailto:a@b.example!10m,mailto:c@d.example"],
     "address": ["a@b.example", '"a b\\"c"@[192.0.2.1]', "<a@b.example>", "<>", "gr\u00fc\u00dfe@b\u00fccher.example", "a@[IPv6:2001:db8::1]"],
     "proxy": ["PROXY TCP4 192.0.2.1 192.0.2.2 40000 25\r\n", "PROXY UNKNOWN\r\n"],
+    "sasl": [
+        "\x00n,,n=user,r=rOprNGfwEbeRWgbNEkqO\nc=biws,r=rOprNGfwEbeRWgbNEkqO3rfcNHYJY1ZVvWVs7j,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
+        "\x03p=tls-exporter,a=a=2Cb,n=a=2Cb,r=x,e=y\nc=cD10bHMtZXhwb3J0ZXI=,r=x3rfcNHYJY1ZVvWVs7j,x=y,p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "\x00y,,m=x,n=\u2168\u00ad,r=x",
+        "\x00n,a=user@example.com,\x01host=server.example.com\x01port=143\x01auth=Bearer vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==\x01\x01",
+        "\x00user=someuser@example.com\x01auth=Bearer ya29.vF9dft4q\x01\x01",
+    ],
     "reply": ["\x00\x07220 mx\r\n250-mx\r\n250-PIPELINING\r\n250-SIZE 10\r\n250 CHUNKING\r\n250 ok\r\n250 ok\r\n550 5.1.1 no\r\n354 go\r\n250 ok\r\n"],
     "results": ["Authentication-Results: mx.example; spf=pass\r\nAuthentication-Results: (a) \"mx\".example 1; none\r\nFrom: a@b.example\r\n\r\n"],
     "report": [

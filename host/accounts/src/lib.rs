@@ -9,9 +9,6 @@
 //! same work.
 //!
 //! Invariant: hashing happens on threads of its own, a bounded number at a time.
-//!
-//! `rsasl` is not used for SCRAM: its server asks for the keys from within a step, where nobody can wait for the store;
-//! it gives users that are not there another salt each time; and it would bring a second cryptographic library.
 
 mod attempts;
 mod authenticator;
@@ -20,13 +17,11 @@ mod keys;
 pub mod metrics;
 mod passwords;
 mod quotas;
-pub mod scram;
 mod settings;
 mod tokens;
 
 pub use attempts::{Attempt, Blocked};
 pub use authenticator::{Authenticator, Judgement, ScramStart};
-pub use bearer::Bearer;
 pub use keys::{Fetch, KEYS_OCTETS_MAX};
 pub use metrics::Metrics;
 pub use passwords::{PASSWORD_OCTETS_MAX, PasswordError};

@@ -28,6 +28,7 @@ pub mod status;
 pub mod text;
 pub mod tls;
 pub mod trace;
+pub mod xtext;
 
 pub use account::{Account, AccountName};
 pub use address::{Domain, Mailbox, ReversePath};

@@ -8,9 +8,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::UnixMs;
 use crate::envelope::PRIORITY_MAX;
 use crate::text::is_unsafe;
+use crate::{UnixMs, xtext};
 use timing::{DeliverBy, moment_text};
 
 /// Octets of an envelope id in its encoded form (RFC 3461 4.4).
@@ -171,7 +171,7 @@ pub struct EnvelopeId(Box<str>);
 impl EnvelopeId {
     /// What it means: printable ASCII.
     pub fn decoded(&self) -> String {
-        decode_xtext(&self.0).unwrap_or_default()
+        xtext::decode(&self.0).unwrap_or_default()
     }
 }
 
@@ -183,7 +183,7 @@ impl FromStr for EnvelopeId {
         if text.is_empty() || text.len() > ENVELOPE_ID_OCTETS_MAX {
             return Err(InvalidRequest);
         }
-        decode_xtext(text).filter(is_printable).map(|_| EnvelopeId(text.into())).ok_or(InvalidRequest)
+        xtext::decode(text).filter(is_printable).map(|_| EnvelopeId(text.into())).ok_or(InvalidRequest)
     }
 }
 
@@ -204,7 +204,7 @@ impl OriginalRecipient {
     /// The name of a mailbox. Beyond ASCII it is of the kind `utf-8` (RFC 6533 3).
     pub fn of_mailbox(mailbox: &crate::Mailbox) -> OriginalRecipient {
         let kind = if mailbox.needs_smtputf8() { "utf-8" } else { "rfc822" };
-        OriginalRecipient { kind: kind.into(), address: encode_xtext(&mailbox.to_string()).into() }
+        OriginalRecipient { kind: kind.into(), address: xtext::encode(&mailbox.to_string()).into() }
     }
 
     /// What kind of address it is: `rfc822`, `utf-8`, or another one of the registry.
@@ -214,7 +214,7 @@ impl OriginalRecipient {
 
     /// What it means. No control characters.
     pub fn decoded(&self) -> String {
-        decode_xtext(&self.address).unwrap_or_default()
+        xtext::decode(&self.address).unwrap_or_default()
     }
 
     /// True when it can not be said in ASCII without being spelled out.
@@ -237,7 +237,7 @@ impl FromStr for OriginalRecipient {
         }
         let is_harmless = |meant: &String| !meant.chars().any(is_unsafe);
         let original = OriginalRecipient { kind: kind.into(), address: address.into() };
-        decode_xtext(address).filter(is_harmless).map(|_| original).ok_or(InvalidRequest)
+        xtext::decode(address).filter(is_harmless).map(|_| original).ok_or(InvalidRequest)
     }
 }
 
@@ -251,42 +251,6 @@ impl fmt::Display for OriginalRecipient {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the value is not one that the standard knows")]
 pub struct InvalidRequest;
-
-/// What xtext stands for (RFC 3461 4): `+` and two digits of base 16 are one octet, the rest is as it is. None when it is
-/// no xtext, or no UTF-8 comes of it. Characters beyond ASCII stand for themselves.
-fn decode_xtext(text: &str) -> Option<String> {
-    let mut meant = Vec::with_capacity(text.len());
-    let mut octets = text.bytes();
-    while let Some(octet) = octets.next() {
-        match octet {
-            b'+' => meant.push(16 * hexadecimal(octets.next()?)? + hexadecimal(octets.next()?)?),
-            b'=' => return None,
-            b'!'..=b'~' | 0x80.. => meant.push(octet),
-            _ => return None,
-        }
-    }
-    String::from_utf8(meant).ok()
-}
-
-fn hexadecimal(octet: u8) -> Option<u8> {
-    match octet {
-        b'0'..=b'9' => Some(octet - b'0'),
-        b'A'..=b'F' => Some(octet - b'A' + 10),
-        _ => None,
-    }
-}
-
-/// The xtext of a text. Characters beyond ASCII stay as they are.
-fn encode_xtext(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '+' | '=' | '\0'..=' ' | '\u{7f}' => encoded.push_str(&format!("+{:02X}", u32::from(character))),
-            other => encoded.push(other),
-        }
-    }
-    encoded
-}
 
 #[cfg(test)]
 mod tests {

@@ -15,5 +15,6 @@
 
 pub mod client;
 pub mod proxy;
+pub mod sasl;
 pub mod server;
 pub mod stuffing;

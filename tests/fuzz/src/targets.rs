@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use baton_identity::hostile;
+use baton_mail::account::ScramKeys;
 use baton_mail::body::Content;
 use baton_mail::edit::MessageEdit;
 use baton_mail::header::{HeaderIndex, HeaderLimits, addresses, apply, check_value, decode, encode_field};
@@ -11,6 +12,8 @@ use baton_mail::mime::{Fit, MimeLimits, check_shape, convert as convert_mail};
 use baton_mail::{Body, Domain, EnhancedCode, Mailbox, Reply, ReversePath};
 use baton_smtp::client::{Client, ClientSettings, ClientStep, Requests, Transaction, UseStartTls};
 use baton_smtp::proxy::{self, ProxyRead};
+use baton_smtp::sasl::Bearer;
+use baton_smtp::sasl::scram::ClientFirst;
 use baton_smtp::server::{
     Answer, AuthOffer, BareLineEnding, Mechanisms, Question, Server, ServerSettings, StartTls, Step, Vrfy,
 };
@@ -25,6 +28,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("data", data),
     ("reply", reply),
     ("proxy", proxy),
+    ("sasl", sasl),
     ("header", header),
     ("mime", mime),
     ("convert", convert),
@@ -136,6 +140,25 @@ fn proxy(octets: &[u8]) {
             Ok(ProxyRead::Done(_)) | Err(_) => return,
         }
     }
+}
+
+/// Messages of SCRAM and of the mechanisms for tokens: two lines are the two messages of a client that does not know the
+/// password.
+fn sasl(octets: &[u8]) {
+    let [flags, messages @ ..] = octets else { return };
+    for bearer in [Bearer::read_oauthbearer(messages), Bearer::read_xoauth2(messages)].into_iter().flatten() {
+        assert!(bearer.token.bytes().all(|octet| octet.is_ascii_graphic()));
+        assert!(bearer.user.is_none_or(|user| !user.is_empty() && !user.chars().any(char::is_control)));
+    }
+    let mut messages = messages.splitn(2, |octet| *octet == b'\n');
+    let mut next = || messages.next().unwrap_or_default();
+    let Ok(first) = ClientFirst::parse(next(), flags & 1 != 0) else { return };
+    assert!(!first.username().is_empty() && !first.username().chars().any(char::is_control));
+    let keys = ScramKeys { salt: vec![7; 16], iterations: 4_096, stored_key: [8; 32], server_key: [9; 32] };
+    let exporter = (flags & 2 != 0).then_some(&[6; 32][..]);
+    let Ok((said, waiting)) = first.answer(keys, "3rfcNHYJY1ZVvWVs7j", exporter) else { return };
+    assert!(said.bytes().all(|octet| octet.is_ascii_graphic()), "{said}");
+    assert!(waiting.finish(next()).is_err(), "a proof without the password");
 }
 
 /// Header fields: found, decoded, and put into other messages without breaking out of their field.
@@ -271,6 +294,7 @@ fn settings(flags: u8) -> ServerSettings {
     settings.starttls = if flags & STARTTLS != 0 { StartTls::Offered } else { StartTls::None };
     settings.smtputf8 = flags & SMTPUTF8 != 0;
     settings.recipients_max = 10;
+    settings.vrfy = Vrfy::Ask;
     settings
 }
 
@@ -290,4 +314,3 @@ const REPAIR: u8 = 2;
 const PROTECTED: u8 = 4;
 const STARTTLS: u8 = 8;
 const SMTPUTF8: u8 = 16;
-    settings.vrfy = Vrfy::Ask;

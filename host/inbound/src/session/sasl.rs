@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use baton_accounts::scram::{AwaitingProof, ClientFirst, ScramError};
-use baton_accounts::{Bearer, Judgement, TokenVerdict};
+use baton_accounts::{Judgement, TokenVerdict};
 use baton_hooks::Credential;
+use baton_smtp::sasl::Bearer;
+use baton_smtp::sasl::scram::{AwaitingProof, ClientFirst, ScramError};
 use baton_smtp::server::{Answer, Mechanism};
 
 use super::Session;

@@ -1,6 +1,6 @@
 //! Paths and parameters of MAIL and RCPT (RFC 5321 4.1.2).
 
-use baton_mail::{Mailbox, ReversePath};
+use baton_mail::{Mailbox, ReversePath, xtext};
 
 use super::question::RcptPath;
 
@@ -112,18 +112,9 @@ fn is_value(text: &str) -> bool {
             .all(|character| !matches!(character, '=' | ' ') && !baton_mail::text::is_unsafe(character))
 }
 
-/// RFC 3461 4 `xtext` that decodes to no control character, as the value of AUTH= must be (RFC 4954 5).
+/// `xtext` in ASCII that stands for no control character, as the value of AUTH= must (RFC 4954 5).
 pub(super) fn is_harmless_xtext(text: &str) -> bool {
-    let mut rest = text;
-    while let Some((_, after)) = rest.split_once('+') {
-        let Some((digits, tail)) = after.split_at_checked(2) else { return false };
-        let is_hex = digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'A'..=b'F'));
-        match u8::from_str_radix(digits, 16) {
-            Ok(octet) if is_hex && !octet.is_ascii_control() => rest = tail,
-            _ => return false,
-        }
-    }
-    text.is_ascii()
+    text.is_ascii() && xtext::decode(text).is_some_and(|meant| !meant.chars().any(char::is_control))
 }
 
 #[cfg(test)]

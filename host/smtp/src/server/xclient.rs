@@ -5,8 +5,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use baton_mail::Domain;
 use baton_mail::text::is_unsafe;
+use baton_mail::{Domain, xtext};
 
 use super::question::Question;
 use super::reply::Say;
@@ -86,7 +86,7 @@ fn parse(arguments: &str) -> Option<XClient> {
     let mut count = 0;
     for pair in arguments.split(' ').filter(|pair| !pair.is_empty()) {
         let (attribute, value) = pair.split_once('=')?;
-        let value = decode(value)?;
+        let value = xtext::decode(value).filter(|text| !text.chars().any(is_unsafe))?;
         match attribute.to_ascii_uppercase().as_str() {
             "NAME" => told.name = Some(read(&value, |text| text.parse().ok())?),
             "ADDR" => told.address = Some(read(&value, parse_address)?),
@@ -136,25 +136,6 @@ fn parse_word(text: &str) -> Option<String> {
     let is_plain = |character: char| character != ' ' && !is_unsafe(character);
     let fits = !text.is_empty() && text.len() <= WORD_OCTETS_MAX && text.chars().all(is_plain);
     fits.then(|| text.to_owned())
-}
-
-/// `xtext` as text; none when it is none, or when it hides what no value may hold.
-fn decode(text: &str) -> Option<String> {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first != b'+' {
-            octets.push(*first);
-            continue;
-        }
-        let (digits, after) = rest.split_at_checked(2)?;
-        let digits = std::str::from_utf8(digits).ok()?;
-        let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        octets.push(u8::from_str_radix(digits, 16).ok().filter(|_| is_hex)?);
-        rest = after;
-    }
-    String::from_utf8(octets).ok().filter(|text| !text.chars().any(is_unsafe))
 }
 
 /// What stands before an IPv6 address.

@@ -1,11 +1,16 @@
 //! SCRAM-SHA-256, the server's side (RFC 5802, RFC 7677), as a pure machine: messages in, messages out. Bound to the
 //! connection it is SCRAM-SHA-256-PLUS, by `tls-exporter` (RFC 9266).
+//!
+//! `rsasl` is not used: its server asks for the keys from within a step, where nobody can wait for the store; it gives
+//! users that are not there another salt each time; and it would bring a second cryptographic library.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use baton_mail::account::ScramKeys;
+
+use super::name::unescape;
 
 /// Characters of a nonce at most.
 const NONCE_OCTETS_MAX: usize = 256;
@@ -162,21 +167,9 @@ impl AwaitingProof {
     }
 }
 
-/// RFC 5802 5.1: commas and equals signs are escaped; the name is prepared as the client prepared it.
+/// The name is prepared as the client prepared it (RFC 5802 5.1).
 fn read_name(text: &str) -> Result<String, ScramError> {
-    let mut name = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((plain, escape)) = rest.split_once('=') {
-        name.push_str(plain);
-        let (character, behind) = match escape.split_at_checked(2) {
-            Some(("2C", behind)) => (',', behind),
-            Some(("3D", behind)) => ('=', behind),
-            _ => return Err(ScramError::Malformed),
-        };
-        name.push(character);
-        rest = behind;
-    }
-    name.push_str(rest);
+    let name = unescape(text).ok_or(ScramError::Malformed)?;
     let prepared = stringprep::saslprep(&name).map_err(|_| ScramError::Malformed)?.into_owned();
     if prepared.is_empty() { Err(ScramError::Malformed) } else { Ok(prepared) }
 }

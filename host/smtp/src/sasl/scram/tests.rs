@@ -6,7 +6,6 @@ use aws_lc_rs::pbkdf2;
 use proptest::prelude::*;
 
 use super::*;
-use crate::passwords::scram_keys;
 
 const FIRST: &str = "n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
 const SERVER_NONCE: &str = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
@@ -30,7 +29,10 @@ fn hash(octets: &[u8]) -> [u8; 32] {
 
 /// The keys of the example: password `pencil`.
 fn keys() -> ScramKeys {
-    scram_keys("pencil", &STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap(), 4_096).unwrap()
+    let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
+    let salted = salted("pencil", &salt, 4_096);
+    let (stored_key, server_key) = (hash(&sign(&salted, b"Client Key")), sign(&salted, b"Server Key"));
+    ScramKeys { salt, iterations: 4_096, stored_key, server_key }
 }
 
 /// What a client with that password makes of both first messages.
