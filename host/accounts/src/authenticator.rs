@@ -226,7 +226,7 @@ impl Authenticator {
             };
         };
         let now = self.0.clock.now();
-        let keys = match issuer.keys(token.key_id(), &issuers.fetch, now).await {
+        let keys = match Arc::clone(issuer).keys(token.key_id(), &issuers.fetch, now).await {
             Ok(keys) => keys,
             Err(cause) => return TokenVerdict::Unavailable(cause),
         };

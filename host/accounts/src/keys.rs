@@ -110,18 +110,29 @@ impl Issuer {
 
     /// Keys among which is the one of that name, if there is such a key at all.
     pub(crate) async fn keys(
-        &self,
+        self: Arc<Issuer>,
         id: Option<&str>,
         fetch: &Fetch,
         now: UnixMs,
     ) -> Result<Arc<Keys>, String> {
-        let fresh = |keys: &Arc<Keys>| keys.knows(id) && keys.is_younger(self.settings.refresh_s, now);
-        if let Some(keys) = self.keys.load_full().filter(fresh) {
+        if let Some(keys) = self.fresh(id, now) {
             return Ok(keys);
         }
+        // A task of its own: when the client goes, who waits with it must not begin anew, nor be told that it failed.
+        let (id, fetch) = (id.map(str::to_owned), fetch.clone());
+        let refreshed = tokio::spawn(async move { self.refresh(id.as_deref(), &fetch, now).await }).await;
+        refreshed.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    fn fresh(&self, id: Option<&str>, now: UnixMs) -> Option<Arc<Keys>> {
+        let is_fresh = |keys: &Arc<Keys>| keys.knows(id) && keys.is_younger(self.settings.refresh_s, now);
+        self.keys.load_full().filter(is_fresh)
+    }
+
+    async fn refresh(&self, id: Option<&str>, fetch: &Fetch, now: UnixMs) -> Result<Arc<Keys>, String> {
         let mut tried_at = self.tried_at.lock().await;
         // Somebody else may have fetched meanwhile.
-        if let Some(keys) = self.keys.load_full().filter(fresh) {
+        if let Some(keys) = self.fresh(id, now) {
             return Ok(keys);
         }
         let pause_ms = self.settings.refresh_min_s.saturating_mul(1_000);
