@@ -4,63 +4,76 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// How much strangers may ask for. 0 is no limit wherever a number ends in `_max`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientLimits {
-    /// Leading bits of an IPv4 address that make its network.
-    pub ipv4_network_bits: u8,
-    /// Leading bits of an IPv6 address that make its network.
-    pub ipv6_network_bits: u8,
-    /// Sessions open at once from one network; more are told 421.
-    pub connections_per_network_max: u32,
-    /// Connections of one address in a minute; more are told 421.
-    pub connections_per_minute_max: u32,
-    /// Connections of one network in a minute.
-    pub network_connections_per_minute_max: u32,
-    /// Transactions of one address in a minute; more are told 450.
-    pub messages_per_minute_max: u32,
-    /// Transactions of one network in a minute.
-    pub network_messages_per_minute_max: u32,
-    /// Recipients named by one address in a minute; more are told 450.
-    pub recipients_per_minute_max: u32,
-    /// Recipients named by one network in a minute.
-    pub network_recipients_per_minute_max: u32,
-    /// Recipients that are refused for good in one session before the client is told 421.
-    pub refused_recipients_max: u32,
-    /// Recipients of one address that are refused for good in an hour; then its recipients are told 450 unseen.
-    pub refused_recipients_per_hour_max: u32,
-    /// How long the greeting is held back, in milliseconds.
-    pub greet_delay_ms: u64,
-    /// A client that talks before the greeting is refused (RFC 5321 4.3.1).
-    pub refuse_early_talkers: bool,
-    /// A client that sends more without waiting for a reply it must wait for is cut off (RFC 2920 3.1).
-    pub refuse_early_commands: bool,
-    /// Mistakes that are answered at once: errors, and recipients refused for good.
-    pub mistakes_free: u32,
-    /// How long the answer to each further mistake is held back, in milliseconds.
-    pub mistake_delay_ms: u64,
+/// The bounds on clients in one list: what may differ by network, and what does not.
+macro_rules! client_limits {
+    (
+        for all { $($(#[$all_doc:meta])* $all:ident: $all_type:ty = $all_default:expr,)* }
+        by network { $($(#[$doc:meta])* $name:ident: $type:ty = $default:expr,)* }
+    ) => {
+        /// How much strangers may ask for. 0 is no limit wherever a number ends in `_max`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct ClientLimits {
+            $($(#[$all_doc])* pub $all: $all_type,)*
+            $($(#[$doc])* pub $name: $type,)*
+        }
+
+        impl Default for ClientLimits {
+            fn default() -> ClientLimits {
+                ClientLimits { $($all: $all_default,)* $($name: $default,)* }
+            }
+        }
+
+        /// The bounds that differ from those of all clients.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct LimitChanges {
+            $($(#[$doc])* pub $name: Option<$type>,)*
+        }
+
+        impl LimitChanges {
+            /// The bounds with these changes.
+            pub(crate) fn apply(&self, all: ClientLimits) -> ClientLimits {
+                ClientLimits { $($name: self.$name.unwrap_or(all.$name),)* ..all }
+            }
+        }
+    };
 }
 
-impl Default for ClientLimits {
-    fn default() -> ClientLimits {
-        ClientLimits {
-            ipv4_network_bits: 24,
-            ipv6_network_bits: 48,
-            connections_per_network_max: 200,
-            connections_per_minute_max: 600,
-            network_connections_per_minute_max: 2_400,
-            messages_per_minute_max: 6_000,
-            network_messages_per_minute_max: 24_000,
-            recipients_per_minute_max: 30_000,
-            network_recipients_per_minute_max: 120_000,
-            refused_recipients_max: 50,
-            refused_recipients_per_hour_max: 1_000,
-            greet_delay_ms: 0,
-            refuse_early_talkers: true,
-            refuse_early_commands: true,
-            mistakes_free: 5,
-            mistake_delay_ms: 1_000,
-        }
+client_limits! {
+    for all {
+        /// Leading bits of an IPv4 address that make its network.
+        ipv4_network_bits: u8 = 24,
+        /// Leading bits of an IPv6 address that make its network.
+        ipv6_network_bits: u8 = 48,
+        /// A client that talks before the greeting is refused (RFC 5321 4.3.1).
+        refuse_early_talkers: bool = true,
+        /// A client that sends more without waiting for a reply it must wait for is cut off (RFC 2920 3.1).
+        refuse_early_commands: bool = true,
+    }
+    by network {
+        /// Sessions open at once from one network; more are told 421.
+        connections_per_network_max: u32 = 200,
+        /// Connections of one address in a minute; more are told 421.
+        connections_per_minute_max: u32 = 600,
+        /// Connections of one network in a minute.
+        network_connections_per_minute_max: u32 = 2_400,
+        /// Transactions of one address in a minute; more are told 450.
+        messages_per_minute_max: u32 = 6_000,
+        /// Transactions of one network in a minute.
+        network_messages_per_minute_max: u32 = 24_000,
+        /// Recipients named by one address in a minute; more are told 450.
+        recipients_per_minute_max: u32 = 30_000,
+        /// Recipients named by one network in a minute.
+        network_recipients_per_minute_max: u32 = 120_000,
+        /// Recipients that are refused for good in one session before the client is told 421.
+        refused_recipients_max: u32 = 50,
+        /// Recipients of one address that are refused for good in an hour; then its recipients are told 450 unseen.
+        refused_recipients_per_hour_max: u32 = 1_000,
+        /// How long the greeting is held back, in milliseconds.
+        greet_delay_ms: u64 = 0,
+        /// Mistakes that are answered at once: errors, and recipients refused for good.
+        mistakes_free: u32 = 5,
+        /// How long the answer to each further mistake is held back, in milliseconds.
+        mistake_delay_ms: u64 = 1_000,
     }
 }
 

@@ -41,10 +41,10 @@ mod tests;
 mod trace;
 
 pub use binding::{BindError, Sockets};
-pub use clients::ClientLimits;
+pub use clients::{ClientLimits, LimitChanges};
 pub use listener::{Inbound, InboundDeps};
 pub use listener_tls::{ListenerTls, NextTls};
-pub use networks::{LimitChanges, NetworkSettings};
+pub use networks::NetworkSettings;
 pub use policy::{Checks, Deadlines, Policy, PriorityFrom, ReportSettings, TooComplexPolicy};
 pub use pressure::{PressureLimits, process_octets_allowed};
 pub use session::checked_name;

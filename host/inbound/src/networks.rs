@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use parking_lot::Mutex;
 
 use crate::settings::Judges;
-use crate::{ClientLimits, ListenerSettings, TlsMode};
+use crate::{LimitChanges, ListenerSettings, TlsMode};
 
 /// What holds for clients of some networks. What is not given is as elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,70 +36,6 @@ pub struct NetworkSettings {
     pub connections_per_address_max: Option<usize>,
     /// Other bounds.
     pub limits: LimitChanges,
-}
-
-/// The bounds on clients that differ from those of all clients.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LimitChanges {
-    /// As in [`ClientLimits`], like all others.
-    pub connections_per_network_max: Option<u32>,
-    /// Connections of one address in a minute.
-    pub connections_per_minute_max: Option<u32>,
-    /// Connections of one network in a minute.
-    pub network_connections_per_minute_max: Option<u32>,
-    /// Transactions of one address in a minute.
-    pub messages_per_minute_max: Option<u32>,
-    /// Transactions of one network in a minute.
-    pub network_messages_per_minute_max: Option<u32>,
-    /// Recipients of one address in a minute.
-    pub recipients_per_minute_max: Option<u32>,
-    /// Recipients of one network in a minute.
-    pub network_recipients_per_minute_max: Option<u32>,
-    /// Refused recipients of one session.
-    pub refused_recipients_max: Option<u32>,
-    /// Refused recipients of one address in an hour.
-    pub refused_recipients_per_hour_max: Option<u32>,
-    /// How long the greeting is held back.
-    pub greet_delay_ms: Option<u64>,
-    /// Mistakes that are answered at once.
-    pub mistakes_free: Option<u32>,
-    /// How long the answer to each further mistake is held back.
-    pub mistake_delay_ms: Option<u64>,
-}
-
-impl LimitChanges {
-    /// The bounds with these changes.
-    pub(crate) fn apply(&self, all: ClientLimits) -> ClientLimits {
-        ClientLimits {
-            connections_per_network_max: self
-                .connections_per_network_max
-                .unwrap_or(all.connections_per_network_max),
-            connections_per_minute_max: self
-                .connections_per_minute_max
-                .unwrap_or(all.connections_per_minute_max),
-            network_connections_per_minute_max: self
-                .network_connections_per_minute_max
-                .unwrap_or(all.network_connections_per_minute_max),
-            messages_per_minute_max: self.messages_per_minute_max.unwrap_or(all.messages_per_minute_max),
-            network_messages_per_minute_max: self
-                .network_messages_per_minute_max
-                .unwrap_or(all.network_messages_per_minute_max),
-            recipients_per_minute_max: self
-                .recipients_per_minute_max
-                .unwrap_or(all.recipients_per_minute_max),
-            network_recipients_per_minute_max: self
-                .network_recipients_per_minute_max
-                .unwrap_or(all.network_recipients_per_minute_max),
-            refused_recipients_max: self.refused_recipients_max.unwrap_or(all.refused_recipients_max),
-            refused_recipients_per_hour_max: self
-                .refused_recipients_per_hour_max
-                .unwrap_or(all.refused_recipients_per_hour_max),
-            greet_delay_ms: self.greet_delay_ms.unwrap_or(all.greet_delay_ms),
-            mistakes_free: self.mistakes_free.unwrap_or(all.mistakes_free),
-            mistake_delay_ms: self.mistake_delay_ms.unwrap_or(all.mistake_delay_ms),
-            ..all
-        }
-    }
 }
 
 /// What holds for some clients of a listener.
@@ -194,6 +130,7 @@ impl ListenerSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ClientLimits;
     use crate::ListenerKind;
 
     fn network(members: &[&str], size_octets_max: u64) -> NetworkSettings {

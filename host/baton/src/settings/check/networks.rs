@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use baton_inbound::{LimitChanges, NetworkSettings, TlsMode};
+use baton_inbound::{NetworkSettings, TlsMode};
 use ipnet::IpNet;
 
 use super::Checker;
@@ -40,22 +40,11 @@ impl Checker<'_> {
         if raw.members.is_empty() {
             self.problems.push(&at("members"), None, "there is none", NETWORKS_REMEDY);
         }
-        let mut held =
-            |name: &str, value: Option<u64>| value.map(|value| self.bound(&at(name), value, 0, HELD_MS_MAX));
-        let limits = LimitChanges {
-            connections_per_network_max: raw.connections_per_network_max,
-            connections_per_minute_max: raw.connections_per_minute_max,
-            network_connections_per_minute_max: raw.network_connections_per_minute_max,
-            messages_per_minute_max: raw.messages_per_minute_max,
-            network_messages_per_minute_max: raw.network_messages_per_minute_max,
-            recipients_per_minute_max: raw.recipients_per_minute_max,
-            network_recipients_per_minute_max: raw.network_recipients_per_minute_max,
-            refused_recipients_max: raw.refused_recipients_max,
-            refused_recipients_per_hour_max: raw.refused_recipients_per_hour_max,
-            greet_delay_ms: held("greet_delay_ms", raw.greet_delay_ms),
-            mistakes_free: raw.mistakes_free,
-            mistake_delay_ms: held("mistake_delay_ms", raw.mistake_delay_ms),
-        };
+        for (name, value) in
+            [("greet_delay_ms", raw.greet_delay_ms), ("mistake_delay_ms", raw.mistake_delay_ms)]
+        {
+            self.bound(&at(name), value.unwrap_or(0), 0, HELD_MS_MAX);
+        }
         NetworkSettings {
             members: members.iter().map(IpNet::trunc).collect(),
             exempt: raw.exempt,
@@ -69,7 +58,7 @@ impl Checker<'_> {
             errors_max: raw.errors_max.map(|count| self.bound(&at("errors_max"), count, 1, u32::MAX)),
             junk_commands_max: raw.junk_commands_max,
             connections_per_address_max: raw.connections_per_address_max,
-            limits,
+            limits: raw.changes(),
         }
     }
 
