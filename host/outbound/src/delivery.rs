@@ -8,7 +8,9 @@ use baton_mail::event::What;
 use baton_mail::mime::Fit;
 use baton_mail::requests::{OriginalRecipient, RecipientRequests};
 use baton_mail::status::Remote;
-use baton_mail::{Body, Domain, EnhancedCode, Envelope, FailureClass, Outcome, Phase, Recipient, Status};
+use baton_mail::{
+    Body, Domain, EnhancedCode, Envelope, FailureClass, Outcome, Phase, Recipient, ReversePath, Status,
+};
 use baton_smtp::client::{Capabilities, Requests, Transaction};
 use baton_store::StoreError;
 use bytes::Bytes;
@@ -27,6 +29,7 @@ use crate::settings::OutboundSettings;
 use crate::settle::expired;
 use crate::shared::Shared;
 use crate::site::{Site, Target, no_required_tls};
+use crate::verp;
 use crate::worker::{Attempted, Batch};
 
 /// Delivers a batch of jobs of one message. Each recipient has an outcome at the end; what got none is deferred.
@@ -167,7 +170,9 @@ impl Delivery<'_> {
         }
         let body = self.body().await?;
         let mut tried = Tried::default();
-        let recipients_max = self.site.recipients_max(self.settings);
+        // Each has a return path of its own.
+        let is_named = recipients.0.iter().any(|one| self.verp(std::slice::from_ref(one)).is_some());
+        let recipients_max = if is_named { 1 } else { self.site.recipients_max(self.settings) };
         let mut rest = recipients.0.as_slice();
         while !rest.is_empty() {
             let chunk = rest.get(..recipients_max).unwrap_or(rest);
@@ -305,7 +310,7 @@ impl Delivery<'_> {
         }
         let recipients: Vec<&Recipient> = chunk.iter().filter_map(|one| self.recipient(*one)).collect();
         Some(Transaction {
-            sender: envelope.sender.clone(),
+            sender: self.verp(chunk).filter(|_| !lmtp).unwrap_or_else(|| envelope.sender.clone()),
             recipients: recipients.iter().map(|recipient| recipient.address.clone()).collect(),
             requests: self.requests(envelope, &recipients, lmtp),
             size: body.len(),
@@ -314,6 +319,13 @@ impl Delivery<'_> {
             binary: fitted.binary,
             smtputf8: envelope.needs_smtputf8(),
         })
+    }
+
+    /// The return path that names the recipient, where that is wanted.
+    fn verp(&self, chunk: &[(usize, u16)]) -> Option<ReversePath> {
+        let [one] = chunk else { return None };
+        let sender = &self.batch.first()?.envelope().sender;
+        verp::return_path(&self.settings.dsn.verp_domains, sender, &self.recipient(*one)?.address)
     }
 
     /// What the next hop is told of the sender's wishes.

@@ -72,6 +72,7 @@ mod sources;
 mod sts;
 mod told;
 mod verify;
+mod verp;
 mod view;
 mod worker;
 

@@ -1,5 +1,6 @@
 //! What an operator may say about delivery. Checked values only: names are resolved, numbers are in range.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -254,6 +255,8 @@ pub struct DsnSettings {
     pub delay: DelayReports,
     /// When mail is late: after this time in the queue, in seconds. Default 14,400: four hours.
     pub delay_after_s: u64,
+    /// Domains of return paths that name the recipient (VERP). Default none.
+    pub verp_domains: HashSet<Domain>,
 }
 
 /// Whether a sender is told that its mail is late.
@@ -278,6 +281,7 @@ impl DsnSettings {
             lifetime_s: 5 * 86_400,
             delay: DelayReports::Asked,
             delay_after_s: 4 * 3_600,
+            verp_domains: HashSet::new(),
             sign: true,
         }
     }

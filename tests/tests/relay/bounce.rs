@@ -161,3 +161,25 @@ fn held_mail_expires_too() -> Result<()> {
     relay.wait_until_empty()?;
     Ok(())
 }
+
+/// The return path names each recipient, so that even a report that says nothing tells whose address failed.
+#[test]
+fn return_paths_name_the_recipient_where_the_settings_say_so() -> Result<()> {
+    let sink = Sink::start()?;
+    let relay = Relay::start(
+        Settings::new().all_to(sink.address()).set("bounce.verp_domains", vec!["news.example"]),
+    )?;
+    let to = ["ann@dest.example", "bob@dest.example"];
+    relay.send("letter@news.example", &to, &message::plain("news"))?;
+    let mut seen: Vec<_> =
+        sink.wait_for(2)?.iter().map(|one| (one.sender.clone(), one.recipients.clone())).collect();
+    seen.sort();
+    let named = |name: &str| {
+        (format!("letter+{name}=dest.example@news.example"), vec![format!("{name}@dest.example")])
+    };
+    assert_eq!(seen, [named("ann"), named("bob")]);
+    relay.send("letter@other.example", &to, &message::plain("other"))?;
+    let plain = sink.wait_for(3)?.pop().map(|one| (one.sender, one.recipients.len()));
+    assert_eq!(plain, Some(("letter@other.example".to_owned(), 2)));
+    Ok(())
+}

@@ -515,6 +515,8 @@ section! {
         delay: String = "asked".to_owned(),
         /// When mail is late: after this time in the queue, in seconds. The sender is told once, at the next failed attempt.
         delay_after_s: u64 = 14_400,
+        /// Domains in whose return paths the recipient is named (VERP): `news@x.example` becomes `news+ann=y.example@x.example` in the mail for ann@y.example, which then goes alone, so that whoever reads what comes back there knows whose address failed. Only where that makes a local part of 64 octets at most; not towards LMTP.
+        verp_domains: Vec<String> = Vec::new(),
     }
 }
 

@@ -76,6 +76,10 @@ impl Checker<'_> {
             sign: raw.signing.enabled,
             delay: self.choose("bounce.delay", &raw.bounce.delay, &DELAY_REPORTS).unwrap_or_default(),
             delay_after_s: self.bound("bounce.delay_after_s", raw.bounce.delay_after_s, 0, 366 * 86_400),
+            verp_domains: self
+                .parse_all("bounce.verp_domains", &raw.bounce.verp_domains, "write a domain")
+                .into_iter()
+                .collect(),
         }
     }
 
