@@ -117,25 +117,6 @@ def reported(sink, envelope_id, reporter, action=b"relayed"):
     return len(found) == 1 and b"Reporting-MTA: dns; " + reporter in found[0] and b"Action: " + action in found[0] and b"Original-Recipient: rfc822;" in found[0]
 
 
-def with_requests(address, envelope_id):
-    """Sends a message that asks for a report of its success."""
-    with smtplib.SMTP(*address) as client:
-        client.sendmail(
-            "ada@sender.example", ["bo@dest.example"], b"Subject: dsn\r\n\r\nbody\r\n",
-            mail_options=[f"ENVID={envelope_id.decode()}", "RET=HDRS"], rcpt_options=["NOTIFY=SUCCESS", "ORCPT=rfc822;bo@dest.example"],
-        )
-
-
-def dsn_both_ways(verdict, relay, sink):
-    """What is asked of one goes on to the other, and only the last one, whose next hop has no DSN, reports."""
-    with peer.Postfix(relay.address[1]) as postfix:
-        with_requests(postfix.address, b"by-postfix")
-        verdict.hold("Postfix hands DSN requests to Baton, which reports", "sent", reported(sink, b"by-postfix", b"relay.example"), "one report, by Baton")
-    with peer.Postfix(sink.port) as postfix, Relay(quick(postfix.port)) as first:
-        with_requests(first.address, b"by-baton")
-        verdict.hold("Baton hands DSN requests to Postfix, which reports", "sent", reported(sink, b"by-baton", b"postfix.bench.example"), "one report, by Postfix")
-
-
 def certificate(work):
     """A self-signed certificate for localhost; tells the files of certificate and key."""
     chain, key = work / "peer.crt", work / "peer.key"
@@ -164,36 +145,6 @@ def readable_by_postfix(*files):
             copy.unlink(missing_ok=True)
 
 
-def sent_by_tls(verdict, sink, address, trial, what, traced):
-    """Sends a message, whose topmost trace fields must tell of TLS in these words when it arrives."""
-    whole = f"X-Trial-Id: {trial}\r\nSubject: x\r\n\r\nbody\r\n".encode()
-    with smtplib.SMTP(*address) as client:
-        client.sendmail("ada@sender.example", ["bo@dest.example"], whole)
-    there = arrived(sink, trial, whole)
-    trace = next((content.split(b"\r\n\r\n", 1)[0].decode("latin-1") for _, _, content in sink.messages if header(content, b"X-Trial-Id") == trial), "")
-    verdict.hold(what, traced if traced in trace else "no TLS", there and traced in trace, traced)
-
-
-def postfix_to_baton_by_tls(verdict, sink, work):
-    """Postfix must verify the relay's certificate, and does."""
-    chain, key = certificate(work)
-    tls = {"tls": {"certificates": [{"chain": str(chain), "key": str(key)}]}, "listeners": {"smtp": {"tls": "required"}}}
-    with readable_by_postfix(chain) as (copy,), Relay(merged(quick(sink.port), tls)) as relay:
-        extra = f"smtp_tls_security_level = secure\nsmtp_tls_secure_cert_match = localhost\nsmtp_tls_CAfile = {copy}\nsmtp_tls_loglevel = 1"
-        with peer.Postfix(relay.address[1], extra=extra) as postfix:
-            sent_by_tls(verdict, sink, postfix.address, "postfix-tls", "Postfix verifies Baton and relays by TLS", "with ESMTPS (TLSv1.3)")
-
-
-def baton_to_postfix_by_tls(verdict, sink, work):
-    """The relay must verify Postfix's certificate, and does."""
-    chain, key = certificate(work)
-    with readable_by_postfix(chain, key) as copies:
-        extra = f"smtpd_tls_security_level = encrypt\nsmtpd_tls_cert_file = {copies[0]}\nsmtpd_tls_key_file = {copies[1]}\nsmtpd_tls_received_header = yes"
-        verified = {"next_hops": {"sink": {"tls": "required", "tls_ca_file": str(chain), "tls_name": "localhost"}}}
-        with peer.Postfix(sink.port, extra=extra) as postfix, Relay(merged(quick(postfix.port), verified)) as relay:
-            sent_by_tls(verdict, sink, relay.address, "baton-tls", "Baton verifies Postfix and relays by TLS", "using TLSv1.3")
-
-
 def main():
     verdict = Verdict("other people's programs, 10 MiB")
     with Sink() as sink, tempfile.TemporaryDirectory() as folder, Relay(merged(quick(sink.port), {"session": {"size_octets_max": 50 << 20}})) as relay:
@@ -204,9 +155,6 @@ def main():
             by_nodemailer(verdict, relay, sink, work)
             postfix_to_baton(verdict, relay, sink)
             baton_to_postfix(verdict, sink)
-            dsn_both_ways(verdict, relay, sink)
-            postfix_to_baton_by_tls(verdict, sink, work)
-            baton_to_postfix_by_tls(verdict, sink, work)
         except peer.Unavailable as reason:
             verdict.hold("Postfix", str(reason), False, "to be had")
     return verdict.end()

@@ -44,8 +44,8 @@ smtp_host_lookup = native
 smtpd_peername_lookup = no
 maillog_file = {home}/mail.log
 maillog_file_prefixes = {home}
-import_environment = MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ LANG=C POSTLOG_SERVICE POSTLOG_HOSTNAME LD_LIBRARY_PATH={libraries}
-export_environment = TZ LANG MAIL_CONFIG LD_LIBRARY_PATH
+import_environment = MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ LANG=C POSTLOG_SERVICE POSTLOG_HOSTNAME LD_LIBRARY_PATH={libraries} SASL_PATH={tree}/usr/lib/x86_64-linux-gnu/sasl2
+export_environment = TZ LANG MAIL_CONFIG LD_LIBRARY_PATH SASL_PATH
 {extra}
 """
 
@@ -64,11 +64,13 @@ def cache():
 def unpack():
     """The unpacked tree; fetched from the distribution's archive the first time."""
     tree = cache() / "tree"
-    if (tree / "usr/lib/postfix/sbin/master").exists():
+    mechanisms = tree / "usr/lib/x86_64-linux-gnu/sasl2"
+    if (tree / "usr/lib/postfix/sbin/master").exists() and mechanisms.exists():
         return tree
     cache().mkdir(parents=True, exist_ok=True)
     print("==> fetching Debian's Postfix for comparison (unpacked in the cache, not installed)", flush=True)
     fetch("postfix", tree)
+    fetch("libsasl2-modules", tree)
     for library, package in (("libicuuc", "libicu72"), ("libdb-5", "libdb5.3"), ("libnsl", "libnsl2"), ("libsasl2", "libsasl2-2"), ("libssl", "libssl3")):
         if library in missing_libraries(tree):
             fetch(package, tree)

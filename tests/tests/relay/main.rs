@@ -5,6 +5,7 @@ mod accounts;
 mod authors;
 mod blocklists;
 mod bounce;
+mod bounds;
 mod checks;
 mod cli;
 mod clients;

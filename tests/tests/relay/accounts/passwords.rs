@@ -296,3 +296,44 @@ fn auth_waits_for_tls_and_is_not_offered_to_other_servers() -> Result<()> {
     assert_eq!(plain(&mut chosen, "ann", "tanstaaf")?.code, 504);
     Ok(())
 }
+
+/// A hash takes memory: only so many at once, and nobody waits for ever for his turn.
+#[test]
+fn hashes_are_computed_a_few_at_a_time() -> Result<()> {
+    let sink = Sink::start()?;
+    let settings = settings(&sink)
+        .set("accounts.hashes_at_once_max", 1)
+        .set("accounts.hash_wait_ms", 1)
+        .set("accounts.hash_passes", 20)
+        .set("accounts.failures_per_account_max", 100_000)
+        .set("session.auth_failures_max", 1_000)
+        .set("session.errors_max", 100_000);
+    let relay = Relay::start(settings)?;
+    add(&relay, "ann", "correct horse", &[])?;
+    let mut crowd: Vec<Client> = (0..8).map(|_| client(&relay)).collect::<Result<_>>()?;
+    let attempt = format!("AUTH PLAIN {}\r\n", base64("\0ann\0wrong"));
+    wait::until("somebody who can not wait", || {
+        for one in &mut crowd {
+            one.write(attempt.as_bytes())?;
+        }
+        let codes: Vec<u16> = crowd.iter_mut().map(|one| Ok(one.reply()?.code)).collect::<Result<_>>()?;
+        assert!(codes.iter().all(|code| [535, 454].contains(code)), "{codes:?}");
+        Ok(codes.contains(&454).then_some(()))
+    })
+}
+
+/// Failures count for a while, and not longer.
+#[test]
+fn failures_are_forgotten_after_their_time() -> Result<()> {
+    let sink = Sink::start()?;
+    let settings = settings(&sink).set("accounts.failures_per_account_max", 2);
+    let relay =
+        Relay::start(settings.set("accounts.failures_window_s", 1).set("session.auth_failures_max", 100))?;
+    add(&relay, "ann", "correct horse", &[])?;
+    wait::until("the account to be blocked", || {
+        Ok((plain(&mut client(&relay)?, "ann", "wrong")?.code == 454).then_some(()))
+    })?;
+    wait::until("the account to be free again", || {
+        Ok((plain(&mut client(&relay)?, "ann", "correct horse")?.code == 235).then_some(()))
+    })
+}

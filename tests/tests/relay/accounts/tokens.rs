@@ -1,8 +1,8 @@
 //! OAUTHBEARER and XOAUTH2: tokens of an OpenID provider, checked by the keys that it publishes.
 #![allow(clippy::indexing_slicing, reason = "keys and claims of the tests' own making")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
 use anyhow::{Context, Result, ensure};
 use aws_lc_rs::rand::SystemRandom;
@@ -346,6 +346,64 @@ fn keys_are_fetched_when_they_are_needed_and_not_more_often() -> Result<()> {
     let sent = client.send("ann@one.example", &["bo@dest.example"], &message("ann@one.example"))?;
     assert_eq!(sent.code, 250, "{sent}");
     relay.stop()?;
+    Ok(())
+}
+
+/// How far clocks may differ, and how old keys may be when there are no newer ones.
+#[test]
+fn clocks_and_keys_have_some_leeway() -> Result<()> {
+    let (sink, key) = (Sink::start()?, Key::ed()?);
+    let published = json!({ "keys": [key.published("k")] }).to_string();
+    let mut past = claims();
+    past["exp"] = json!(SystemClock.now().0 / 1_000 - 60);
+    let token = key.token("k", &past)?;
+    for stale_s in [86_400, 1] {
+        let published = published.clone();
+        let web = Web::start(move |_, before| match before {
+            0 => (200, published.clone()),
+            _ => (503, String::new()),
+        })?;
+        let issuer = format!("jwks_url = {:?}\nunknown_accounts = \"accept\"", web.url("/keys"));
+        let settings = with_issuer(&sink, &issuer)
+            .set("accounts.issuers.id.leeway_s", 600)
+            .set("accounts.issuers.id.refresh_s", 1)
+            .set("accounts.issuers.id.stale_s", stale_s);
+        let relay = Relay::start(settings)?;
+        let code = || Ok::<_, anyhow::Error>(oauthbearer(&mut client(&relay)?, "", &token)?.code);
+        assert_eq!(code()?, 235);
+        // Newer ones are asked for in vain.
+        let last = baton_tests::wait::until("a second question, or the end of the keys", || {
+            let code = code()?;
+            Ok((web.asked().len() > 1 && (stale_s > 1 || code != 235)).then_some(code))
+        })?;
+        assert_eq!(last, if stale_s > 1 { 235 } else { 454 });
+    }
+    Ok(())
+}
+
+/// Who gives up waiting does not take the keys from those who come next.
+#[test]
+fn keys_that_come_late_come_once_for_all() -> Result<()> {
+    let (sink, key) = (Sink::start()?, Key::ed()?);
+    let published = json!({ "keys": [key.published("k")] }).to_string();
+    let (release, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let web = Web::start(move |_, _| {
+        // The test that ends early lets go as well.
+        let _ = gate.lock().map(|gate| gate.recv());
+        (200, published.clone())
+    })?;
+    let issuer = format!("jwks_url = {:?}\nunknown_accounts = \"accept\"", web.url("/keys"));
+    let settings = with_issuer(&sink, &issuer).set("accounts.issuers.id.refresh_min_s", 3_600);
+    let relay = Relay::start(settings.set("session.answer_s", 1))?;
+    let token = key.token("k", &claims())?;
+    let late = oauthbearer(&mut client(&relay)?, "", &token)?;
+    assert_eq!(late.code, 421, "{late}");
+    release.send(())?;
+    let answered = baton_tests::wait::until("the keys", || {
+        Ok(Some(oauthbearer(&mut client(&relay)?, "", &token)?).filter(|answer| answer.code == 235))
+    })?;
+    assert_eq!((answered.code, web.asked().len()), (235, 1));
     Ok(())
 }
 
