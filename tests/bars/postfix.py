@@ -37,7 +37,7 @@ def postfix_to_relay(verdict, sink, work, mechanism):
             f"smtp_sasl_mechanism_filter = {mechanism}\nsmtp_sasl_tls_security_options = noanonymous",
         ))
         with Postfix(port, extra=extra) as postfix:
-            all_trials(verdict, sink, postfix.address, f"postfix-to-baton, {mechanism}", b"SA (TLSv1.3)", b"relay.example", b"relayed")
+            all_trials(verdict, sink, postfix.address, f"postfix-to-baton-by-{mechanism}", b"SA (TLSv1.3)", b"relay.example", b"relayed")
 
 
 def relay_to_postfix(verdict, sink, work):
