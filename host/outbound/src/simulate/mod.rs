@@ -4,9 +4,10 @@
 //! ready queues with their lanes, the classes of replies, rules and measures, and when a deferred message is tried again. What
 //! is modelled is around them: the queue on disk is a list in memory, and a provider answers as its model has it.
 //!
-//! Invariant: the same settings, scenario and seed give the same report; nothing here looks at a clock or at the network.
+//! Invariant: the same settings, scenario and seed give the same report; nothing here waits for a clock or looks at the network.
 
 mod engine;
+mod layout;
 mod model;
 mod report;
 #[cfg(test)]
