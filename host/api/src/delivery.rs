@@ -17,13 +17,16 @@ use crate::admin::AdminDeps;
 use crate::filter::Fields;
 use crate::{FieldError, Problem};
 
+/// Tells whether the settings know what a scope names.
+pub type ScopeCheck = dyn Fn(&Scope) -> Result<(), FieldError> + Send + Sync;
+
 /// A look at delivery while it runs.
 #[derive(Clone)]
 pub struct DeliveryFace {
     /// All sites in use.
     pub sites: Arc<dyn Fn() -> Vec<SiteView> + Send + Sync>,
     /// Says which part of a scope the settings do not know.
-    pub check_scope: Arc<dyn Fn(&Scope) -> Result<(), FieldError> + Send + Sync>,
+    pub check_scope: Arc<ScopeCheck>,
     /// What a job of a message waits for in memory, in words.
     pub waits: Arc<dyn Fn(MessageId, u16) -> Option<String> + Send + Sync>,
     /// Where each source with a plan stands.

@@ -127,6 +127,6 @@ pub(super) fn read_reply(text: &str) -> Option<Reply> {
     let (first, text) = rest.split_once(' ').unwrap_or((rest, ""));
     match first.parse::<EnhancedCode>() {
         Ok(enhanced) => Some(Reply::new(code, enhanced, text)),
-        Err(_) => Some(Reply::from_lines(code, None, [rest].into_iter())),
+        Err(_) => Some(Reply::from_lines(code, None, [rest])),
     }
 }
