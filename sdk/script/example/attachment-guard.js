@@ -18,5 +18,6 @@ export function onData() {
   }
   const seen = kv("attachments").increment("messages");
   message.setHeader("X-Attachments", `${names.length}; seen=${seen}`);
+  message.setHeader("X-Session", `${session.tls?.version ?? "plain text"} of ${session.tls?.verifiedSubject ?? "nobody"}, iprev ${session.iprev}`);
   return next();
 }

@@ -33,12 +33,15 @@ impl Figures {
 
     /// The sum of the series of that name.
     pub(super) fn sum(&self, name: &str) -> f64 {
-        self.of(name).map(|(_, value)| value).sum()
+        // `sum` makes a negative zero of nothing.
+        self.of(name).fold(0.0, |sum, (_, value)| sum + value)
     }
 
     /// The sum of those that have this label.
     pub(super) fn sum_with(&self, name: &str, label: &str, value: &str) -> f64 {
-        self.of(name).filter(|(series, _)| series.label(label) == value).map(|(_, value)| value).sum()
+        self.of(name)
+            .filter(|(series, _)| series.label(label) == value)
+            .fold(0.0, |sum, (_, value)| sum + value)
     }
 
     /// Sums by the value of a label.

@@ -68,10 +68,10 @@ fn a_frame_shows_what_happened_between_two_looks() {
         "14 ready, 2 waiting, 1 held, 3 in delivery; 4.0 KiB",
         "tenant acme suspended (1 h left) by operator ann: did not pay",
         "sites (3)",
-        "waits for the message rate of mx.slow.example",
+        "out   0 connections",
+        "waits for the message rate of",
         "slow.example",
-        "(others)",
-        "rate",
+        "other ",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }

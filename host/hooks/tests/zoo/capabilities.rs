@@ -11,7 +11,7 @@ async fn getters_tell_what_there_is() {
     let generation = host.load(&[zoo(everywhere("getters"))]).await;
     let answer = ask(&generation, Hook::Data, &mut call_at(Hook::Data)).await;
     let (size, needle) = (MESSAGE.len(), MESSAGE.find("needle").unwrap());
-    let session = "relay|192.0.2.1|4000|Some(\\\"client.example\\\")|None|None";
+    let session = "relay|192.0.2.1|4000|Some(\\\"client.example\\\")|None|Some(\\\"pass\\\")|None|None";
     let envelope = "1|Some(\\\"from@them.example\\\")|0|None";
     let message = format!(
         "Some(\\\"café\\\")|{size}|4|[(\\\"Ann\\\", \\\"ann@us.example\\\")]|Some({needle})|Some(22)|4"

@@ -73,17 +73,21 @@ mod tests {
         let (mut server, mut output) = (Server::new(Arc::new(settings)), Vec::new());
         server.greet(&mut output);
         server.listen(true, with_content);
-        let mut input = BytesMut::from(lines);
-        while let Step::Ask(question) = server.handle(&mut input, &mut output) {
-            let reply = Reply::new(250, baton_mail::EnhancedCode(2, 0, 0), "queued");
-            let answer = match question {
-                Question::Message { .. } => Answer::Done(vec![reply].into()),
-                Question::Auth { .. } => {
-                    Answer::Refuse(Reply::new(535, baton_mail::EnhancedCode(5, 7, 8), "no"))
-                }
-                _ => Answer::Proceed,
-            };
-            server.answer(answer, &mut output).unwrap();
+        let mut input = BytesMut::new();
+        // Content begins only after the reply to DATA.
+        for piece in lines.split_inclusive("DATA\r\n") {
+            input.extend_from_slice(piece.as_bytes());
+            while let Step::Ask(question) = server.handle(&mut input, &mut output) {
+                let reply = Reply::new(250, baton_mail::EnhancedCode(2, 0, 0), "queued");
+                let answer = match question {
+                    Question::Message { .. } => Answer::Done(vec![reply].into()),
+                    Question::Auth { .. } => {
+                        Answer::Refuse(Reply::new(535, baton_mail::EnhancedCode(5, 7, 8), "no"))
+                    }
+                    _ => Answer::Proceed,
+                };
+                server.answer(answer, &mut output).unwrap();
+            }
         }
         let shown = |heard: Heard| match heard {
             Heard::Line(line) => String::from_utf8(line).unwrap().trim_end().to_owned(),
