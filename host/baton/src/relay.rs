@@ -103,9 +103,19 @@ pub(crate) struct Running {
     stop_faces: CancellationToken,
 }
 
-impl Relay {
-    /// Makes all parts, or says which one failed and why.
-    pub(crate) async fn build(checked: &Checked, sockets: OpenSockets, log: &Log) -> anyhow::Result<Relay> {
+/// What everything else stands on.
+struct Ground {
+    clock: Arc<dyn Clock>,
+    registry: Registry,
+    store: Store,
+    admin: UnixListener,
+    resolver: Resolver,
+    engine: Engine,
+    http: Arc<PluginHttp>,
+}
+
+impl Ground {
+    fn lay(checked: &Checked, log: &Log) -> anyhow::Result<Ground> {
         make_state_folder(&checked.state_path)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut registry = registry_of(log);
@@ -113,20 +123,40 @@ impl Relay {
         let admin = bind_admin(&checked.api.admin_socket)?;
         let resolver = Resolver::new(&checked.dns).context("the DNS resolver can not be made; see [dns]")?;
         let engine = make_engine(checked)?;
-        let metrics = outbound_metrics(&mut registry);
-        let settings = Arc::new(ArcSwap::from_pointee(checked.outbound.clone()));
         let http = Arc::new(PluginHttp::new(checked.http.clone(), resolver.clone())?);
-        let client = http_client(&http);
-        let policies =
-            Policies::new(resolver.clone(), client.clone(), store.kv(), clock.clone(), metrics.clone());
-        let trace = Hub::new(clock.clone());
-        let verifier = Verifier::new(
-            settings.clone(),
-            resolver.clone(),
-            policies.clone(),
-            metrics.clone(),
-            trace.clone(),
-        );
+        Ok(Ground { clock, registry, store, admin, resolver, engine, http })
+    }
+
+    /// What domains publish about the TLS of their mail hosts.
+    fn policies(&self, client: &HttpClient, metrics: &Arc<baton_outbound::metrics::Metrics>) -> Policies {
+        let Ground { resolver, store, clock, .. } = self;
+        Policies::new(resolver.clone(), client.clone(), store.kv(), clock.clone(), metrics.clone())
+    }
+
+    /// Asks next hops about recipients.
+    fn verifier(
+        &self,
+        settings: &Arc<ArcSwap<OutboundSettings>>,
+        policies: &Policies,
+        metrics: &Arc<baton_outbound::metrics::Metrics>,
+        trace: &Arc<Hub>,
+    ) -> Verifier {
+        let resolver = self.resolver.clone();
+        Verifier::new(settings.clone(), resolver, policies.clone(), metrics.clone(), trace.clone())
+    }
+}
+
+impl Relay {
+    /// Makes all parts, or says which one failed and why.
+    pub(crate) async fn build(checked: &Checked, sockets: OpenSockets, log: &Log) -> anyhow::Result<Relay> {
+        let mut ground = Ground::lay(checked, log)?;
+        let metrics = outbound_metrics(&mut ground.registry);
+        let settings = Arc::new(ArcSwap::from_pointee(checked.outbound.clone()));
+        let client = http_client(&ground.http);
+        let trace = Hub::new(ground.clock.clone());
+        let policies = ground.policies(&client, &metrics);
+        let verifier = ground.verifier(&settings, &policies, &metrics, &trace);
+        let Ground { clock, mut registry, store, admin, resolver, engine, http } = ground;
         let capabilities = services(&store, &resolver, &http, verifier, &clock, &mut registry);
         let (hooks, feed) = start_plugins(&engine, checked, &capabilities).await?;
         let policy = Arc::new(ArcSwap::from_pointee(checked.policy.clone()));

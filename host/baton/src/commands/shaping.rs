@@ -3,7 +3,7 @@
 use baton_api::delivery::{Complaints, ListingsView, MeasuresView, SitesView, WarmupsView};
 use baton_store::shaping::{Action, Measure};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::print;
 use super::queue::{operate_all, user};
@@ -38,7 +38,7 @@ async fn list(target: Target) -> anyhow::Result<()> {
 
 async fn suspend(options: SuspendOptions) -> anyhow::Result<()> {
     let SuspendOptions { scope, lasts, reason, target } = options;
-    let mut body = serde_json::to_value(scope.scope())?;
+    let mut body: Map<String, Value> = serde_json::from_value(serde_json::to_value(scope.scope())?)?;
     let more = [
         ("all", scope.all.then_some(Value::Bool(true))),
         ("for", lasts.map(Value::from)),
@@ -46,9 +46,9 @@ async fn suspend(options: SuspendOptions) -> anyhow::Result<()> {
         ("by", Some(user().into())),
     ];
     for (name, value) in more {
-        body[name] = value.into();
+        body.insert(name.to_owned(), value.into());
     }
-    let taken: Measure = Admin::of(&target)?.post("/v1/shaping", &body).await?;
+    let taken: Measure = Admin::of(&target)?.post("/v1/shaping", &Value::Object(body)).await?;
     print(&taken, target.json, |one| render::shaping::one(one, one.since))
 }
 
