@@ -6,11 +6,12 @@ from bench.table import median
 from lab.postfix import Postfix, Unavailable
 from lab.relay import Relay
 
+BATON_MESSAGES, POSTFIX_MESSAGES = 20_000, 4_000
 # A kind of load: its octets, sessions and messages (enough for some seconds each), and the promises.
 Load = collections.namedtuple("Load", "size sessions baton postfix rate_min cpu_max")
 LOADS = [
-    Load(4_096, 50, 20_000, 4_000, 10, 0.1),
-    Load(4_096, 200, 20_000, 4_000, 10, 0.1),
+    Load(4_096, 50, BATON_MESSAGES, POSTFIX_MESSAGES, 10, 0.1),
+    Load(4_096, 200, BATON_MESSAGES, POSTFIX_MESSAGES, 10, 0.1),
     Load(102_400, 50, 4_000, 2_000, 3, None),
 ]
 WARM_UP_MESSAGES = 1_000

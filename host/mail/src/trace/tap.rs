@@ -340,10 +340,8 @@ mod tests {
         assert!(seen.lock().is_empty());
         tap.about(MessageId::first_at(crate::UnixMs(1_000)));
         tap.note("now");
-        assert_eq!(
-            (seen.lock().len(), seen.lock().last().cloned()),
-            (LINES_KEPT_MAX, Some("now".to_owned()))
-        );
+        let shown = seen.lock().clone();
+        assert_eq!((shown.len(), shown.last().map(String::as_str)), (LINES_KEPT_MAX, Some("now")));
         tap.note("more");
         assert_eq!(seen.lock().len(), LINES_KEPT_MAX + 1);
     }
