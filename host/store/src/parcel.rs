@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::accept::{NewJob, NewMessage, Past, take};
 use crate::claim::body;
-use crate::commit::{Action, Op, OperateOp};
+use crate::commit::{Action, Op, OperateOp, held_by};
 use crate::core::Core;
 use crate::error::{AcceptError, StoreError};
 use crate::find::jobs_of_message;
@@ -86,6 +86,7 @@ const MOVED: &str = ", who moved it to ";
 pub(crate) async fn pack(core: &Arc<Core>, message: MessageId, movers: Movers) -> Result<Bytes, MoveError> {
     let (_, jobs) = jobs_at_rest(core, message).await?;
     let by = format!("{}{MOVING}{}", movers.by, movers.to);
+    let for_the_move = held_by(&by);
     operate(core, Action::Hold, &jobs, by).await?;
     let (loaded, jobs) = jobs_at_rest(core, message).await?;
     if jobs.iter().any(|job| !is_held(job.due)) {
@@ -94,12 +95,14 @@ pub(crate) async fn pack(core: &Arc<Core>, message: MessageId, movers: Movers) -
     let body = body(core, message).await?.to_bytes();
     let record = EnvelopeRecordRef { chunks: 0, jobs: &loaded.seeds, envelope: &loaded.envelope };
     let envelope = encode_envelope(&record);
-    let records: Vec<Vec<u8>> = jobs.into_iter().map(pack_job).collect();
+    let records: Vec<Vec<u8>> = jobs.into_iter().map(|job| pack_job(job, &for_the_move)).collect();
     let jobs = records.iter().map(Vec::as_slice).collect();
     Ok(encode(&Parcel { movers, envelope: &envelope, jobs, body: &body }).into())
 }
 
-fn pack_job(job: Job) -> Vec<u8> {
+/// A job that is held `for_the_move` alone is tried at once where it arrives. Only this very reason says so: others may
+/// hold words of strangers.
+fn pack_job(job: Job, for_the_move: &str) -> Vec<u8> {
     encode_job(&JobRecord {
         shared: job.shared,
         due: job.due,
@@ -107,8 +110,7 @@ fn pack_job(job: Job) -> Vec<u8> {
         recipients: job.recipients,
         queue: job.queue,
         last: job.last,
-        // What is held for the move alone is tried at once where it arrives.
-        hold: job.hold.filter(|reason| !reason.contains(MOVING)),
+        hold: job.hold.filter(|reason| reason != for_the_move),
         delay_told: job.delay_told,
         changes: job.changes,
     })

@@ -7,7 +7,9 @@ use baton_mail::event::{Event, What};
 use baton_mail::{Lane, MessageId, UnixMs};
 use rocksdb::WriteBatch;
 
-use super::operation::{AcceptOp, AccountOp, Action, ChunkOp, Message, Op, OperateOp, SettleOp, SplitOp};
+use super::operation::{
+    AcceptOp, AccountOp, Action, ChunkOp, Message, Op, OperateOp, SettleOp, SplitOp, held_by,
+};
 use crate::census::Counted;
 use crate::change::GiveUp;
 use crate::database::{Database, Family};
@@ -282,8 +284,8 @@ impl<'a> Builder<'a> {
         let what = match action {
             Action::Hold => {
                 record.due = held_until(job.envelope.given_up_at());
-                record.hold = Some(format!("held by {by}"));
-                What::Held { reason: format!("held by {by}"), by }
+                record.hold = Some(held_by(&by));
+                What::Held { reason: held_by(&by), by }
             }
             Action::Release => {
                 go_on(&mut record, self.now);

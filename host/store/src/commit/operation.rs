@@ -108,6 +108,11 @@ pub(crate) struct SplitOp {
     pub(crate) parts: Vec<(JobKey, JobRecord)>,
 }
 
+/// Why a job is held that an operator holds.
+pub(crate) fn held_by(by: &str) -> String {
+    format!("held by {by}")
+}
+
 /// What an operator wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
