@@ -12,7 +12,7 @@ const URL_OCTETS_MAX: usize = 8_192;
 const DECODINGS_MAX: usize = 4;
 
 /// Where a request goes, in canonical form: host names in lower case and ASCII, no dot segments, no user, no fragment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpUrl {
     /// HTTPS, not HTTP.
     pub is_tls: bool,
@@ -25,7 +25,7 @@ pub struct HttpUrl {
 }
 
 /// The host of a URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HttpHost {
     /// A name that has to be resolved.
     Name(String),

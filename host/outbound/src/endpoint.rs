@@ -27,8 +27,8 @@ use crate::sts::HttpClient;
 /// A web server that takes messages.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
-    /// Where it is, in canonical form.
-    pub url: String,
+    /// Where it is.
+    pub url: HttpUrl,
     /// What requests are signed with: base64 of 24 octets at least, with or without `whsec_` in front.
     pub secret: LoginSecret,
 }
@@ -45,6 +45,13 @@ pub(crate) struct Posted<'a> {
 pub(crate) struct Answered {
     pub(crate) outcome: Outcome,
     pub(crate) wait_ms: Option<u64>,
+}
+
+impl std::fmt::Display for Endpoint {
+    /// Path and query may be for nobody else's eyes: the sender and others read what it is called.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "http {}", self.url.authority())
+    }
 }
 
 impl Endpoint {
@@ -89,7 +96,7 @@ impl Endpoint {
         ];
         Ok(HttpRequest {
             method: "POST".to_owned(),
-            url: HttpUrl::parse(&self.url)?,
+            url: self.url.clone(),
             // The settings name it.
             host_is_granted: true,
             headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
@@ -130,9 +137,7 @@ impl Endpoint {
     fn status(&self, code: (u8, u16, u16), text: impl Into<String>) -> Status {
         let class = if code == (5, 3, 4) { FailureClass::TooLarge } else { FailureClass::Unknown };
         let code = EnhancedCode(code.0, code.1, code.2);
-        // Path and query may be for nobody else's eyes, and the status goes to the sender.
-        let host = HttpUrl::parse(&self.url).map(|url| url.authority()).unwrap_or_default();
-        Status::ours(Phase::Data, class, code, text.into()).at(Remote::named(host))
+        Status::ours(Phase::Data, class, code, text.into()).at(Remote::named(self.url.authority()))
     }
 }
 
@@ -247,7 +252,7 @@ mod tests {
     #[test]
     fn answers_have_their_outcomes() {
         let endpoint = Endpoint {
-            url: "https://x.example/".to_owned(),
+            url: HttpUrl::parse("https://x.example/").unwrap(),
             secret: LoginSecret::Environment("X".to_owned()),
         };
         let judged = |status: u16| {

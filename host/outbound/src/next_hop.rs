@@ -143,7 +143,7 @@ impl fmt::Display for NextHop {
             }
             NextHop::Lmtp(target) => write!(formatter, "lmtp {target}"),
             NextHop::File(path) => write!(formatter, "file {}", path.display()),
-            NextHop::Http(endpoint) => write!(formatter, "http {}", endpoint.url),
+            NextHop::Http(endpoint) => write!(formatter, "{endpoint}"),
             NextHop::Hold(reason) => write!(formatter, "hold: {reason}"),
             NextHop::Discard => formatter.write_str("discard"),
         }

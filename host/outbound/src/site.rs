@@ -178,7 +178,7 @@ impl Target {
             Target::Smtp(candidates) => rolled_up(candidates),
             Target::Lmtp(target) => format!("lmtp {target}"),
             Target::File(path) => format!("file {}", path.display()),
-            Target::Http(endpoint) => format!("http {}", endpoint.url),
+            Target::Http(endpoint) => endpoint.to_string(),
         }
     }
 
@@ -442,9 +442,7 @@ fn required_tls(route: &Route, tls: TlsPolicy) -> Result<TlsPolicy, Outcome> {
             "the way to the mail store is not protected"
         }
         NextHop::Lmtp(_) => return Ok(tls),
-        NextHop::Http(endpoint) if !endpoint.url.starts_with("https:") => {
-            "the way to the web server is not protected"
-        }
+        NextHop::Http(endpoint) if !endpoint.url.is_tls => "the way to the web server is not protected",
         _ => return Ok(tls.verified()),
     };
     Err(Outcome::Failed(no_required_tls(why)))

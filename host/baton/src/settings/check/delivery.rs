@@ -265,7 +265,7 @@ impl Checker<'_> {
                 None
             }
         };
-        Some(Endpoint { url: read?.to_string(), secret: secret? })
+        Some(Endpoint { url: read?, secret: secret? })
     }
 
     fn hosts(&mut self, key: &str, texts: &[String]) -> Option<NextHop> {
