@@ -34,6 +34,10 @@ use clap::Parser;
 
 use cli::{Cli, Command};
 
+/// RocksDB's allocations are its, too: the C library's allocator scatters what RocksDB reads from a long queue.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli.command) {

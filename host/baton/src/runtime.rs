@@ -28,6 +28,14 @@ pub(crate) fn raise_file_limit() {
     }
 }
 
+/// Lets a thread of the allocator give back what was freed, however idle the others are. Not before the relay is what it
+/// will be: a process with threads can not give root up.
+pub(crate) fn give_back_freed_memory() {
+    if let Err(error) = tikv_jemalloc_ctl::background_thread::write(true) {
+        tracing::warn!(target: "relay", %error, "freed memory is given back late");
+    }
+}
+
 /// A runtime for making or taking load: on one thread there is no work to hand from thread to thread.
 pub(crate) fn for_load(count: usize) -> anyhow::Result<Runtime> {
     raise_file_limit();

@@ -26,6 +26,7 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     checked.privileges.give_up_others(&checked.state_path)?;
     let log = Log::start(&checked.log)?;
     runtime::raise_file_limit();
+    runtime::give_back_freed_memory();
     let runtime = runtime::threads(checked.worker_threads)?;
     let code = runtime.block_on(serve(checked, sockets, options, &log))?;
     runtime.shutdown_background();
