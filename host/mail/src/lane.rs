@@ -201,6 +201,14 @@ impl<T> LaneQueue<T> {
         self.lanes.of(lane).len()
     }
 
+    /// True when one more item of this place finds room among `max` in its lane: one flow's backlog leaves a quarter of the
+    /// room to the others, and of what they take again a quarter to more.
+    pub fn has_room(&self, place: Place, max: usize) -> bool {
+        let lane = self.lanes.of(place.lane);
+        let room = max.saturating_sub(lane.len());
+        room > 0 && lane.len_of(place.flow) <= 3 * room
+    }
+
     /// How many items wait.
     pub fn len(&self) -> usize {
         Lane::ALL.into_iter().map(|lane| self.len_of(lane)).sum()
@@ -286,6 +294,20 @@ mod tests {
         while let Some(front) = queue.front().copied() {
             assert_eq!(queue.pop(), Some(front));
         }
+    }
+
+    #[test]
+    fn one_flow_leaves_room_to_others() {
+        let of = |tenant| Place::new(Lane::Normal, Flow::of(Some(tenant), None), 1_000);
+        let mut queue = LaneQueue::new(LANE_WEIGHTS);
+        let mut fill = |tenant| {
+            let before = queue.len();
+            while queue.has_room(of(tenant), 100) {
+                queue.push(of(tenant), tenant);
+            }
+            queue.len() - before
+        };
+        assert_eq!([fill("flood"), fill("small"), fill("smaller"), fill("flood")], [76, 19, 4, 0]);
     }
 
     #[test]

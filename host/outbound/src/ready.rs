@@ -69,7 +69,7 @@ impl<T> ReadyQueue<T> {
     }
 
     /// Gives a job to a parked worker when it may go at once, else queues it. The job comes back when the queue is closed,
-    /// or when its lane is full and slow.
+    /// or when its lane is slow and has no room for more of its tenant and stream.
     pub(crate) fn push(
         &self,
         place: impl Into<Place>,
@@ -103,8 +103,8 @@ impl<T> ReadyQueue<T> {
             }
         }
         let place = place.into();
-        let lane = place.lane;
-        let is_full = state.jobs.len_of(lane) >= ready_max && state.first_wait(lane, now) > MOVING_WAIT_MAX;
+        let is_full =
+            !state.jobs.has_room(place, ready_max) && state.first_wait(place.lane, now) > MOVING_WAIT_MAX;
         if state.closed || is_full {
             return Err(job);
         }

@@ -91,7 +91,7 @@ mx_hosts = ["mx.big.test"]
         let [flood, small, codes] = &report.kinds[..] else { panic!("{report:?}") };
         assert!(flood.p50_s > 300, "seed {seed}: the flood waits: {flood:?}");
         assert!(codes.p99_s <= 60, "seed {seed}: {codes:?}");
-        assert!(small.p99_s < flood.p99_s * 3 / 2, "seed {seed}: {small:?} behind {flood:?}");
+        assert!(small.p99_s <= 60, "seed {seed}: {small:?} behind {flood:?}");
         assert_eq!(report.delivered, report.offered, "seed {seed}");
     }
 }
