@@ -116,44 +116,51 @@ impl Claim {
 /// When it is worth to look again into a database that is being opened again.
 const AWAY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Jobs that are due, as far as there is room: lane by lane in turns, fresh ones from memory first, but due ones of the
-/// index are never starved.
+/// Jobs that are due, as far as there is room, out of what is in memory. Only when there is none, it waits for the disk.
 pub(crate) async fn claim(core: &Arc<Core>, room: LaneRoom) -> Result<Vec<Claim>, StoreError> {
-    if core.health.is_poisoned() {
-        // Outcomes could not be written, so every delivery would be repeated after the restart.
-        return Err(core.lost());
+    loop {
+        if core.health.is_poisoned() {
+            // Outcomes could not be written, so every delivery would be repeated after the restart.
+            return Err(core.lost());
+        }
+        let changed = core.schedule.changed();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        let Picked { jobs, scans, is_reading } = pick(core, room);
+        read_ahead(core, scans);
+        if !jobs.is_empty() || !is_reading {
+            return Ok(jobs.into_iter().map(|job| Claim::new(job, &core.schedule)).collect());
+        }
+        changed.await;
     }
-    let now = core.clock.now();
-    let Picked { mut jobs, scans } = {
-        let mut window = core.schedule.lock();
-        window.expire_handed_back(now);
-        window.pick(room, now)
-    };
-    if !scans.is_empty() {
-        let core = Arc::clone(core);
-        let found = tokio::task::spawn_blocking(move || scan_lanes(&core, &scans, now)).await;
-        jobs.extend(found.map_err(|_| StoreError::Closed)?);
-    }
-    Ok(jobs.into_iter().map(|job| Claim::new(job, &core.schedule)).collect())
 }
 
-/// Takes jobs out of the due index: of each lane as many as are wanted, from where the last scan ended.
-fn scan_lanes(core: &Core, scans: &[(Lane, Due, usize)], now: UnixMs) -> Vec<Job> {
-    let _end = ScansEnd(core);
+fn pick(core: &Core, room: LaneRoom) -> Picked {
+    let now = core.clock.now();
+    let mut window = core.schedule.lock();
+    window.expire_handed_back(now);
+    window.pick(room, now)
+}
+
+/// Reads on the side what comes after what was claimed.
+fn read_ahead(core: &Arc<Core>, scans: Vec<(Lane, Due, usize)>) {
+    if !scans.is_empty() {
+        let (end, now) = (ScansEnd(Arc::clone(core)), core.clock.now());
+        tokio::task::spawn_blocking(move || scan_lanes(&end, &scans, now));
+    }
+}
+
+/// Reads jobs of the due index into the window: of each lane as many as are wanted, from where the last scan ended.
+fn scan_lanes(end: &ScansEnd, scans: &[(Lane, Due, usize)], now: UnixMs) {
+    let core = &*end.0;
     let db = core.db();
-    let mut jobs = Vec::new();
     for (lane, from, limit) in scans {
         let mut end = LaneEnd { core, lane: *lane, reached: *from, next_due: NEVER };
         match &db {
-            Ok(db) => {
-                let mut scan = Scan { core, db, end, jobs: Vec::new() };
-                scan.run(now, *limit);
-                jobs.append(&mut scan.jobs);
-            }
+            Ok(db) => Scan { core, db, end, left: *limit }.run(now),
             Err(_) => end.next_due = now.plus(AWAY_PAUSE),
         }
     }
-    jobs
 }
 
 /// A scan of one lane in progress.
@@ -161,7 +168,7 @@ struct Scan<'a> {
     core: &'a Core,
     db: &'a Database,
     end: LaneEnd<'a>,
-    jobs: Vec<Job>,
+    left: usize,
 }
 
 /// Tells the window how far a lane was read, also when the thread panics.
@@ -178,19 +185,22 @@ impl Drop for LaneEnd<'_> {
     }
 }
 
-/// Ends the scans in the window, also when the thread panics.
-struct ScansEnd<'a>(&'a Core);
+/// Ends the scans in the window, also when the thread panics, or never runs because the runtime ends.
+struct ScansEnd(Arc<Core>);
 
-impl Drop for ScansEnd<'_> {
+impl Drop for ScansEnd {
     fn drop(&mut self) {
-        self.0.schedule.lock().end_scan();
+        let mut window = self.0.schedule.lock();
+        window.end_scan();
+        self.0.schedule.report(&window);
+        drop(window);
         self.0.schedule.wake();
     }
 }
 
 impl Scan<'_> {
     /// Reads on from where the lane was read to.
-    fn run(&mut self, now: UnixMs, limit: usize) {
+    fn run(&mut self, now: UnixMs) {
         let Due { at, job } = self.end.reached;
         let from = due_key(self.end.lane, at, job);
         let end = after_prefix(lane_prefix(self.end.lane));
@@ -202,10 +212,10 @@ impl Scan<'_> {
                 continue;
             };
             self.end.next_due = due.at;
-            if due.at > now || self.jobs.len() >= limit {
+            if due.at > now || self.left == 0 {
                 break;
             }
-            self.try_claim(due.at, due.job);
+            self.read(due.at, due.job);
             self.end.reached = due.next();
             self.end.next_due = NEVER;
             entries.next();
@@ -216,11 +226,11 @@ impl Scan<'_> {
         }
     }
 
-    /// Claims the job unless somebody has it, or had it a moment ago.
-    fn try_claim(&mut self, due: UnixMs, key: JobKey) {
+    /// Reads the job unless somebody has it, or had it a moment ago.
+    fn read(&mut self, due: UnixMs, key: JobKey) {
         let core = self.core;
         let entry = Entry { lane: self.end.lane, due };
-        if !core.schedule.lock().take(key, entry, Stage::Claimed) {
+        if !core.schedule.lock().take(key, entry, Stage::Reading) {
             return;
         }
         // The iterator sees the past: an outcome may have been written since. It was, before the job left the
@@ -234,7 +244,10 @@ impl Scan<'_> {
             }
         }
         match load_job(self.db, key) {
-            Ok(Some(job)) => self.jobs.push(Job { due, ..job }),
+            Ok(Some(job)) => {
+                self.left -= 1;
+                core.schedule.lock().make_read(entry.lane, Job { due, ..job });
+            }
             Ok(None) => core.set_aside_later(missing(key, entry), Some((key, entry))),
             Err(ReadError::Damaged(damage)) => core.set_aside_later(damage, Some((key, entry))),
             Err(ReadError::Unreadable(cause)) => {

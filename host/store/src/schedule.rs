@@ -1,5 +1,8 @@
 //! The part of the queue that is in memory: a bounded window of jobs, and how far the due index was read.
 //!
+//! Two kinds wait in it: fresh ones, ready since their accept, and those that were read ahead from the due index. Nobody
+//! who claims fresh ones waits for the disk.
+//!
 //! Invariant: a job is given out at most once at a time. It stays in `taken` from before its record can be seen in
 //! the database until its outcome is in the database.
 //!
@@ -16,6 +19,7 @@ use baton_mail::lane::{LaneWeights, PerLane, Place, Turns};
 use baton_mail::{Clock, Envelope, Lane, Status, UnixMs};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::change::Changes;
 use crate::commit::Action;
@@ -80,7 +84,9 @@ pub(crate) struct Intent {
 pub(crate) enum Stage {
     /// Its record is being written, or an operator's change to it is.
     Writing,
-    /// In the ready list.
+    /// Its record is being read, to be ready then.
+    Reading,
+    /// Waits in memory for its claim.
     Ready,
     /// Given out.
     Claimed,
@@ -96,6 +102,15 @@ pub(crate) struct Taken {
     pub(crate) stage: Stage,
     pub(crate) entry: Entry,
     pub(crate) intent: Option<Intent>,
+    /// Which of the times that it was taken this is.
+    turn: u64,
+}
+
+/// A job that waits in memory. It is stale when it was taken out since: then its turn is not that of its mark.
+#[derive(Debug)]
+struct Waiting {
+    turn: u64,
+    job: Job,
 }
 
 /// The window, shared by all who claim, settle and write.
@@ -115,21 +130,24 @@ pub(crate) struct Window {
     taken: HashMap<JobKey, Taken>,
     handed_back: BinaryHeap<Reverse<(UnixMs, JobKey)>>,
     taken_max: usize,
+    turns_taken: u64,
     scanning: bool,
 }
 
 /// What is known of one lane.
 #[derive(Debug)]
 struct LaneWindow {
-    /// Tenants and streams take turns.
-    ready: FairQueue<Job>,
+    /// Ready since their accept. Tenants and streams take turns.
+    fresh: FairQueue<Waiting>,
+    /// Read ahead from the index. Tenants and streams take turns.
+    read: FairQueue<Waiting>,
     /// Where the next scan begins.
     cursor: Due,
     /// No entry of the index that is not taken is due before this.
     next_due: UnixMs,
     /// While a scan runs: the lowest entry that was written since it began.
     lowest_since: Option<Due>,
-    /// Jobs of memory that were given out since one of the index was.
+    /// Fresh jobs that were given out since one of the index was.
     fresh_in_a_row: usize,
 }
 
@@ -137,7 +155,8 @@ impl Default for LaneWindow {
     /// Nothing is known of the index yet.
     fn default() -> LaneWindow {
         LaneWindow {
-            ready: FairQueue::default(),
+            fresh: FairQueue::default(),
+            read: FairQueue::default(),
             cursor: Due::FIRST,
             next_due: UnixMs(0),
             lowest_since: None,
@@ -146,13 +165,21 @@ impl Default for LaneWindow {
     }
 }
 
-/// What the next claims are, lane by lane.
+impl LaneWindow {
+    fn is_empty(&self) -> bool {
+        self.fresh.is_empty() && self.read.is_empty()
+    }
+}
+
+/// What the next claims are, and what is to be read for those after them.
 #[derive(Debug, Default)]
 pub(crate) struct Picked {
     /// From memory.
     pub(crate) jobs: Vec<Job>,
-    /// From the index: how many, beginning where. None where nothing is to be looked for.
+    /// From the index, lane by lane: how many, beginning where. Whoever gets it reads, and then ends the scan.
     pub(crate) scans: Vec<(Lane, Due, usize)>,
+    /// A scan runs, or is to.
+    pub(crate) is_reading: bool,
 }
 
 impl Schedule {
@@ -169,6 +196,7 @@ impl Schedule {
             taken: HashMap::new(),
             handed_back: BinaryHeap::new(),
             taken_max,
+            turns_taken: 0,
             scanning: false,
         };
         Arc::new(Schedule { window: Mutex::new(window), changed: Notify::new(), clock, metrics })
@@ -188,13 +216,20 @@ impl Schedule {
     pub(crate) fn hand_back(&self, key: JobKey) {
         let again_at = self.clock.now().plus(HAND_BACK_DELAY);
         let mut window = self.lock();
-        if let Some(taken) = window.taken.get_mut(&key).filter(|taken| taken.stage == Stage::Claimed) {
+        if let Some(taken) =
+            window.taken.get_mut(&key).filter(|taken| matches!(taken.stage, Stage::Claimed | Stage::Reading))
+        {
             taken.stage = Stage::HandedBack;
             window.handed_back.push(Reverse((again_at, key)));
             drop(window);
             self.metrics.handed_back.inc();
             self.wake();
         }
+    }
+
+    /// Ends when something may have changed: at the next [`Schedule::wake`] after it was enabled.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// Returns when something may be claimable in a lane with room.
@@ -266,7 +301,7 @@ impl Window {
     /// one flow's backlog leaves a quarter of the room to the others, and of what they take again a quarter to more.
     pub(crate) fn reserve(&mut self, key: JobKey, entry: Entry, flow: Flow) -> bool {
         let room = self.room(entry.lane);
-        let waiting = self.lanes.of(entry.lane).ready.len_of(flow);
+        let waiting = self.lanes.of(entry.lane).fresh.len_of(flow);
         room > 0 && waiting <= 3 * room && self.take(key, entry, Stage::Writing)
     }
 
@@ -275,7 +310,8 @@ impl Window {
         match self.taken.entry(key) {
             std::collections::hash_map::Entry::Occupied(_) => false,
             std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(Taken { stage, entry, intent: None });
+                self.turns_taken += 1;
+                place.insert(Taken { stage, entry, intent: None, turn: self.turns_taken });
                 true
             }
         }
@@ -301,6 +337,12 @@ impl Window {
         self.taken.get(&key).is_some_and(|taken| matches!(taken.stage, Stage::Claimed | Stage::Settling))
     }
 
+    /// The job that is due for longest, of those that wait in memory.
+    pub(crate) fn oldest_ready(&self) -> Option<Due> {
+        let ready = self.taken.iter().filter(|(_, taken)| taken.stage == Stage::Ready);
+        ready.map(|(key, taken)| Due { at: taken.entry.due, job: *key }).min()
+    }
+
     /// How many are given out or being settled.
     pub(crate) fn claimed(&self) -> usize {
         let given_out = |taken: &&Taken| matches!(taken.stage, Stage::Claimed | Stage::Settling);
@@ -309,70 +351,80 @@ impl Window {
 
     /// A job whose record is written now: ready for the next claim.
     pub(crate) fn make_ready(&mut self, job: Job) {
-        if let Some(taken) = self.taken.get_mut(&job.key) {
-            taken.stage = Stage::Ready;
-            let Place { lane, flow, cost } = job.envelope.place();
-            self.lanes.of_mut(lane).ready.push(flow, cost, job);
+        if let Some(waiting) = self.waiting(job, Stage::Writing) {
+            let Place { lane, flow, cost } = waiting.job.envelope.place();
+            self.lanes.of_mut(lane).fresh.push(flow, cost, waiting);
         }
     }
 
-    /// The next claims: the lanes take turns; in a lane most are fresh ones from memory, but every fourth is of the
-    /// index when it may have some that are due.
+    /// A job whose record was read: ready too, unless an operator took it meanwhile.
+    pub(crate) fn make_read(&mut self, lane: Lane, job: Job) {
+        if let Some(waiting) = self.waiting(job, Stage::Reading) {
+            let Place { flow, cost, .. } = waiting.job.envelope.place();
+            self.lanes.of_mut(lane).read.push(flow, cost, waiting);
+        }
+    }
+
+    fn waiting(&mut self, job: Job, stage: Stage) -> Option<Waiting> {
+        let taken = self.taken.get_mut(&job.key).filter(|taken| taken.stage == stage)?;
+        taken.stage = Stage::Ready;
+        Some(Waiting { turn: taken.turn, job })
+    }
+
+    /// The next claims: the lanes take turns; in a lane most are fresh ones, but every fourth is one that was read from
+    /// the index. Where few of those are left, more are to be read.
     pub(crate) fn pick(&mut self, room: LaneRoom, now: UnixMs) -> Picked {
         let mut jobs = Vec::new();
-        let mut wanted = PerLane::<usize>::default();
-        let mut scanned = 0;
         loop {
-            let picks = jobs.len() + scanned;
-            let in_index = PerLane::from_fn(|lane| self.may_be_due(lane, now) && scanned < self.room(lane));
-            let has_work = PerLane::from_fn(|lane| {
-                picks < room.of(lane) && (!self.lanes.of(lane).ready.is_empty() || *in_index.of(lane))
-            });
+            let has_work =
+                PerLane::from_fn(|lane| jobs.len() < room.of(lane) && !self.lanes.of(lane).is_empty());
             let Some(lane) = self.turns.next(|lane| *has_work.of(lane)) else { break };
             self.turns.take(lane, |lane| *has_work.of(lane));
-            let owed = *in_index.of(lane) && self.lanes.of(lane).fresh_in_a_row >= FRESH_IN_A_ROW_MAX;
-            match if owed { None } else { self.claim_ready(lane) } {
-                Some(job) => {
-                    self.lanes.of_mut(lane).fresh_in_a_row += 1;
-                    jobs.push(job);
-                }
-                None if *in_index.of(lane) => {
-                    self.lanes.of_mut(lane).fresh_in_a_row = 0;
-                    *wanted.of_mut(lane) += 1;
-                    scanned += 1;
-                }
-                // What looked ready was taken away by an operator.
-                None => {}
-            }
+            // None where what looked ready was taken away by an operator.
+            jobs.extend(self.claim_next(lane));
         }
-        Picked { jobs, scans: self.begin_scans(&wanted) }
+        let scans = self.begin_scans(now);
+        Picked { jobs, scans, is_reading: self.scanning }
     }
 
-    /// Marks the lanes of which something is wanted as being scanned.
-    fn begin_scans(&mut self, wanted: &PerLane<usize>) -> Vec<(Lane, Due, usize)> {
+    /// The next job of a lane, marked as claimed.
+    fn claim_next(&mut self, lane: Lane) -> Option<Job> {
+        let window = self.lanes.of_mut(lane);
+        let owed = window.fresh_in_a_row >= FRESH_IN_A_ROW_MAX && !window.read.is_empty();
+        let waiting = if owed || window.fresh.is_empty() {
+            window.fresh_in_a_row = 0;
+            window.read.pop()
+        } else {
+            window.fresh_in_a_row += 1;
+            window.fresh.pop()
+        };
+        let Waiting { turn, job } = waiting?;
+        let taken = self.taken.get_mut(&job.key)?;
+        let is_its = taken.turn == turn && taken.stage == Stage::Ready;
+        is_its.then(|| {
+            taken.stage = Stage::Claimed;
+            job
+        })
+    }
+
+    /// What is to be read: of each lane that may have something due, when half of what was read before is gone.
+    fn begin_scans(&mut self, now: UnixMs) -> Vec<(Lane, Due, usize)> {
         let mut scans = Vec::new();
+        if self.scanning {
+            return scans;
+        }
+        let ahead_max = READ_AHEAD_MAX.min(self.taken_max.div_ceil(READ_AHEAD_SHARE));
         for lane in Lane::ALL {
-            let count = *wanted.of(lane);
-            if count > 0 {
-                self.scanning = true;
+            let waiting = self.lanes.of(lane).read.len();
+            let count = self.room(lane).min(ahead_max.saturating_sub(waiting));
+            if count > 0 && waiting <= ahead_max / 2 && self.may_be_due(lane, now) {
                 let window = self.lanes.of_mut(lane);
                 window.lowest_since = None;
                 scans.push((lane, window.cursor, count));
             }
         }
+        self.scanning = !scans.is_empty();
         scans
-    }
-
-    /// The next ready job of a lane, marked as claimed.
-    fn claim_ready(&mut self, lane: Lane) -> Option<Job> {
-        while let Some(job) = self.lanes.of_mut(lane).ready.pop() {
-            // An operator may have taken it out of the list since.
-            if let Some(taken) = self.taken.get_mut(&job.key).filter(|taken| taken.stage == Stage::Ready) {
-                taken.stage = Stage::Claimed;
-                return Some(job);
-            }
-        }
-        None
     }
 
     /// Forgets a job whose outcome is in the database; `next` is its new entry in the index, when it has one.
@@ -423,7 +475,7 @@ impl Window {
         let handed_back = self.handed_back.peek().map_or(NEVER, |Reverse((at, _))| *at);
         let of_lane = |lane: Lane| match (self.lanes.of(lane), room.of(lane)) {
             (_, 0) => NEVER,
-            (known, _) if !known.ready.is_empty() => UnixMs(0),
+            (known, _) if !known.is_empty() => UnixMs(0),
             (known, _) if self.room(lane) > 0 && !self.scanning => known.next_due,
             _ => NEVER,
         };
@@ -432,7 +484,7 @@ impl Window {
 
     /// True when the index may hold something due that is not taken.
     fn may_be_due(&self, lane: Lane, now: UnixMs) -> bool {
-        self.lanes.of(lane).next_due <= now && !self.scanning
+        self.lanes.of(lane).next_due <= now
     }
 
     /// One lane was scanned: all before `reached` was looked at; `next_due` is the time of the entry there.
@@ -454,6 +506,10 @@ impl Window {
 
 /// So many fresh jobs go out before one that waited in the index.
 const FRESH_IN_A_ROW_MAX: usize = 3;
+/// Jobs of one lane that are read ahead of their claims, at most: enough that reading them costs little each.
+const READ_AHEAD_MAX: usize = 256;
+/// What is read ahead takes this part of the window's places at most, so that fresh ones find theirs.
+const READ_AHEAD_SHARE: usize = 8;
 
 /// Gives memory back after a rush.
 fn shrink(taken: &mut HashMap<JobKey, Taken>, taken_max: usize) {

@@ -21,10 +21,12 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Looks at the job that is due for longest and in nobody's hands.
+    /// Looks at the job that is due for longest, of those that nobody claimed.
     pub(crate) fn look(&mut self, core: &Core) {
         let now = core.clock.now();
-        let oldest = Lane::ALL.into_iter().filter_map(|lane| oldest_due(core, lane, now)).min();
+        let in_memory = core.schedule.lock().oldest_ready();
+        let oldest =
+            Lane::ALL.into_iter().filter_map(|lane| oldest_due(core, lane, now)).chain(in_memory).min();
         let late_s = oldest.map_or(0, |due| now.since(due.at).as_secs());
         core.metrics.oldest_due_s.set(i64::try_from(late_s).unwrap_or(i64::MAX));
         match oldest {
@@ -69,7 +71,7 @@ fn reason(core: &Core) -> String {
     }
 }
 
-/// The job of a lane that is due for longest and in nobody's hands.
+/// The job of a lane that is due for longest, of those that are only in the index.
 fn oldest_due(core: &Core, lane: Lane, now: UnixMs) -> Option<Due> {
     let Due { at, job } = core.schedule.lock().cursor(lane);
     let db = core.db().ok()?;

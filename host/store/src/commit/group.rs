@@ -218,7 +218,7 @@ fn take_for_operator(core: &Core, op: &mut OperateOp, key: JobKey) -> bool {
         return window.take(key, unknown, Stage::Writing);
     };
     match (taken.stage, &op.action) {
-        (Stage::Ready | Stage::HandedBack, _) => {
+        (Stage::Ready | Stage::Reading | Stage::HandedBack, _) => {
             taken.stage = Stage::Writing;
             true
         }
