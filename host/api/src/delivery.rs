@@ -8,8 +8,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use baton_mail::text::sanitize;
 use baton_mail::{Domain, MessageId, UnixMs};
-use baton_store::KvError;
 use baton_store::shaping::{Action, BY_OPERATOR, MEASURES_MAX, Measure, NewMeasure, Scope};
+use baton_store::{JobView, KvError};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,8 @@ pub struct DeliveryFace {
     pub check_scope: Arc<ScopeCheck>,
     /// What a job of a message waits for in memory, in words.
     pub waits: Arc<dyn Fn(MessageId, u16) -> Option<String> + Send + Sync>,
+    /// When a job is given up, by the class of its last failure too.
+    pub given_up_at: Arc<dyn Fn(&JobView) -> UnixMs + Send + Sync>,
     /// Where each source with a plan stands.
     pub warmups: Arc<dyn Fn() -> Vec<WarmupView> + Send + Sync>,
     /// What blocklists say about our addresses.

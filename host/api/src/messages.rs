@@ -49,6 +49,6 @@ pub(crate) async fn story(
     }
     let waits = |key: JobKey| Some((key.job, (deps.delivery.waits)(message, key.job)?));
     let waits = jobs.iter().filter_map(|job| waits(job.key)).collect();
-    let jobs = jobs.into_iter().map(row).collect();
+    let jobs = jobs.into_iter().map(|job| row(job, &deps.delivery)).collect();
     Ok(Json(Story { message, now: deps.clock.now(), events, jobs, waits }))
 }

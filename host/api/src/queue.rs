@@ -11,6 +11,7 @@ use baton_store::{Action, Assignment, Filter, JobState, JobView, QueueCount};
 
 use crate::Problem;
 use crate::admin::{AdminDeps, store_problem};
+use crate::delivery::DeliveryFace;
 use crate::filter::{FILTER_FIELDS, Fields, state_name, write_cursor};
 use crate::wire::{Changed, CountPage, JobRow, QueuePage, QueueRow, SummaryView};
 
@@ -43,7 +44,8 @@ pub(crate) async fn list(
     fields.finish(&[&FILTER_FIELDS[..], &["after", "limit"]].concat())?;
     let found = deps.store.find_for(&filter, after, limit, LOOK_BUDGET).await.map_err(store_problem)?;
     let next = found.next.map(write_cursor);
-    Ok(Json(QueuePage { now: deps.clock.now(), jobs: found.jobs.into_iter().map(row).collect(), next }))
+    let jobs = found.jobs.into_iter().map(|job| row(job, &deps.delivery)).collect();
+    Ok(Json(QueuePage { now: deps.clock.now(), jobs, next }))
 }
 
 /// `GET /v1/queue/summary`: counts.
@@ -166,7 +168,8 @@ fn queue_row(count: QueueCount) -> QueueRow {
 }
 
 /// A job as the interface shows it.
-pub(crate) fn row(job: JobView) -> JobRow {
+pub(crate) fn row(job: JobView, delivery: &DeliveryFace) -> JobRow {
+    let expires_at = (delivery.given_up_at)(&job);
     JobRow {
         message: job.key.message,
         job: job.key.job,
@@ -178,7 +181,7 @@ pub(crate) fn row(job: JobView) -> JobRow {
         sender: job.sender,
         size: job.size,
         received_at: job.received_at,
-        expires_at: job.expires_at,
+        expires_at,
         last: job.last,
         hold: job.hold,
         tenant: job.tenant,

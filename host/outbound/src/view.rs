@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use baton_mail::{MessageId, UnixMs};
+use baton_mail::{FailureClass, MessageId, UnixMs};
 
 use crate::placing::until_in_words;
 use crate::shared::Shared;
@@ -95,6 +95,18 @@ impl DeliveryView {
             }
             None => (format!("waits for a connection to {}{by}", site.destination.name), None),
         })
+    }
+
+    /// When a message that failed so last is given up: failures of some classes have a shorter life.
+    pub fn given_up_at(
+        &self,
+        class: Option<FailureClass>,
+        received_at: UnixMs,
+        expires_at: UnixMs,
+    ) -> UnixMs {
+        let settings = self.0.settings.load();
+        let schedule = class.map(|class| settings.retry_by_class.of(class, &settings.retry));
+        schedule.map_or(expires_at, |schedule| schedule.end(received_at, expires_at))
     }
 
     /// Where each source with a plan stands at each provider.

@@ -116,7 +116,7 @@ fn a_file_of_classes_chooses_the_retry() -> Result<()> {
     fs::write(&classes, "[[rule]]\nclass = \"quota\"\ncode = \"451\"\npattern = \"asleep\"\n")?;
     relay.write_settings(
         Settings::new().all_to(sink.address()).set("retry.classes_file", classes.display().to_string()).with(
-            "[retry.class.quota]\nfirst_s = 3600\nmax_s = 7200\n[sources.a]\naddresses = [\"127.0.0.2\"]",
+            "[retry.class.quota]\nfirst_s = 3600\nmax_s = 7200\nlifetime_s = 9000\n[sources.a]\naddresses = [\"127.0.0.2\"]",
         ),
     )?;
     relay.start_again()?;
@@ -132,5 +132,6 @@ fn a_file_of_classes_chooses_the_retry() -> Result<()> {
     let entry = relay.queue()?.pop().context("an entry")?;
     let accepted = time(entry.get("received_at"))?;
     assert!(time(deferred.get("next_attempt"))? >= accepted + 3_600_000, "{deferred:#} {entry:#}");
+    assert_eq!(time(entry.get("expires_at"))?, accepted + 9_000_000, "given up when the class says so");
     Ok(())
 }

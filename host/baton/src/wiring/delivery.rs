@@ -12,14 +12,18 @@ use crate::render::words::moment;
 
 /// Delivery as the admin interface sees it.
 pub(crate) fn delivery_face(view: DeliveryView) -> DeliveryFace {
-    let (sites, waits, warmups, listings, complain) =
-        (view.clone(), view.clone(), view.clone(), view.clone(), view.clone());
+    let (sites, waits, lifetimes) = (view.clone(), view.clone(), view.clone());
+    let (warmups, listings, complain) = (view.clone(), view.clone(), view.clone());
     DeliveryFace {
         check_scope: Arc::new(move |scope| check_scope(&view, scope)),
         sites: Arc::new(move || sites.sites().into_iter().map(site).collect()),
         waits: Arc::new(move |message, job| {
             let (text, until) = waits.waits(message, job)?;
             Some(with_end(&text, until))
+        }),
+        given_up_at: Arc::new(move |job| {
+            let class = job.last.as_ref().map(|last| last.class);
+            lifetimes.given_up_at(class, job.received_at, job.expires_at)
         }),
         warmups: Arc::new(move || warmups.warmups().into_iter().map(warmup).collect()),
         listings: Arc::new(move || listings.listings().into_iter().map(listing).collect()),
