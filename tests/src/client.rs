@@ -59,7 +59,8 @@ impl Client {
         Client::over(socket.into())
     }
 
-    fn over(stream: TcpStream) -> Result<Client> {
+    /// A client on a connection that there is already.
+    pub fn over(stream: TcpStream) -> Result<Client> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(REPLY_S_MAX)))?;
         let reader = BufReader::new(stream.try_clone()?);

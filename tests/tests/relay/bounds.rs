@@ -1,6 +1,8 @@
 //! Bounds of sessions and of TLS as the settings set them: what each of them does to a client.
 
-use std::net::TcpListener;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use anyhow::Result;
 use baton_tests::client::{Answer, Client};
@@ -8,6 +10,7 @@ use baton_tests::relay::Relay;
 use baton_tests::settings::Settings;
 use baton_tests::sink::Sink;
 use baton_tests::{message, wait};
+use rustix::process::Signal;
 
 fn relay(sink: &Sink, key: &str, value: impl Into<toml::Value>) -> Result<Relay> {
     Relay::start(Settings::new().all_to(sink.address()).set(key, value))
@@ -92,6 +95,56 @@ fn deadlines_of_each_phase() -> Result<()> {
     Ok(())
 }
 
+/// A transaction may go on when the session's time is over, for as long as it is given beyond.
+#[test]
+fn a_transaction_has_time_of_its_own() -> Result<()> {
+    let sink = Sink::start()?;
+    for (transaction_s, code) in [(300, 250), (1, 421)] {
+        let settings = Settings::new().all_to(sink.address()).set("session.session_s", 1);
+        let relay = Relay::start(settings.set("session.transaction_s", transaction_s))?;
+        let mut client = begun(&relay)?;
+        if code == 250 {
+            std::thread::sleep(Duration::from_millis(1_500));
+            assert_eq!(client.data(&message::plain("late"))?.code, code);
+        }
+        refused(&client.reply()?, 421, "4.4.2");
+    }
+    Ok(())
+}
+
+fn stands_still(pid: u32) -> Result<bool> {
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let state = fs::read_to_string(task?.path().join("stat"))?;
+        if !state.contains(") T ") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Clients that the system keeps while the relay is too busy to greet them: one more than the setting (listen(2)).
+#[test]
+fn connections_that_wait_for_a_busy_relay() -> Result<()> {
+    let sink = Sink::start()?;
+    for (backlog, kept) in [(64, 65), (90, 91)] {
+        let relay = relay(&sink, "listeners.smtp.backlog", backlog)?;
+        let address = relay.smtp()?;
+        relay.signal(Signal::STOP)?;
+        wait::until("all threads to stand still", || Ok(stands_still(relay.pid()?)?.then_some(())))?;
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(500));
+        let waiting: Vec<_> = std::iter::from_fn(|| connect().ok()).take(200).collect();
+        relay.signal(Signal::CONT)?;
+        assert_eq!(waiting.len(), kept);
+        for stream in waiting {
+            assert!(
+                [220, 421].contains(&Client::over(stream)?.reply()?.code),
+                "greeted, or one too many of the same address"
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Content may take as long as its lowest rate allows for.
 #[test]
 fn slow_content_goes_on_by_its_rate() -> Result<()> {
@@ -123,7 +176,7 @@ fn a_long_session_gets_the_next_generation_after_its_time() -> Result<()> {
         let settings = Settings::new().all_to(sink.address()).set("session.generation_s", seconds);
         relay.write_settings(settings.plugin("no", &script))?;
         relay.said(&["reload"])?;
-        std::thread::sleep(std::time::Duration::from_millis(1_100));
+        std::thread::sleep(Duration::from_millis(1_100));
         let later = client.send("a@sender.example", &["b@dest.example"], &message::plain("two"))?;
         assert_eq!(later.code, code, "{later}");
         assert_eq!(relay.client()?.send("a@sender.example", &["b@dest.example"], b"")?.code, 550);
