@@ -1,5 +1,7 @@
 //! The story of a message: what happened, who decided it, when. Written with the change that it tells of.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Mailbox, MessageId, Origin, Reply, ReversePath, Status, UnixMs};
@@ -181,6 +183,65 @@ pub enum What {
         /// Why, as far as the queue knows.
         reason: String,
     },
+    /// Not tried, or not taken: these recipients are on a suppression list. Final for them.
+    Suppressed {
+        /// For whom.
+        recipients: Vec<Mailbox>,
+        /// Whose list: `global`, `tenant acme` or `stream acme/news`.
+        list: String,
+        /// Why they are on it: `hard-bounce`, `complaint`, `unsubscribe` or `manual`.
+        reason: String,
+        /// What brought them there, in words; empty when that is not known.
+        detail: String,
+    },
+    /// A recipient told its provider that it does not want this mail (RFC 5965).
+    Complained {
+        /// Who; none when the report hides it.
+        recipient: Option<Mailbox>,
+        /// The kind of feedback, as the report says: `abuse`, `fraud`, `not-spam` ...
+        feedback: String,
+        /// Who reported.
+        by: String,
+    },
+    /// A recipient, or a program for it, looked at the message.
+    Opened {
+        /// Who.
+        recipient: Mailbox,
+        /// Who asked for the pixel.
+        visitor: Visitor,
+    },
+    /// A recipient, or a program for it, followed a link.
+    Clicked {
+        /// Who.
+        recipient: Mailbox,
+        /// Where the link leads.
+        url: String,
+        /// Who asked for it.
+        visitor: Visitor,
+    },
+    /// A recipient wants no more of this.
+    Unsubscribed {
+        /// Who.
+        recipient: Mailbox,
+        /// From what: `stream acme/news`, `tenant acme`.
+        from: String,
+        /// How: `one-click` (RFC 8058), `page`, `mail` or `api`.
+        how: String,
+        /// Who asked, when it was a web request.
+        visitor: Option<Visitor>,
+    },
+}
+
+/// Who asked for a pixel, a link or a page, as far as the request says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visitor {
+    /// The client's address; none when it is not kept.
+    pub client: Option<IpAddr>,
+    /// What the client calls itself; no control characters.
+    pub agent: String,
+    /// The program that asks in the recipient's stead, such as `apple-mail-privacy` or `scanner`; none for a person, as far
+    /// as can be told.
+    pub automatic: Option<String>,
 }
 
 /// One plugin's answer at one hook.

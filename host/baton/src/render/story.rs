@@ -1,7 +1,7 @@
 //! The story of a message in words: who decided what, when, what the peers said, what comes next.
 
 use baton_api::wire::{JobRow, Recent, Story};
-use baton_mail::event::{Decision, Event, What};
+use baton_mail::event::{Decision, Event, Visitor, What};
 use baton_mail::{Mailbox, Origin, Phase, UnixMs};
 
 use super::words::{mailboxes, moment, octets, relative, span};
@@ -141,7 +141,46 @@ pub(crate) fn sentence(what: &What) -> String {
         What::Rerouted { next_hop: None, by } => format!("sent as the settings say again, by {by}"),
         What::Stuck { due, reason } => format!("stuck, due since {}: {reason}", moment(*due)),
         What::Reassigned { to, by } => format!("now {}, by {by}", to.join(", ")),
+        What::Suppressed { .. }
+        | What::Complained { .. }
+        | What::Opened { .. }
+        | What::Clicked { .. }
+        | What::Unsubscribed { .. } => told_later(what),
     }
+}
+
+/// What recipients made of it, or had said before.
+fn told_later(what: &What) -> String {
+    match what {
+        What::Suppressed { recipients, list, reason, detail } => {
+            let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
+            format!(
+                "not sent{}: on the suppression list of {list} for {reason}{detail}",
+                for_whom(recipients)
+            )
+        }
+        What::Complained { recipient, feedback, by } => {
+            let who = recipient.as_ref().map_or_else(|| "a recipient".to_owned(), ToString::to_string);
+            format!("{who} complained ({feedback}), reported by {by}")
+        }
+        What::Opened { recipient, visitor } => format!("opened by {recipient}{}", asked_by(visitor)),
+        What::Clicked { recipient, url, visitor } => {
+            format!("{recipient} followed a link to {url}{}", asked_by(visitor))
+        }
+        What::Unsubscribed { recipient, from, how, visitor } => {
+            let asked = visitor.as_ref().map(asked_by).unwrap_or_default();
+            format!("{recipient} unsubscribed from {from} by {how}{asked}")
+        }
+        _ => String::new(),
+    }
+}
+
+fn asked_by(visitor: &Visitor) -> String {
+    let program =
+        visitor.automatic.as_deref().map(|name| format!(", by a program: {name}")).unwrap_or_default();
+    let client = visitor.client.map(|client| format!(" from {client}")).unwrap_or_default();
+    let agent = if visitor.agent.is_empty() { String::new() } else { format!(" ({})", visitor.agent) };
+    format!("{program}{client}{agent}")
 }
 
 fn for_whom(recipients: &[Mailbox]) -> String {
@@ -273,5 +312,36 @@ mod tests {
         assert!(sentence(&failed).contains("(attempt 3, bad-mailbox)"));
         let none = What::Bounced { report: None, detail: "the sender is null".to_owned() };
         assert_eq!(sentence(&none), "not bounced: the sender is null");
+    }
+
+    #[test]
+    fn what_recipients_did_is_told_with_who_asked() {
+        let recipient = || to().remove(0);
+        let visitor = Visitor {
+            client: Some("192.0.2.9".parse().unwrap()),
+            agent: "Mozilla/5.0".to_owned(),
+            automatic: Some("scanner".to_owned()),
+        };
+        let url = "https://shop.example/".to_owned();
+        let clicked = What::Clicked { recipient: recipient(), url, visitor };
+        assert_eq!(
+            sentence(&clicked),
+            "b@example.org followed a link to https://shop.example/, by a program: scanner from 192.0.2.9 (Mozilla/5.0)"
+        );
+        let opened = What::Opened { recipient: recipient(), visitor: Visitor::default() };
+        assert_eq!(sentence(&opened), "opened by b@example.org");
+        let (list, reason) = ("tenant acme".to_owned(), "complaint".to_owned());
+        let suppressed = What::Suppressed { recipients: to(), list, reason, detail: String::new() };
+        assert_eq!(
+            sentence(&suppressed),
+            "not sent for b@example.org: on the suppression list of tenant acme for complaint"
+        );
+        let from = "stream acme/news".to_owned();
+        let how = "one-click".to_owned();
+        let unsubscribed = What::Unsubscribed { recipient: recipient(), from, how, visitor: None };
+        assert_eq!(sentence(&unsubscribed), "b@example.org unsubscribed from stream acme/news by one-click");
+        let (feedback, by) = ("abuse".to_owned(), "yahoo.com".to_owned());
+        let complained = What::Complained { recipient: None, feedback, by };
+        assert_eq!(sentence(&complained), "a recipient complained (abuse), reported by yahoo.com");
     }
 }
