@@ -25,6 +25,7 @@ pub mod mime;
 pub mod reply;
 pub mod requests;
 pub mod status;
+pub mod tenant;
 pub mod text;
 pub mod tls;
 pub mod trace;

@@ -8,6 +8,7 @@ use baton_mail::{Body, EnhancedCode, Envelope, Lane, MessageId, Reply, Status, U
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::oneshot;
 
+use crate::catalog::{self, Edit};
 use crate::change::Changes;
 use crate::commit::{AcceptOp, ChunkOp, Message, MessageJob, Op};
 use crate::core::Core;
@@ -68,9 +69,15 @@ impl Accepted {
     }
 }
 
-/// Accepts, with a deadline.
-pub(crate) async fn accept(core: &Core, message: NewMessage) -> Result<Accepted, AcceptError> {
-    take(core, message, Vec::new()).await
+/// Accepts, with a deadline, and with records of the catalog that come with it.
+pub(crate) async fn accept(
+    core: &Core,
+    message: NewMessage,
+    records: &[Edit],
+) -> Result<Accepted, AcceptError> {
+    let deadline = Duration::from_millis(core.settings.write_deadline_ms);
+    // The commit thread itself gives up at the deadline; one that hangs in the disk gets as long again.
+    in_time(core, 2 * deadline, accept_in_time(core, message, Vec::new(), records)).await
 }
 
 /// As [`accept`], when jobs have something behind them: for each of them, in their order.
@@ -80,9 +87,16 @@ pub(crate) async fn take(
     pasts: Vec<Past>,
 ) -> Result<Accepted, AcceptError> {
     let deadline = Duration::from_millis(core.settings.write_deadline_ms);
-    // The commit thread itself gives up at the deadline; one that hangs in the disk gets as long again.
+    in_time(core, 2 * deadline, accept_in_time(core, message, pasts, &[])).await
+}
+
+async fn in_time(
+    core: &Core,
+    patience: Duration,
+    accepted: impl Future<Output = Result<Accepted, AcceptError>>,
+) -> Result<Accepted, AcceptError> {
     let result = match core.check_space() {
-        Ok(()) => tokio::time::timeout(2 * deadline, accept_in_time(core, message, pasts)).await,
+        Ok(()) => tokio::time::timeout(patience, accepted).await,
         Err(refusal) => Ok(Err(refusal.into())),
     };
     let result = result.unwrap_or(Err(AcceptError::Stalled));
@@ -92,9 +106,15 @@ pub(crate) async fn take(
     result
 }
 
-async fn accept_in_time(core: &Core, message: NewMessage, pasts: Vec<Past>) -> Result<Accepted, AcceptError> {
+async fn accept_in_time(
+    core: &Core,
+    message: NewMessage,
+    pasts: Vec<Past>,
+    records: &[Edit],
+) -> Result<Accepted, AcceptError> {
     let id = message.envelope.id;
-    let octets = message.body.len() + RECORD_OCTETS;
+    let record_octets = RECORD_OCTETS + records.iter().map(Edit::octets).sum::<u64>();
+    let octets = message.body.len() + record_octets;
     let chunk_octets = core.settings.chunk_octets;
     let mut written_ahead = WrittenAhead { core, message: id, chunks: 0 };
     let mut chunks = Chunks::new(&message.body, chunk_octets);
@@ -107,9 +127,10 @@ async fn accept_in_time(core: &Core, message: NewMessage, pasts: Vec<Past>) -> R
         core.commit.push(Op::Chunk(ChunkOp { message: id, chunk, value, answer, room }))?;
         answered.await.map_err(|_| AcceptError::Closed)??;
     }
-    let message = encode_message(core, message, pasts, written_ahead.chunks)?;
+    let mut message = encode_message(core, message, pasts, written_ahead.chunks)?;
+    message.records = catalog::encode(core, records).0;
     let (answer, answered) = oneshot::channel();
-    let room = core.commit.room(octets.min(chunk_octets as u64 + RECORD_OCTETS)).await?;
+    let room = core.commit.room(octets.min(chunk_octets as u64 + record_octets)).await?;
     core.commit.push(Op::Accept(AcceptOp { message, answer, room }))?;
     // From here on the commit thread looks after them.
     written_ahead.chunks = 0;
@@ -182,6 +203,7 @@ pub(crate) fn encode_message(
         pieces,
         jobs: seeds.into_iter().map(job).collect(),
         history: core.encode_events(&events),
+        records: Vec::new(),
         held: if is_due { core.memory.keep(&body) } else { None },
         envelope: Arc::new(envelope),
     })

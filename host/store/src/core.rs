@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::StoreSettings;
 use crate::accounts::AccountState;
+use crate::catalog::CatalogState;
 use crate::census::Census;
 use crate::commit::{Closed, CommitQueue, Op};
 use crate::database::{Database, Family, WriteError};
@@ -38,6 +39,7 @@ pub(crate) struct Core {
     pub(crate) kv: KvState,
     pub(crate) watchers: Watchers,
     pub(crate) accounts: AccountState,
+    pub(crate) catalog: CatalogState,
     pub(crate) census: Census,
     pub(crate) measures: MeasureState,
     /// Held while a message from another relay is taken.
@@ -67,6 +69,7 @@ impl Core {
             kv: KvState::new(settings.kv_octets_per_bucket_max, settings.kv_pending_octets_max),
             watchers: Watchers::default(),
             accounts: AccountState::default(),
+            catalog: CatalogState::default(),
             census: Census::default(),
             measures: MeasureState::default(),
             moves: tokio::sync::Mutex::default(),

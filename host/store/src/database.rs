@@ -24,11 +24,12 @@ pub(crate) enum Family {
     History,
     Kv,
     Account,
+    Catalog,
     Corrupt,
 }
 
 impl Family {
-    pub(crate) const ALL: [Family; 9] = [
+    pub(crate) const ALL: [Family; 10] = [
         Family::Meta,
         Family::Envelope,
         Family::Body,
@@ -37,6 +38,7 @@ impl Family {
         Family::History,
         Family::Kv,
         Family::Account,
+        Family::Catalog,
         Family::Corrupt,
     ];
 
@@ -50,6 +52,7 @@ impl Family {
             Family::History => "history",
             Family::Kv => "kv",
             Family::Account => "account",
+            Family::Catalog => "catalog",
             Family::Corrupt => "corrupt",
         }
     }

@@ -2,6 +2,7 @@
 
 mod accept;
 mod accounts;
+pub mod catalog;
 mod census;
 mod change;
 mod claim;
@@ -36,6 +37,7 @@ mod tests;
 
 pub use accept::{Accepted, NewJob, NewMessage};
 pub use accounts::{Accounts, ChangeError};
+pub use catalog::{Catalog, Tenants};
 pub use change::{Assignment, GiveUp};
 pub use claim::Claim;
 pub use commit::Action;

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::accept::{Accepted, NewMessage, accept};
 use crate::accounts::Accounts;
+use crate::catalog::{Catalog, Tenants};
 use crate::claim::{Claim, body, claim};
 use crate::commit::{Action, Op};
 use crate::core::Core;
@@ -28,7 +29,7 @@ use crate::shaping::Measures;
 use crate::slot::Slot;
 use crate::upkeep::{self, Stop};
 use crate::watch::Watch;
-use crate::{StoreSettings, commit};
+use crate::{StoreSettings, catalog, commit};
 
 /// How many queues a summary lists.
 const SUMMARY_QUEUES: usize = 50;
@@ -75,6 +76,8 @@ impl Store {
         let slot = Slot::open(&settings)?;
         let path = settings.path.clone();
         let core = Arc::new(Core::new(settings, clock, metrics, slot));
+        let loaded = core.db().map_err(|away| away.to_string()).and_then(|db| core.catalog.tables.load(&db));
+        loaded.map_err(|cause| OpenError::Failed { path: path.clone(), cause })?;
         let stop = Arc::new(Stop::default());
         let threads = Threads { core: Arc::clone(&core), stop, running: Mutex::default() };
         threads.start().map_err(|cause| OpenError::Failed { path, cause: cause.to_string() })?;
@@ -83,7 +86,16 @@ impl Store {
 
     /// Takes a message. Returns after it is on disk; then, and only then, say 250.
     pub async fn accept(&self, message: NewMessage) -> Result<Accepted, AcceptError> {
-        accept(&self.core, message).await
+        accept(&self.core, message, &[]).await
+    }
+
+    /// As [`Store::accept`], with records of the catalog that are written in the same batch, whatever is there.
+    pub async fn accept_with(
+        &self,
+        message: NewMessage,
+        records: &[catalog::Edit],
+    ) -> Result<Accepted, AcceptError> {
+        accept(&self.core, message, records).await
     }
 
     /// Remembers events that change nothing in the queue. They ride on the next sync.
@@ -262,6 +274,16 @@ impl Store {
     /// The accounts in the same database.
     pub fn accounts(&self) -> Accounts {
         Accounts::new(Arc::clone(&self.core))
+    }
+
+    /// The small records of operators and the API in the same database.
+    pub fn catalog(&self) -> Catalog {
+        Catalog::new(Arc::clone(&self.core))
+    }
+
+    /// Tenants, streams and tokens of the catalog, in memory.
+    pub fn tenants(&self) -> Tenants {
+        Tenants::new(Arc::clone(&self.core))
     }
 
     /// What the handles share, for tests that look at records.

@@ -8,6 +8,7 @@ use rocksdb::Snapshot;
 
 use tokio::sync::oneshot;
 
+use crate::catalog;
 use crate::census::Counted;
 use crate::commit::{Action, Op, OperateOp};
 use crate::core::Core;
@@ -64,6 +65,7 @@ pub(crate) fn run(core: &Core, stop: &Stop, ready: impl FnOnce()) {
     loop {
         forget_history(core);
         core.kv.sweep(core, || stop.is_stopped());
+        catalog::sweep(core, || stop.is_stopped());
         if core.db().is_ok_and(|db| db.dead_body_octets() >= DEAD_OCTETS_MIN) {
             reclaim(core);
         }

@@ -10,6 +10,7 @@ use rocksdb::WriteBatch;
 use super::operation::{
     AcceptOp, AccountOp, Action, ChunkOp, Message, Op, OperateOp, SettleOp, SplitOp, held_by,
 };
+use crate::catalog::{Put, expired};
 use crate::census::Counted;
 use crate::change::GiveUp;
 use crate::database::{Database, Family};
@@ -89,6 +90,8 @@ impl<'a> Builder<'a> {
             Op::Record(history, _) => self.put_history(history),
             Op::Operate(op) => self.operate(op),
             Op::Account(AccountOp { key, value, .. }) => self.put_account(key, value.as_deref()),
+            Op::Catalog(op) => self.put_records(&op.puts),
+            Op::Expire(at, _) => self.put_records(&expired(self.db, *at)),
             Op::SetAside(damage, entry) => self.set_aside(damage, *entry),
             Op::Forget(before) => self.forget(*before),
             Op::Probe => self.put(Family::Meta, PROBE_KEY, &[FORMAT]),
@@ -108,6 +111,15 @@ impl<'a> Builder<'a> {
         match value {
             Some(value) => self.put(Family::Account, key, value),
             None => self.batch.delete_cf(self.db.family(Family::Account), key),
+        }
+    }
+
+    fn put_records(&mut self, puts: &[Put]) {
+        for Put { key, value } in puts {
+            match value {
+                Some(value) => self.put(Family::Catalog, key, value),
+                None => self.batch.delete_cf(self.db.family(Family::Catalog), key),
+            }
         }
     }
 
@@ -162,6 +174,7 @@ impl<'a> Builder<'a> {
             self.effects.push(Effect::Added(Counted { due, queue, size: message.envelope.size }));
         }
         self.put_history(&message.history);
+        self.put_records(&message.records);
     }
 
     /// A chunk and the mark by which it is found if its message never comes.

@@ -48,13 +48,13 @@ pub(crate) fn run(core: &Core) {
     }
 }
 
-/// Writes the operations in order. An operator's change gets a batch of its own, because it reads what the ones
-/// before it wrote. Returns what has to be tried again.
+/// Writes the operations in order. An operator's change, and the deletion of what expired, get a batch of their own,
+/// because they read what the ones before them wrote. Returns what has to be tried again.
 fn write_all(core: &Core, ops: Vec<Op>) -> Vec<Op> {
     let mut kept = Vec::new();
     let mut group = Vec::with_capacity(ops.len());
     for op in ops {
-        if matches!(op, Op::Operate(_)) {
+        if matches!(op, Op::Operate(_) | Op::Expire(..)) {
             kept.extend(write_group(core, std::mem::take(&mut group)));
             kept.extend(write_group(core, vec![op]));
         } else {
@@ -258,6 +258,7 @@ fn answer_written(core: &Core, ops: Vec<Op>, effects: &[Effect]) {
         kib += op.room_kib();
         match op {
             Op::Accept(op) => {
+                core.catalog.note(&op.message.records);
                 publish(core, &mut window, op.message);
                 answers.push(op.answer);
             }
@@ -266,6 +267,11 @@ fn answer_written(core: &Core, ops: Vec<Op>, effects: &[Effect]) {
                 core.accounts.note(op.value.is_some());
                 answers.push(op.answer);
             }
+            Op::Catalog(op) => {
+                core.catalog.note(&op.puts);
+                answers.push(op.answer);
+            }
+            Op::Expire(_, answer) => answers.push(answer),
             Op::Settle(op) => {
                 let counter = if op.next.is_none() { &core.metrics.finished } else { &core.metrics.deferred };
                 counter.inc();
@@ -367,6 +373,8 @@ fn answer_failed(core: &Core, ops: Vec<Op>, error: &WriteError) {
             }
             Op::Chunk(op) => drop(op.answer.send(Err(error.clone()))),
             Op::Account(op) => drop(op.answer.send(Err(error.clone()))),
+            Op::Catalog(op) => drop(op.answer.send(Err(error.clone()))),
+            Op::Expire(_, answer) => drop(answer.send(Err(error.clone()))),
             Op::Operate(op) => drop(op.answer.send(Err(error.clone()))),
             // What is in the database can be looked at all the same.
             Op::Barrier(answer) => drop(answer.send(())),

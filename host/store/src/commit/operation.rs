@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use baton_mail::{Envelope, Lane, MessageId};
+use baton_mail::{Envelope, Lane, MessageId, UnixMs};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Room;
+use crate::catalog::Put;
 use crate::change::Assignment;
 use crate::database::WriteError;
 use crate::format::{HistoryRecord, JobKey, JobRecord, JobSeed};
@@ -32,6 +33,10 @@ pub(crate) enum Op {
     Operate(OperateOp),
     /// An account is made, changed or removed. Somebody waits for it.
     Account(AccountOp),
+    /// Records of the catalog are made, changed or removed. Somebody waits for it.
+    Catalog(CatalogOp),
+    /// Some records of the catalog whose time was over then are deleted. Somebody waits for it.
+    Expire(UnixMs, Answer<()>),
     /// A damaged record is moved away, with its job when the due index led to it.
     SetAside(Damage, Option<(JobKey, Entry)>),
     /// History before this message is deleted.
@@ -58,6 +63,8 @@ pub(crate) struct Message {
     pub(crate) pieces: Vec<Bytes>,
     pub(crate) jobs: Vec<MessageJob>,
     pub(crate) history: Vec<HistoryRecord>,
+    /// Entries of the catalog that come with it.
+    pub(crate) records: Vec<Put>,
     pub(crate) held: Option<Arc<HeldBody>>,
 }
 
@@ -154,10 +161,26 @@ pub(crate) struct AccountOp {
     pub(crate) _alone: tokio::sync::OwnedMutexGuard<()>,
 }
 
+pub(crate) struct CatalogOp {
+    pub(crate) puts: Vec<Put>,
+    pub(crate) answer: Answer<()>,
+    /// Fall when it is written, whether or not somebody still waits for that: the next change sees this one.
+    pub(crate) _alone: Vec<tokio::sync::OwnedMutexGuard<()>>,
+}
+
 impl Op {
     /// True when somebody waits for it.
     pub(crate) fn is_urgent(&self) -> bool {
-        matches!(self, Op::Accept(_) | Op::Chunk(_) | Op::Operate(_) | Op::Account(_) | Op::Barrier(_))
+        matches!(
+            self,
+            Op::Accept(_)
+                | Op::Chunk(_)
+                | Op::Operate(_)
+                | Op::Account(_)
+                | Op::Catalog(_)
+                | Op::Expire(..)
+                | Op::Barrier(_)
+        )
     }
 
     /// True when it must not be lost when a write fails for want of space: it is tried again.
@@ -207,6 +230,8 @@ impl Op {
                 Action::Assign(_) => "assign",
             },
             Op::Account(_) => "account",
+            Op::Catalog(_) => "catalog",
+            Op::Expire(..) => "expire",
             Op::SetAside(..) => "set-aside",
             Op::Forget(_) => "forget",
             Op::Probe => "probe",

@@ -3,6 +3,7 @@
 use std::process::{Command, Output};
 
 use super::*;
+use crate::catalog::{Edit, Key, Kind};
 use crate::{Action, Assignment, JobState};
 
 /// Names the scenario that the child plays.
@@ -79,6 +80,10 @@ async fn accept(bench: &Bench, new: NewMessage) {
 /// One message is acknowledged, then the operation of the scenario is begun.
 async fn act(bench: &Bench, scenario: &str) {
     let store = &bench.store;
+    if scenario == "beside" {
+        let edit = Edit::put(record("beside"), vec![1]).unwrap();
+        return drop(store.accept_with(two_recipients(), &[edit]).await);
+    }
     accept(bench, two_recipients()).await;
     let all = Filter::default();
     match scenario {
@@ -104,6 +109,10 @@ async fn act(bench: &Bench, scenario: &str) {
             let settlement = deferred(&claim, in_seconds(300));
             store.settle(claim, settlement).await.unwrap();
             drop(store.retry(&all, "me").await);
+        }
+        "catalog" => {
+            let edit = |name: &str| Edit::put(record(name), vec![1]).unwrap();
+            drop(store.catalog().apply(vec![edit("kept"), edit("gone")]).await);
         }
         "damage" => {
             let key = crate::format::envelope_key(bench.jobs().await[0].key.message);
@@ -142,6 +151,10 @@ async fn settle(bench: &Bench, scenario: &str) {
 
 fn movers() -> crate::Movers {
     crate::Movers { from: "a".to_owned(), to: "b".to_owned(), by: "me".to_owned() }
+}
+
+fn record(name: &str) -> Key {
+    Key::new(Kind::new("thing", 9), None, name).unwrap()
 }
 
 fn urgent() -> Assignment {
@@ -374,4 +387,43 @@ fn assign_built() {
 #[test]
 fn assign_written() {
     assert_eq!(after_crash("assign", "assign:written").1[0].priority, 9);
+}
+
+/// The records that are there after a crash.
+fn records_after_crash(scenario: &str, crash: &str) -> (usize, Vec<Option<u8>>) {
+    let folder = tempfile::tempdir().unwrap();
+    play(folder.path(), scenario, crash);
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        assert_consistent(&bench.store);
+        let mut found = Vec::new();
+        for name in ["kept", "gone", "beside"] {
+            let record = bench.store.catalog().get(&record(name)).await.unwrap();
+            found.push(record.map(|record| record.value[0]));
+        }
+        (bench.jobs().await.len(), found)
+    })
+}
+
+#[test]
+fn catalog_built() {
+    // The first change is the one that is hit.
+    assert_eq!(records_after_crash("catalog", "catalog:built").1, [None, None, None]);
+}
+
+#[test]
+fn catalog_written() {
+    let (_, found) = records_after_crash("catalog", "catalog:written");
+    assert_eq!(found, [Some(1), Some(1), None], "both, although nobody was told");
+}
+
+#[test]
+fn catalog_with_accept_built() {
+    assert_eq!(records_after_crash("beside", "accept:built"), (0, vec![None; 3]));
+}
+
+#[test]
+fn catalog_with_accept_written() {
+    let (jobs, found) = records_after_crash("beside", "accept:written");
+    assert_eq!((jobs, found), (1, vec![None, None, Some(1)]), "the message and its record, or neither");
 }

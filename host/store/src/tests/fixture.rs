@@ -16,7 +16,7 @@ fn fixture(format: u32) -> PathBuf {
 }
 
 /// A copy of a fixture, opened.
-fn opened(format: u32) -> (Bench, tempfile::TempDir) {
+pub(super) fn opened(format: u32) -> (Bench, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(fixture(format)).unwrap() {
         let entry = entry.unwrap();

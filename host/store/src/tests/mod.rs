@@ -1,6 +1,7 @@
 //! The store against a real RocksDB in a temporary folder.
 
 mod accounts;
+mod catalog;
 mod claims;
 pub(crate) mod crash;
 mod damage;
