@@ -12,6 +12,7 @@ pub mod account;
 pub mod address;
 pub mod body;
 pub mod bucket;
+pub mod classify;
 pub mod clock;
 pub mod edit;
 pub mod envelope;

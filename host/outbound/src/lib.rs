@@ -32,7 +32,6 @@
 //! This crate knows nothing of how mail comes in.
 
 mod bounce_hook;
-mod classify;
 mod connect;
 mod counting;
 mod delivery;
@@ -76,7 +75,7 @@ mod verp;
 mod view;
 mod worker;
 
-pub use classify::{Classes, ClassesError};
+pub use baton_mail::classify::{Classes, ClassesError};
 pub use endpoint::Endpoint;
 pub use login::{Login, LoginMechanism, LoginSecret};
 pub use next_hop::{HostPort, InvalidNextHop, LmtpTarget, NextHop};

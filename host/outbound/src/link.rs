@@ -267,7 +267,7 @@ impl Link {
     fn refused(&self, phase: Phase, reply: &Reply) -> Refusal {
         let permanent = reply.code() == 521 || (reply.is_permanent() && phase == Phase::Ehlo);
         let mut status = self.status(phase, reply);
-        crate::classify::Classes::default().classify(&mut status);
+        baton_mail::classify::Classes::default().classify(&mut status);
         if !permanent {
             // What is tried again is not a permanent failure (RFC 3463 3.1), whatever class the host named.
             status.enhanced.0 = 4;

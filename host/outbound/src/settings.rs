@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use baton_mail::classify::Classes;
 use baton_mail::lane::{LANE_WEIGHTS, LaneWeights};
 use baton_mail::mime::MimeLimits;
 use baton_mail::{Domain, Mailbox};
 use ipnet::IpNet;
 
-use crate::classify::Classes;
 use crate::retry::RetryByClass;
 use crate::routes::RouteTable;
 use crate::security::TlsSettings;

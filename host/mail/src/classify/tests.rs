@@ -1,9 +1,8 @@
 //! The rules against what hosts really said.
 
-use baton_mail::Reply;
-use baton_mail::status::Remote;
-
 use super::*;
+use crate::Reply;
+use crate::status::Remote;
 use FailureClass::*;
 
 /// Replies of real hosts, with the reason that Sisimai finds.
@@ -69,7 +68,7 @@ fn a_wrong_rule_is_named_with_what_would_be_right() {
 
 /// Which classes say the same as a reason of Sisimai's. Where it tells finer or by other borders, several do: `filtered` is
 /// a mailbox that refuses after the content, `badreputation` is often told with a pace, `securityerror` names both.
-fn same_as(reason: &str) -> &'static [FailureClass] {
+pub(crate) fn same_as(reason: &str) -> &'static [FailureClass] {
     match reason {
         "userunknown" | "hasmoved" | "suspend" => &[BadMailbox],
         "filtered" => &[BadMailbox, FailureClass::Policy],

@@ -3,9 +3,10 @@
 
 use std::sync::{Arc, LazyLock};
 
-use baton_mail::{EnhancedCode, FailureClass, Phase, Status};
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
+
+use crate::{EnhancedCode, FailureClass, Phase, Status};
 
 /// The rules that are compiled in.
 const BUILT_IN: &str = include_str!("classify/rules.toml");
@@ -85,7 +86,7 @@ impl Classes {
     }
 
     /// Gives a failure that came from a peer its class. What the relay itself found out keeps the class it has.
-    pub(crate) fn classify(&self, status: &mut Status) {
+    pub fn classify(&self, status: &mut Status) {
         if status.class != FailureClass::Unknown {
             return;
         }
@@ -188,4 +189,4 @@ fn read_enhanced(text: &str) -> Result<[Option<u16>; 3], String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
