@@ -23,6 +23,7 @@ use crate::schedule::{Entry, Job, Schedule};
 use crate::shaping::MeasureState;
 use crate::slot::{Away, Slot};
 use crate::space::{Health, Space};
+use crate::suppression::{Hasher, SuppressionState};
 use crate::watch::Watchers;
 
 /// The store without its threads.
@@ -42,6 +43,9 @@ pub(crate) struct Core {
     pub(crate) catalog: CatalogState,
     pub(crate) census: Census,
     pub(crate) measures: MeasureState,
+    pub(crate) suppressions: SuppressionState,
+    /// Hashes addresses by this store's own key.
+    pub(crate) hasher: Arc<Hasher>,
     /// Held while a message from another relay is taken.
     pub(crate) moves: tokio::sync::Mutex<()>,
     numbers: AtomicU32,
@@ -54,6 +58,7 @@ impl Core {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         slot: Slot,
+        hasher: Hasher,
     ) -> Core {
         Core {
             commit: CommitQueue::new(settings.commit_octets_max),
@@ -73,6 +78,8 @@ impl Core {
             catalog: CatalogState::default(),
             census: Census::default(),
             measures: MeasureState::default(),
+            suppressions: SuppressionState::default(),
+            hasher: Arc::new(hasher),
             moves: tokio::sync::Mutex::default(),
             numbers: AtomicU32::new(0),
             settings,

@@ -10,7 +10,7 @@ use rocksdb::{
 
 use crate::StoreSettings;
 use crate::error::OpenError;
-use crate::format::{DATABASE_FORMAT, DATABASE_FORMAT_MIN, FORMAT_KEY, decode, encode};
+use crate::format::{DATABASE_FORMAT, DATABASE_FORMAT_MIN, FORMAT_KEY, PERSON_KEY_KEY, decode, encode};
 use crate::wal_check::{WalError, check_logs, has_log};
 
 /// A column family. The README tells what each holds.
@@ -25,11 +25,13 @@ pub(crate) enum Family {
     Kv,
     Account,
     Catalog,
+    Suppression,
+    SuppressionList,
     Corrupt,
 }
 
 impl Family {
-    pub(crate) const ALL: [Family; 10] = [
+    pub(crate) const ALL: [Family; 12] = [
         Family::Meta,
         Family::Envelope,
         Family::Body,
@@ -39,6 +41,8 @@ impl Family {
         Family::Kv,
         Family::Account,
         Family::Catalog,
+        Family::Suppression,
+        Family::SuppressionList,
         Family::Corrupt,
     ];
 
@@ -53,6 +57,8 @@ impl Family {
             Family::Kv => "kv",
             Family::Account => "account",
             Family::Catalog => "catalog",
+            Family::Suppression => "suppression",
+            Family::SuppressionList => "suppression-list",
             Family::Corrupt => "corrupt",
         }
     }
@@ -152,6 +158,22 @@ impl Database {
             WriteError::DiskFull => "the disk is full".to_owned(),
             WriteError::Stalled => "the database is stalled".to_owned(),
         })
+    }
+
+    /// The key by which addresses are hashed; made once.
+    pub(crate) fn person_key(&self, path: &Path) -> Result<[u8; 32], OpenError> {
+        let failed = |cause: String| OpenError::Failed { path: path.to_owned(), cause };
+        if let Some(value) = self.get(Family::Meta, PERSON_KEY_KEY).map_err(failed)? {
+            let damaged = |cause| OpenError::Damaged { path: path.to_owned(), cause };
+            return decode(&value).map_err(|cause| damaged(format!("the key of hashed addresses: {cause}")));
+        }
+        let mut key = [0; 32];
+        aws_lc_rs::rand::fill(&mut key)
+            .map_err(|_| failed("the system gives no random octets".to_owned()))?;
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.family(Family::Meta), PERSON_KEY_KEY, encode(&key));
+        self.write(batch).map_err(|error| failed(format!("{error:?}")))?;
+        Ok(key)
     }
 
     /// The handle of a family.

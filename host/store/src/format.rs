@@ -222,6 +222,9 @@ pub(crate) const PARTIAL_PREFIX: &[u8] = b"partial:";
 /// Key of the database's format in the `meta` family.
 pub(crate) const FORMAT_KEY: &[u8] = b"\x01format";
 
+/// Key of the secret by which addresses are hashed, in the `meta` family.
+pub(crate) const PERSON_KEY_KEY: &[u8] = b"\x01person-key";
+
 /// Key that is written to learn whether a disk that was full takes writes again.
 pub(crate) const PROBE_KEY: &[u8] = b"\x01probe";
 

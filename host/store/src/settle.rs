@@ -11,6 +11,7 @@ use crate::core::Core;
 use crate::error::{AcceptError, StoreError};
 use crate::format::{JobKey, JobRecord, held_until, not_held};
 use crate::schedule::Stage;
+use crate::suppression::Suppress;
 
 /// The end of an attempt.
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ pub struct Settlement {
     pub reports: Vec<NewMessage>,
     /// What to remember; written in the same batch.
     pub events: Vec<Event>,
+    /// Who gets no more mail, or may be near to that; written in the same batch.
+    pub suppress: Vec<Suppress>,
 }
 
 /// Queues the outcome for the next sync.
@@ -45,6 +48,8 @@ pub(crate) async fn settle(core: &Core, claim: Claim, settlement: Settlement) ->
             _ => StoreError::Closed,
         })?);
     }
+    let suppress = core.key_changes(settlement.suppress);
+    let suppress = suppress.ok_or(StoreError::Misuse("the scope's name is too long"))?;
     let history = core.encode_events(&settlement.events);
     let room = core.commit.room(octets).await?;
     if core.health.is_poisoned() {
@@ -55,7 +60,7 @@ pub(crate) async fn settle(core: &Core, claim: Claim, settlement: Settlement) ->
     if let Some(taken) = core.schedule.lock().get(job.key) {
         taken.stage = Stage::Settling;
     }
-    let op = SettleOp { job, next, history, reports, intent: None, room };
+    let op = SettleOp { job, next, history, reports, suppress, intent: None, room };
     Ok(core.commit.push(Op::Settle(Box::new(op)))?)
 }
 

@@ -27,6 +27,7 @@ use crate::schedule::LaneRoom;
 use crate::settle::{Settlement, settle, split};
 use crate::shaping::Measures;
 use crate::slot::Slot;
+use crate::suppression::{Hasher, Suppressions};
 use crate::upkeep::{self, Stop};
 use crate::watch::Watch;
 use crate::{StoreSettings, catalog, commit};
@@ -75,7 +76,11 @@ impl Store {
     ) -> Result<Store, OpenError> {
         let slot = Slot::open(&settings)?;
         let path = settings.path.clone();
-        let core = Arc::new(Core::new(settings, clock, metrics, slot));
+        let key =
+            slot.get().map_err(|away| OpenError::Failed { path: path.clone(), cause: away.to_string() })?;
+        let hasher = Hasher::new(&key.person_key(&path)?);
+        drop(key);
+        let core = Arc::new(Core::new(settings, clock, metrics, slot, hasher));
         let loaded = core.db().map_err(|away| away.to_string()).and_then(|db| core.catalog.tables.load(&db));
         loaded.map_err(|cause| OpenError::Failed { path: path.clone(), cause })?;
         let stop = Arc::new(Stop::default());
@@ -269,6 +274,11 @@ impl Store {
     /// What holds mail back for a while, by rules or operators.
     pub fn measures(&self) -> Measures {
         Measures::new(Arc::clone(&self.core))
+    }
+
+    /// To whom no mail is sent.
+    pub fn suppression(&self) -> Suppressions {
+        Suppressions::new(Arc::clone(&self.core))
     }
 
     /// The accounts in the same database.

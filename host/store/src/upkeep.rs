@@ -18,6 +18,7 @@ use crate::format::{
     DueRecord, FORMAT, PARTIAL_PREFIX, after_prefix, decode, decode_due_key, expired_held_range, is_held,
     message_of,
 };
+use crate::suppression;
 use crate::watchdog::Watchdog;
 
 /// How often it looks whether the disk is short of space that dead bodies hold.
@@ -66,6 +67,7 @@ pub(crate) fn run(core: &Core, stop: &Stop, ready: impl FnOnce()) {
         forget_history(core);
         core.kv.sweep(core, || stop.is_stopped());
         catalog::sweep(core, || stop.is_stopped());
+        suppression::sweep(core, || stop.is_stopped());
         if core.db().is_ok_and(|db| db.dead_body_octets() >= DEAD_OCTETS_MIN) {
             reclaim(core);
         }
@@ -75,6 +77,7 @@ pub(crate) fn run(core: &Core, stop: &Stop, ready: impl FnOnce()) {
                 return;
             }
             release_expired(core);
+            core.suppressions.grow(core, || stop.is_stopped());
             watchdog.look(core);
             // Only what left the queue since the last time can have made space.
             let finished_now = core.metrics.finished.get();
@@ -89,8 +92,10 @@ pub(crate) fn run(core: &Core, stop: &Stop, ready: impl FnOnce()) {
 /// Looks at all that was there at start.
 fn count_at_start(core: &Core, stop: &Stop, ready: impl FnOnce()) {
     let Ok(db) = core.db() else { return ready() };
+    core.suppressions.prepare();
     let snapshot = db.snapshot();
     ready();
+    core.suppressions.load(&db, &snapshot, || stop.is_stopped());
     count_queue(core, stop, &db, &snapshot);
     drop_orphans(core, &db, &snapshot);
     core.kv.count_usage(&db, &snapshot, || stop.is_stopped());

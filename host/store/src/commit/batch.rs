@@ -22,6 +22,7 @@ use crate::format::{
 use crate::parcel::moved_by;
 use crate::records::Damage;
 use crate::schedule::{Entry, Intent, Job};
+use crate::suppression::{Batched, Keyed};
 
 /// A batch in the making.
 pub(super) struct Builder<'a> {
@@ -29,6 +30,8 @@ pub(super) struct Builder<'a> {
     batch: WriteBatch,
     /// The live jobs of messages with several jobs, as they are after the operations so far.
     live: HashMap<MessageId, Vec<u16>>,
+    /// What became of addresses by the operations so far.
+    suppressed: Batched,
     /// What the window and the figures learn when the batch is written, in order.
     pub(super) effects: Vec<Effect>,
     /// Events of the batch, as they are written, where somebody wants to know.
@@ -53,6 +56,8 @@ pub(super) enum Effect {
     Moved { key: JobKey, was: Counted, next: Option<(Lane, Counted)> },
     /// A damaged record was set aside.
     Damaged,
+    /// So many entries of the suppression lists more, or fewer.
+    Suppressed(i64),
 }
 
 impl<'a> Builder<'a> {
@@ -67,6 +72,7 @@ impl<'a> Builder<'a> {
             db,
             batch: WriteBatch::default(),
             live: HashMap::new(),
+            suppressed: Batched::default(),
             effects: Vec::new(),
             told: is_watched.then(Vec::new),
             now,
@@ -92,6 +98,10 @@ impl<'a> Builder<'a> {
             Op::Account(AccountOp { key, value, .. }) => self.put_account(key, value.as_deref()),
             Op::Catalog(op) => self.put_records(&op.puts),
             Op::Expire(at, _) => self.put_records(&expired(self.db, *at)),
+            Op::Suppress(op) => {
+                self.put_history(&op.history);
+                self.suppress(&op.changes);
+            }
             Op::SetAside(damage, entry) => self.set_aside(damage, *entry),
             Op::Forget(before) => self.forget(*before),
             Op::Probe => self.put(Family::Meta, PROBE_KEY, &[FORMAT]),
@@ -119,6 +129,33 @@ impl<'a> Builder<'a> {
             match value {
                 Some(value) => self.put(Family::Catalog, key, value),
                 None => self.batch.delete_cf(self.db.family(Family::Catalog), key),
+            }
+        }
+    }
+
+    /// Entry and place in the list, each on what is there.
+    fn suppress(&mut self, changes: &[Keyed]) {
+        for keyed in changes {
+            let writes = match self.suppressed.apply(self.db, keyed, self.now) {
+                Ok(Some(writes)) => writes,
+                Ok(None) => continue,
+                Err(cause) => {
+                    tracing::error!(target: "store", cause, "a suppression entry can not be read, nor changed");
+                    continue;
+                }
+            };
+            match writes.record {
+                (key, Some(value)) => self.put(Family::Suppression, &key, &value),
+                (key, None) => self.batch.delete_cf(self.db.family(Family::Suppression), key),
+            }
+            if let Some(left) = writes.left {
+                self.batch.delete_cf(self.db.family(Family::SuppressionList), left);
+            }
+            if let Some(taken) = writes.taken {
+                self.put(Family::SuppressionList, &taken, &[FORMAT]);
+            }
+            if writes.count != 0 {
+                self.effects.push(Effect::Suppressed(writes.count));
             }
         }
     }
@@ -195,6 +232,7 @@ impl<'a> Builder<'a> {
     /// Outcome, reports and history in one batch (house rule 19).
     fn settle(&mut self, op: &SettleOp) {
         self.put_history(&op.history);
+        self.suppress(&op.suppress);
         for report in &op.reports {
             self.add_message(report);
         }

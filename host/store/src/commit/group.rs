@@ -7,7 +7,7 @@ use baton_mail::Lane;
 use tokio::time::Instant;
 
 use super::batch::{Builder, Changes, Effect};
-use super::operation::{Action, Answer, Message, MessageJob, Op, OperateOp};
+use super::operation::{Action, Answer, Message, MessageJob, Op, OperateOp, SuppressOp};
 use super::recovery::Recovery;
 use crate::census::Counted;
 use crate::core::Core;
@@ -155,6 +155,13 @@ fn prepare(core: &Core, ops: &mut Vec<Op>) {
         }
         _ => true,
     });
+    for op in ops.iter() {
+        match op {
+            Op::Settle(op) if !op.suppress.is_empty() => core.suppressions.note(&op.suppress),
+            Op::Suppress(op) => core.suppressions.note(&op.changes),
+            _ => {}
+        }
+    }
     let now = core.clock.now();
     let mut operations = Vec::new();
     let mut window = core.schedule.lock();
@@ -272,6 +279,7 @@ fn answer_written(core: &Core, ops: Vec<Op>, effects: &[Effect]) {
                 answers.push(op.answer);
             }
             Op::Expire(_, answer) => answers.push(answer),
+            Op::Suppress(op) => answers.extend(op.answer),
             Op::Settle(op) => {
                 let counter = if op.next.is_none() { &core.metrics.finished } else { &core.metrics.deferred };
                 counter.inc();
@@ -316,6 +324,7 @@ fn apply_effect(core: &Core, window: &mut Window, effect: &Effect) {
             }
         }
         Effect::Damaged => drop(metrics.damaged.inc()),
+        Effect::Suppressed(change) => core.suppressions.count_change(*change),
     }
 }
 
@@ -375,6 +384,7 @@ fn answer_failed(core: &Core, ops: Vec<Op>, error: &WriteError) {
             Op::Account(op) => drop(op.answer.send(Err(error.clone()))),
             Op::Catalog(op) => drop(op.answer.send(Err(error.clone()))),
             Op::Expire(_, answer) => drop(answer.send(Err(error.clone()))),
+            Op::Suppress(SuppressOp { answer: Some(answer), .. }) => drop(answer.send(Err(error.clone()))),
             Op::Operate(op) => drop(op.answer.send(Err(error.clone()))),
             // What is in the database can be looked at all the same.
             Op::Barrier(answer) => drop(answer.send(())),

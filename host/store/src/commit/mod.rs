@@ -15,7 +15,8 @@ use tokio::sync::Semaphore;
 pub(crate) use group::run;
 pub use operation::Action;
 pub(crate) use operation::{
-    AcceptOp, AccountOp, CatalogOp, ChunkOp, Message, MessageJob, Op, OperateOp, SettleOp, SplitOp, held_by,
+    AcceptOp, AccountOp, CatalogOp, ChunkOp, Message, MessageJob, Op, OperateOp, SettleOp, SplitOp,
+    SuppressOp, held_by,
 };
 
 /// Lazy operations that are written at once when so many wait: their memory is bounded, too.

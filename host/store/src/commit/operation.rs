@@ -14,6 +14,7 @@ use crate::format::{HistoryRecord, JobKey, JobRecord, JobSeed};
 use crate::memory::HeldBody;
 use crate::records::Damage;
 use crate::schedule::{Entry, Intent, Job};
+use crate::suppression::Keyed;
 
 /// One operation. Encoded by whoever asks for it, so that the commit thread only copies.
 pub(crate) enum Op {
@@ -37,6 +38,8 @@ pub(crate) enum Op {
     Catalog(CatalogOp),
     /// Some records of the catalog whose time was over then are deleted. Somebody waits for it.
     Expire(UnixMs, Answer<()>),
+    /// Changes to the suppression lists.
+    Suppress(SuppressOp),
     /// A damaged record is moved away, with its job when the due index led to it.
     SetAside(Damage, Option<(JobKey, Entry)>),
     /// History before this message is deleted.
@@ -100,6 +103,7 @@ pub(crate) struct SettleOp {
     pub(crate) next: Option<JobRecord>,
     pub(crate) history: Vec<HistoryRecord>,
     pub(crate) reports: Vec<Message>,
+    pub(crate) suppress: Vec<Keyed>,
     /// What an operator asked for meanwhile; filled in by the commit thread.
     pub(crate) intent: Option<Intent>,
     pub(crate) room: Room,
@@ -168,19 +172,27 @@ pub(crate) struct CatalogOp {
     pub(crate) _alone: Vec<tokio::sync::OwnedMutexGuard<()>>,
 }
 
+pub(crate) struct SuppressOp {
+    pub(crate) changes: Vec<Keyed>,
+    pub(crate) history: Vec<HistoryRecord>,
+    /// None when nobody waits for it.
+    pub(crate) answer: Option<Answer<()>>,
+}
+
 impl Op {
     /// True when somebody waits for it.
     pub(crate) fn is_urgent(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Op::Accept(_)
-                | Op::Chunk(_)
-                | Op::Operate(_)
-                | Op::Account(_)
-                | Op::Catalog(_)
-                | Op::Expire(..)
-                | Op::Barrier(_)
-        )
+            | Op::Chunk(_)
+            | Op::Operate(_)
+            | Op::Account(_)
+            | Op::Catalog(_)
+            | Op::Expire(..)
+            | Op::Barrier(_) => true,
+            Op::Suppress(op) => op.answer.is_some(),
+            _ => false,
+        }
     }
 
     /// True when it must not be lost when a write fails for want of space: it is tried again.
@@ -232,6 +244,7 @@ impl Op {
             Op::Account(_) => "account",
             Op::Catalog(_) => "catalog",
             Op::Expire(..) => "expire",
+            Op::Suppress(_) => "suppress",
             Op::SetAside(..) => "set-aside",
             Op::Forget(_) => "forget",
             Op::Probe => "probe",

@@ -4,6 +4,7 @@ use std::process::{Command, Output};
 
 use super::*;
 use crate::catalog::{Edit, Key, Kind};
+use crate::suppression::{Reason, Scope, Sender};
 use crate::{Action, Assignment, JobState};
 
 /// Names the scenario that the child plays.
@@ -102,6 +103,10 @@ async fn act(bench: &Bench, scenario: &str) {
             drop(store.forget_moved(id, movers()).await);
         }
         "bounce" => drop(store.operate(Action::Bounce("no".to_owned()), &all, "me").await),
+        "suppress" => {
+            let one = suppression::suppress(Scope::GLOBAL, "x@b.example", Reason::Manual);
+            drop(store.suppression().change(vec![one], Vec::new()).await);
+        }
         "route" => drop(store.operate(Action::Route(Some("b".to_owned())), &all, "me").await),
         "assign" => drop(store.operate(Action::Assign(urgent()), &all, "me").await),
         "retry" => {
@@ -142,6 +147,12 @@ async fn settle(bench: &Bench, scenario: &str) {
             let report = message(&["sender@a.example"], b"report");
             let outcomes = vec![(0, Outcome::Failed(status(5))), (1, Outcome::Failed(status(5)))];
             let settlement = Settlement { outcomes, reports: vec![report], ..Settlement::default() };
+            bench.store.settle(claim, settlement).await.unwrap();
+        }
+        "suppressing" => {
+            let outcomes = vec![(0, Outcome::Failed(status(5))), (1, Outcome::Failed(status(5)))];
+            let suppress = vec![suppression::suppress(Scope::GLOBAL, "x@b.example", Reason::HardBounce)];
+            let settlement = Settlement { outcomes, suppress, ..Settlement::default() };
             bench.store.settle(claim, settlement).await.unwrap();
         }
         "split" => drop(bench.store.split(claim, vec![vec![0], vec![1]]).await.unwrap()),
@@ -426,4 +437,40 @@ fn catalog_with_accept_built() {
 fn catalog_with_accept_written() {
     let (jobs, found) = records_after_crash("beside", "accept:written");
     assert_eq!((jobs, found), (1, vec![None, None, Some(1)]), "the message and its record, or neither");
+}
+
+/// Whether `x@b.example` gets no mail after the crash, and how many jobs there are.
+fn suppressed_after(scenario: &str, crash: &str) -> (bool, usize) {
+    let folder = tempfile::tempdir().unwrap();
+    play(folder.path(), scenario, crash);
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        let address = "x@b.example".parse().unwrap();
+        let found = bench.store.suppression().find(Sender::default(), &address).await.unwrap();
+        while bench.store.suppression().count() != u64::from(found.is_some()) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        suppression::assert_lists_agree(&bench.store);
+        (found.is_some(), bench.jobs().await.len())
+    })
+}
+
+#[test]
+fn suppress_built() {
+    assert_eq!(suppressed_after("suppress", "suppress:built"), (false, 1));
+}
+
+#[test]
+fn suppress_written() {
+    assert_eq!(suppressed_after("suppress", "suppress:written"), (true, 1));
+}
+
+#[test]
+fn finish_built_suppressing() {
+    assert_eq!(suppressed_after("suppressing", "finish:built"), (false, 1), "neither of both");
+}
+
+#[test]
+fn finish_written_suppressing() {
+    assert_eq!(suppressed_after("suppressing", "finish:written"), (true, 0), "both");
 }

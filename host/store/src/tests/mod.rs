@@ -12,6 +12,7 @@ mod load;
 mod operators;
 mod queue;
 mod shaping;
+mod suppression;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
