@@ -119,7 +119,7 @@ async fn accept_in_time(
     let mut written_ahead = WrittenAhead { core, message: id, chunks: 0 };
     let mut chunks = Chunks::new(&message.body, chunk_octets);
     while chunks.left > chunk_octets as u64 {
-        let value = chunks.next_value();
+        let value = core.sealed(id, written_ahead.chunks, chunks.next_value());
         let (answer, answered) = oneshot::channel();
         let room = core.commit.room(value.len() as u64).await?;
         let chunk = written_ahead.chunks;
@@ -167,7 +167,8 @@ pub(crate) fn encode_message(
     chunks.skip(u64::from(ahead) * core.settings.chunk_octets as u64);
     let mut pieces = Vec::with_capacity(1);
     while chunks.left > 0 {
-        pieces.push(chunks.next_value());
+        let chunk = ahead.saturating_add(u32::try_from(pieces.len()).unwrap_or(u32::MAX));
+        pieces.push(core.sealed(envelope.id, chunk, chunks.next_value()));
     }
     let count = ahead + u32::try_from(pieces.len()).map_err(|_| AcceptError::Unschedulable("too large"))?;
     let record = encode_envelope(&EnvelopeRecordRef { chunks: count, jobs: &seeds, envelope: &envelope });

@@ -270,13 +270,16 @@ fn missing(key: JobKey, entry: Entry) -> Damage {
 
 /// The body of a message in the queue.
 pub(crate) async fn body(core: &Arc<Core>, message: MessageId) -> Result<Body, StoreError> {
-    match load_body(&*core.db()?, message, true) {
+    match load_body(&*core.db()?, &core.settings.body_keys, message, true) {
         Ok(Some(body)) => return Ok(body),
         Ok(None) => {}
         Err(error) => return Err(core.read_failed(error)),
     }
     let for_reading = Arc::clone(core);
-    let read = tokio::task::spawn_blocking(move || load_body(&*for_reading.db()?, message, false)).await;
+    let read = tokio::task::spawn_blocking(move || {
+        load_body(&*for_reading.db()?, &for_reading.settings.body_keys, message, false)
+    });
+    let read = read.await;
     match read.map_err(|_| StoreError::Closed)? {
         Ok(body) => body.ok_or(StoreError::NotFound),
         Err(error) => Err(core.read_failed(error)),

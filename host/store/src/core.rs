@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use baton_mail::event::Event;
 use baton_mail::{Clock, MessageId};
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::StoreSettings;
@@ -14,7 +15,7 @@ use crate::census::Census;
 use crate::commit::{Closed, CommitQueue, Op};
 use crate::database::{Database, Family, WriteError};
 use crate::error::{AcceptError, KvError, Refusal, StoreError};
-use crate::format::{HistoryRecord, JobKey, due_key, encode_events};
+use crate::format::{HistoryRecord, JobKey, body_key, due_key, encode_events};
 use crate::kv::KvState;
 use crate::memory::BodyMemory;
 use crate::metrics::Metrics;
@@ -129,6 +130,11 @@ impl Core {
         let (answer, answered) = oneshot::channel();
         self.commit.push(Op::Barrier(answer))?;
         answered.await.map_err(|_| self.lost())
+    }
+
+    /// A piece of a body as it is written: sealed, where there are keys.
+    pub(crate) fn sealed(&self, message: MessageId, chunk: u32, value: Bytes) -> Bytes {
+        self.settings.body_keys.seal(&body_key(message, chunk), value)
     }
 
     /// Why an operation got no answer.

@@ -12,6 +12,8 @@ use crate::change::Changes;
 pub(crate) const FORMAT: u8 = 1;
 /// The octet of what came with the lanes: keys of the due index outside the normal lane.
 pub(crate) const FORMAT_LANES: u8 = 2;
+/// The octet of a piece of a body that is sealed: see [`crate::BodyKeys`].
+pub(crate) const FORMAT_SEALED: u8 = 6;
 /// The octet of a job that an operator changed: the changes stand before the record.
 pub(crate) const FORMAT_CHANGED: u8 = 4;
 /// The format of the whole database, in the `meta` family. 1 knew no lanes: a program of that time would pass over

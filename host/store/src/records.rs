@@ -11,6 +11,7 @@ use crate::format::{
     self, JobKey, JobRecord, JobSeed, body_key, decode_chunks, decode_job, envelope_key, is_held, job_key,
 };
 use crate::schedule::Job;
+use crate::seal::{BodyKeys, OpenFailure};
 
 /// Why a record could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +69,12 @@ pub(crate) fn load_job(db: &Database, key: JobKey) -> Result<Option<Job>, ReadEr
 }
 
 /// The body of a message of which the envelope is there. With `cached`, `None` when only the disk can tell.
-pub(crate) fn load_body(db: &Database, message: MessageId, cached: bool) -> Result<Option<Body>, ReadError> {
+pub(crate) fn load_body(
+    db: &Database,
+    keys: &BodyKeys,
+    message: MessageId,
+    cached: bool,
+) -> Result<Option<Body>, ReadError> {
     let get = |family, key: &[u8]| -> Result<Option<Option<Bytes>>, ReadError> {
         let found = if cached { db.get_cached(family, key) } else { db.get(family, key).map(Some) };
         match found {
@@ -88,9 +94,14 @@ pub(crate) fn load_body(db: &Database, message: MessageId, cached: bool) -> Resu
         let key = body_key(message, chunk);
         let Some(found) = get(Family::Body, &key)? else { return Ok(None) };
         let piece = found.ok_or_else(|| damaged(message, Family::Body, &key, "missing".to_owned()))?;
-        match piece.first() {
-            Some(&crate::format::FORMAT) => body.push(piece.slice(1..)),
-            other => return Err(damaged(message, Family::Body, &key, format!("format octet {other:?}"))),
+        match keys.open(&key, piece) {
+            Ok(content) => body.push(content),
+            Err(OpenFailure::Damaged(cause)) => return Err(damaged(message, Family::Body, &key, cause)),
+            // The message is sound: it waits for its key.
+            Err(OpenFailure::NoKey(number)) => {
+                let cause = format!("its body is sealed by key {number}, which store.body_keys_file lacks");
+                return Err(ReadError::Unreadable(cause));
+            }
         }
     }
     Ok(Some(body))

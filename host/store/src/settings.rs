@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use baton_mail::lane::{LANE_WEIGHTS, LaneWeights};
 
+use crate::seal::BodyKeys;
+
 /// The settings of the store. Every bound has its unit in its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
@@ -24,6 +26,8 @@ pub struct StoreSettings {
     pub chunk_octets: usize,
     /// Octets that may wait for the commit thread; beyond it callers wait. Default 64 MiB.
     pub commit_octets_max: usize,
+    /// Keys by which bodies are sealed on disk. Default none: they lie as they are.
+    pub body_keys: BodyKeys,
     /// How many days the story of a message is kept. Default 14.
     pub history_days: u32,
     /// Size of RocksDB's write buffer for bodies. A body whose message leaves before the buffer is flushed never
@@ -58,6 +62,7 @@ impl StoreSettings {
             memory_body_octets_max: 64 << 20,
             chunk_octets: 1 << 20,
             commit_octets_max: 64 << 20,
+            body_keys: BodyKeys::default(),
             history_days: 14,
             write_buffer_octets: 64 << 20,
             block_cache_octets: 32 << 20,

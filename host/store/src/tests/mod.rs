@@ -11,6 +11,7 @@ mod lanes;
 mod load;
 mod operators;
 mod queue;
+mod sealed;
 mod shaping;
 mod suppression;
 
