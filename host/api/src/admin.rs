@@ -24,7 +24,9 @@ use crate::delivery::{self, DeliveryFace};
 use crate::listener::Bounded;
 use crate::public::{self, PublicDeps};
 use crate::wire::{PluginRow, PluginsView, ReloadReport};
-use crate::{FieldError, Problem, accounts, domains, messages, queue, reports, trace, transfers};
+use crate::{
+    FieldError, Problem, accounts, domains, messages, queue, reports, suppressions, trace, transfers,
+};
 
 /// Octets of a request body at most.
 const BODY_OCTETS_MAX: usize = 64 * 1024;
@@ -153,6 +155,7 @@ fn router(deps: AdminDeps, stop: &CancellationToken) -> Router {
             "/v1/accounts/{name}",
             get(accounts::show).put(accounts::add).post(accounts::set).delete(accounts::remove),
         )
+        .merge(suppressions::routes())
         .route("/v1/reload", post(reload))
         .route("/v1/plugins", get(plugins))
         .layer(DefaultBodyLimit::max(BODY_OCTETS_MAX))

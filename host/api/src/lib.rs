@@ -16,6 +16,7 @@ pub mod problem;
 pub mod public;
 mod queue;
 mod reports;
+pub mod suppressions;
 pub mod trace;
 pub mod transfers;
 pub mod wire;

@@ -7,6 +7,7 @@ pub(crate) mod queue;
 pub(crate) mod reports;
 pub(crate) mod shaping;
 pub(crate) mod simulate;
+pub(crate) mod suppression;
 pub(crate) mod top;
 pub(crate) mod trace;
 pub(crate) mod user;
@@ -23,6 +24,7 @@ use queue::QueueOptions;
 use reports::ReportsOptions;
 use shaping::{ShapingOptions, WarmupOptions};
 use simulate::SimulateOptions;
+use suppression::SuppressionOptions;
 use top::TopOptions;
 use trace::TraceOptions;
 use user::UserOptions;
@@ -63,6 +65,8 @@ pub(crate) enum Command {
     Domain(DomainOptions),
     /// Show what others reported about your domains, and send ours about theirs
     Reports(ReportsOptions),
+    /// Look at, change, import and export the lists of whom nothing is sent to
+    Suppression(SuppressionOptions),
     /// Make, change and list the accounts of the running relay
     User(UserOptions),
     /// List the plugins of the running relay and the order in which each hook asks them

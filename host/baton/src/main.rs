@@ -70,6 +70,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             return runtime::threads(None)?.block_on(commands::domain::run(options.command));
         }
         Command::Reports(options) => runtime::single()?.block_on(commands::reports::run(options.command)),
+        Command::Suppression(options) => {
+            runtime::single()?.block_on(commands::suppression::run(options.command))
+        }
         Command::User(options) => runtime::single()?.block_on(commands::user::run(options.command)),
         Command::Plugins(target) => runtime::single()?.block_on(commands::plugins::run(target)),
         Command::Plugin(options) => runtime::threads(None)?.block_on(commands::plugin::run(options.command)),

@@ -19,7 +19,7 @@ use baton_mail::{Clock, SystemClock};
 use baton_outbound::{
     HttpClient, Outbound, OutboundDeps, OutboundSettings, Policies, Verifier, read_next_hop,
 };
-use baton_store::Store;
+use baton_store::{Store, Suppressions};
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
@@ -55,6 +55,8 @@ pub(crate) struct Swappable {
     pub(crate) domains: Domains,
     /// Judges credentials.
     pub(crate) authenticator: Authenticator,
+    /// To whom nothing is sent.
+    pub(crate) suppression: Suppressions,
 }
 
 /// Sockets that were opened before the relay runs.
@@ -193,8 +195,17 @@ impl Relay {
             trace: trace.clone(),
         };
         let outbound = Outbound::new(settings.clone(), deps);
-        let swappable =
-            Swappable { hooks, policy, outbound: settings, client, feed, signer, domains, authenticator };
+        let swappable = Swappable {
+            hooks,
+            policy,
+            outbound: settings,
+            client,
+            feed,
+            signer,
+            domains,
+            authenticator,
+            suppression: store.suppression(),
+        };
         Ok(Relay {
             swappable,
             engine,
@@ -398,7 +409,9 @@ fn services(
 fn open_store(checked: &Checked, clock: &Arc<dyn Clock>, registry: &mut Registry) -> anyhow::Result<Store> {
     let metrics = Arc::new(baton_store::metrics::Metrics::default());
     metrics.register(registry);
-    Ok(Store::open(checked.store.clone(), clock.clone(), metrics)?)
+    let store = Store::open(checked.store.clone(), clock.clone(), metrics)?;
+    store.suppression().set_rules(checked.suppression.clone());
+    Ok(store)
 }
 
 fn authenticator(

@@ -194,6 +194,7 @@ impl Reloader {
         self.swappable.authenticator.replace_settings(checked.accounts, fetch_by(&self.http));
         self.swappable.policy.store(Arc::new(checked.policy));
         self.reporter.replace_settings(checked.reporting);
+        self.swappable.suppression.set_rules(checked.suppression);
         self.swappable.outbound.store(Arc::new(outbound));
         let client: Arc<dyn HttpBackend> = self.http.clone();
         self.swappable.client.store(Arc::new(client));

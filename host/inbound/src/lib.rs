@@ -45,7 +45,9 @@ pub use clients::{ClientLimits, LimitChanges};
 pub use listener::{Inbound, InboundDeps};
 pub use listener_tls::{ListenerTls, NextTls};
 pub use networks::NetworkSettings;
-pub use policy::{Checks, Deadlines, Policy, PriorityFrom, ReportSettings, TooComplexPolicy};
+pub use policy::{
+    AtRcpt, Checks, Deadlines, Policy, PriorityFrom, ReportSettings, TooComplexPolicy,
+};
 pub use pressure::{PressureLimits, process_octets_allowed};
 pub use session::checked_name;
 pub use settings::{InboundSettings, ListenAddress, ListenerKind, ListenerSettings, TlsMode, VrfyPolicy};

@@ -142,6 +142,11 @@ pub(crate) fn report_not_kept(session: SessionId, message: MessageId, error: &dy
     error!(target: "session", %session, %message, %error, "the report could not be kept");
 }
 
+/// The suppression lists could not be asked; they are asked again before the first attempt.
+pub(crate) fn suppression_not_read(session: SessionId, message: MessageId, error: &dyn std::fmt::Display) {
+    error!(target: "session", %session, %message, %error, "the suppression lists can not be read");
+}
+
 /// A message was not sealed: the domain has no key in use, or the chain takes no more.
 pub(crate) fn not_sealed(session: SessionId, message: MessageId, domain: &Domain) {
     info!(target: "session", %session, %message, %domain, "message not sealed");

@@ -58,6 +58,8 @@ pub struct Policy {
     pub priority_from: PriorityFrom,
     /// Users send only in the name of domains whose records were seen in the DNS.
     pub verified_senders: bool,
+    /// What RCPT is told of a recipient on a suppression list.
+    pub suppressed_at_rcpt: AtRcpt,
     /// How much strangers may ask for.
     pub clients: ClientLimits,
     /// How much the relay may take before it refuses mail.
@@ -100,6 +102,16 @@ impl Default for ReportSettings {
     fn default() -> ReportSettings {
         ReportSettings { mailboxes: Vec::new(), keep_s: 400 * 86_400, from: None }
     }
+}
+
+/// What RCPT is told of a recipient on a suppression list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AtRcpt {
+    /// 550 with the list and the reason.
+    #[default]
+    Refuse,
+    /// 250; before the first attempt the copy ends, and the history says why.
+    Accept,
 }
 
 /// Whose mail may go before that of others (MT-PRIORITY above 0, RFC 6710).
@@ -181,6 +193,7 @@ impl Default for Policy {
             priority_from: PriorityFrom::Trusted,
             seal: None,
             verified_senders: false,
+            suppressed_at_rcpt: AtRcpt::default(),
             clients: ClientLimits::default(),
             pressure: PressureLimits::default(),
             deadlines: Deadlines::default(),

@@ -68,6 +68,8 @@ pub(crate) enum Refusal {
     NullMxRecipient(Domain),
     /// Nobody in the sender's domain could be answered (RFC 7505 4.2).
     NullMxSender(Domain),
+    /// The recipient is on a suppression list; which, and why.
+    Suppressed { recipient: Mailbox, why: String },
     /// Content that is not made of lines has a header that is not either.
     HeaderNotOfLines,
     /// The structure exceeds the bounds, and the policy says to refuse.
@@ -142,6 +144,10 @@ impl Refusal {
                 let text =
                     format!("The domain {domain} takes no mail (null MX), so nobody there can be answered");
                 return Reply::new(550, EnhancedCode(5, 7, 27), text);
+            }
+            Refusal::Suppressed { recipient, why } => {
+                let text = format!("Nothing is sent to <{recipient}>: {why}");
+                return Reply::new(550, EnhancedCode(5, 7, 1), text);
             }
             Refusal::HeaderNotOfLines => {
                 (550, EnhancedCode(5, 6, 11), "The header has a lone CR, a lone LF or a NUL")

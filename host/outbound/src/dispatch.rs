@@ -32,6 +32,15 @@ impl Shared {
     }
 
     fn dispatch_one(self: &Arc<Self>, job: Job, is_last: bool) {
+        if self.may_be_suppressed(&job) {
+            let shared = Arc::clone(self);
+            return self.spawn(async move { shared.leave_out_suppressed(job).await });
+        }
+        self.dispatch_asked(job, is_last);
+    }
+
+    /// As above, when nobody of it is on a suppression list.
+    pub(crate) fn dispatch_asked(self: &Arc<Self>, job: Job, is_last: bool) {
         let Some(job) = self.obey(job) else { return };
         if job.is_expired(self.clock.now()) {
             let shared = Arc::clone(self);

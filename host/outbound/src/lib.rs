@@ -29,6 +29,8 @@
 //!
 //! Invariant: a report has the null return path, and mail with the null return path causes no report.
 //!
+//! Invariant: the suppression lists are asked before each attempt; when they can not be read, mail waits.
+//!
 //! This crate knows nothing of how mail comes in.
 
 mod bounce_hook;
@@ -69,6 +71,7 @@ pub mod simulate;
 mod site;
 mod sources;
 mod sts;
+mod suppressed;
 mod told;
 mod verify;
 mod verp;

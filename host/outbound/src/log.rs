@@ -98,6 +98,16 @@ pub(crate) fn reported(message: MessageId, report: MessageId, action: &str, reci
     info!(target: TARGET, %message, %report, action, recipients = %List(recipients), "reported");
 }
 
+/// Not tried: on a suppression list.
+pub(crate) fn suppressed(message: MessageId, recipients: &[Mailbox], list: &str, reason: &str) {
+    info!(target: TARGET, %message, recipients = %List(recipients), list, reason, "suppressed");
+}
+
+/// The suppression lists could not be asked; the mail waits.
+pub(crate) fn suppression_not_read(message: MessageId, error: &dyn fmt::Display) {
+    error!(target: TARGET, %message, %error, "the suppression lists can not be read");
+}
+
 /// It waits for an operator.
 pub(crate) fn held(message: MessageId, reason: &str, by: &str) {
     info!(target: TARGET, %message, reason, by, "held");

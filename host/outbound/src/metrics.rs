@@ -69,6 +69,8 @@ pub struct Metrics {
     pub policies: Family<PolicyFetch, Counter>,
     /// Reports queued.
     pub reports: Counter,
+    /// Recipients that were not tried, by the reason why they are on a suppression list.
+    pub suppressed: Family<SuppressedFor, Counter>,
     /// Questions about recipients, by what came of them.
     pub questions: Family<Question, Counter>,
 }
@@ -94,6 +96,13 @@ pub struct OnList {
     pub address: String,
     /// The zone of the list.
     pub list: String,
+}
+
+/// Why a recipient is on a suppression list: the word of [`baton_store::suppression::Reason`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SuppressedFor {
+    /// The word.
+    pub reason: &'static str,
 }
 
 /// What came of a question: `yes`, `no`, `later`, `remembered` or `unanswered`.
@@ -137,6 +146,7 @@ impl Default for Metrics {
             security: Family::default(),
             policies: Family::default(),
             reports: Counter::default(),
+            suppressed: Family::default(),
             questions: Family::default(),
         }
     }
@@ -162,6 +172,7 @@ impl Metrics {
         registry.register("security", "Connections by protection", self.security.clone());
         registry.register("sts_policies", "MTA-STS policies fetched", self.policies.clone());
         registry.register("reports", "Delivery reports queued", self.reports.clone());
+        registry.register("suppressed", "Recipients on a suppression list", self.suppressed.clone());
         registry.register("questions", "Questions about recipients", self.questions.clone());
     }
 

@@ -37,6 +37,7 @@ impl Shared {
         };
         settlement.reports.append(&mut success.reports);
         settlement.events.append(&mut success.events);
+        self.note_for_lists(&job, &mut settlement, now);
         self.settle(job, settlement).await;
     }
 

@@ -38,6 +38,7 @@ mod signing;
 mod smart_host;
 mod store;
 mod story;
+mod suppression;
 mod tls;
 mod tls_reports;
 mod top;

@@ -11,6 +11,7 @@ pub(crate) mod reload;
 pub(crate) mod reports;
 pub(crate) mod shaping;
 pub(crate) mod simulate;
+pub(crate) mod suppression;
 pub(crate) mod trace;
 pub(crate) mod user;
 

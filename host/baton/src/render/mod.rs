@@ -5,6 +5,7 @@ pub(crate) mod queue;
 pub(crate) mod reports;
 pub(crate) mod shaping;
 pub(crate) mod story;
+pub(crate) mod suppression;
 pub(crate) mod trace;
 pub(crate) mod user;
 pub(crate) mod words;

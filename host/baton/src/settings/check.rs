@@ -14,6 +14,7 @@ mod running;
 mod security;
 mod shaping;
 mod sources;
+mod suppression;
 pub(crate) mod tls;
 mod trust;
 
@@ -34,6 +35,7 @@ use baton_mail::Domain;
 use baton_mail::lane::LaneWeights;
 use baton_outbound::OutboundSettings;
 use baton_store::StoreSettings;
+use baton_store::suppression::Rules;
 use baton_tls::CertificateSettings;
 
 use self::tls::AcmeChecked;
@@ -67,6 +69,8 @@ pub(crate) struct Checked {
     pub(crate) outbound: OutboundSettings,
     /// Our reports about others.
     pub(crate) reporting: ReportingSettings,
+    /// To whom nothing is sent.
+    pub(crate) suppression: Arc<Rules>,
     pub(crate) engine: EngineSettings,
     pub(crate) http: HttpSettings,
     /// How plugins are fetched.
@@ -129,6 +133,8 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
     let store = checker.store(&raw.store, &state_path);
     let mut outbound = checker.outbound(raw, &hostname, &inbound);
     outbound.limits.lane_weights = store.lane_weights;
+    let suppression = Arc::new(checker.suppression(&raw.suppression, &policy.local_domains));
+    policy.suppressed_at_rcpt = checker.at_rcpt(&raw.suppression);
     let reporting = checker.reporting(raw, &hostname, &outbound.dsn.from);
     policy.reports.from = reporting.dmarc.then(|| reporting.from.clone());
     let trusted = checker.trust(&raw.plugin_trust);
@@ -156,6 +162,7 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
         policy,
         outbound,
         reporting,
+        suppression,
         plugins,
         trusted_keys: trusted.keys,
         watched: checker.watched(raw),

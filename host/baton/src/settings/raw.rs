@@ -12,6 +12,7 @@ mod security;
 mod shaping;
 mod sources;
 mod store;
+mod suppression;
 mod tls;
 
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ pub(crate) use security::{RawLogin, RawMtaSts};
 pub(crate) use shaping::{RawProvider, RawRule, RawShaping, RawWarmup};
 pub(crate) use sources::{RawBlocklists, RawPool as RawSourcePool, RawSource};
 pub(crate) use store::{RawLanes, RawStore};
+pub(crate) use suppression::{RawSuppression, RawSuppressionDays};
 pub(crate) use tls::{RawAcme, RawTls};
 
 section! {
@@ -107,6 +109,8 @@ section! {
         retry: RawRetry = RawRetry::default(),
         /// Reports about mail that could not be delivered.
         bounce: RawBounce = RawBounce::default(),
+        /// To whom nothing is sent.
+        suppression: RawSuppression = RawSuppression::default(),
         /// What is logged and how.
         log: RawLog = RawLog::default(),
         /// Metrics and health over HTTP.

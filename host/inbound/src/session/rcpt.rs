@@ -55,6 +55,7 @@ impl Session {
         let domain = candidate.recipient.domain();
         let is_plain = candidate.admission.is_allowed()
             && !Session::must_look_at_recipient(&policy, candidate.admission, domain)
+            && !self.may_be_suppressed(&policy, candidate.admission, &candidate.recipient)
             && !self.generation.has(Hook::Rcpt)
             && !self.has_recipient_quota();
         match &mut self.draft {
@@ -122,6 +123,9 @@ impl Session {
             return (Verdict::Refuse(refusal.reply(), RULES.to_owned()), Vec::new());
         }
         if let Err(refusal) = self.check_recipient_takes_mail(admission, recipient.domain()).await {
+            return (Verdict::Refuse(refusal.reply(), RULES.to_owned()), Vec::new());
+        }
+        if let Err(refusal) = self.check_suppressed(draft, admission, recipient).await {
             return (Verdict::Refuse(refusal.reply(), RULES.to_owned()), Vec::new());
         }
         if !self.generation.has(Hook::Rcpt) {
