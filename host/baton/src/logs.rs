@@ -3,6 +3,8 @@
 //! Invariant: writing a log line never blocks mail. When the reader of the log is slow, lines are dropped and counted,
 //! and the count is logged as soon as there is room.
 
+mod hide;
+
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +21,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, reload};
 
 use crate::settings::check::{LogFormat, LogSettings};
+use hide::Hider;
+pub(crate) use hide::NameOf;
 
 /// Octets of one log line; longer ones are cut.
 const LINE_OCTETS_MAX: usize = 16 * 1024;
@@ -34,12 +38,15 @@ pub(crate) struct Log {
     dropped: Counter,
     lines: Option<LineSender>,
     finished: Receiver<()>,
+    hider: Hider,
 }
 
 impl Log {
     /// Starts the log of the process.
     pub(crate) fn start(settings: &LogSettings) -> anyhow::Result<Log> {
-        let (lines, finished) = start_writer(settings.buffer_lines_max, io::stderr());
+        let hider = Hider::default();
+        hider.set(settings.hides_addresses);
+        let (lines, finished) = start_writer(settings.buffer_lines_max, hider.clone(), io::stderr());
         let (filter, handle) = reload::Layer::new(read_filter(&settings.filter)?);
         let registry = tracing_subscriber::registry().with(filter);
         let layer = tracing_subscriber::fmt::layer().with_writer(lines.clone()).with_ansi(false);
@@ -48,12 +55,22 @@ impl Log {
             LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
         };
         started.context("the log of this process was started before")?;
-        Ok(Log { filter: handle, dropped: lines.dropped.clone(), lines: Some(lines), finished })
+        Ok(Log { filter: handle, dropped: lines.dropped.clone(), lines: Some(lines), finished, hider })
     }
 
     /// Changes what is logged.
     pub(crate) fn set_filter(&self, filter: &str) -> anyhow::Result<()> {
         self.filter.reload(read_filter(filter)?).context("the log has ended")
+    }
+
+    /// From now on addresses are hidden in what is logged, or not.
+    pub(crate) fn hide_addresses(&self, hides: bool) {
+        self.hider.set(hides);
+    }
+
+    /// By what hidden addresses are named.
+    pub(crate) fn name_addresses_by(&self, name_of: NameOf) {
+        self.hider.name_by(name_of);
     }
 
     /// Registers the count of dropped lines.
@@ -125,13 +142,17 @@ impl<'a> MakeWriter<'a> for LineSender {
 }
 
 /// Starts the thread that writes; an empty line ends it.
-fn start_writer(lines_max: usize, output: impl Write + Send + 'static) -> (LineSender, Receiver<()>) {
+fn start_writer(
+    lines_max: usize,
+    hider: Hider,
+    output: impl Write + Send + 'static,
+) -> (LineSender, Receiver<()>) {
     let (sender, receiver) = mpsc::sync_channel(lines_max.max(1));
     let (finish, finished) = mpsc::sync_channel(1);
     let lines = LineSender { sender, dropped: Counter::default(), unreported: Arc::default() };
     let unreported = lines.unreported.clone();
     let run = move || {
-        write_lines(&receiver, &unreported, output);
+        write_lines(&receiver, &unreported, &hider, output);
         let _ = finish.send(());
     };
     let started = thread::Builder::new().name("log".to_owned()).spawn(run);
@@ -142,7 +163,7 @@ fn start_writer(lines_max: usize, output: impl Write + Send + 'static) -> (LineS
 }
 
 /// Writes until the empty line. An output that fails (a closed pipe) swallows what follows.
-fn write_lines(lines: &Receiver<Vec<u8>>, unreported: &AtomicU64, mut output: impl Write) {
+fn write_lines(lines: &Receiver<Vec<u8>>, unreported: &AtomicU64, hider: &Hider, mut output: impl Write) {
     let mut gathered = Vec::new();
     while let Ok(line) = lines.recv() {
         gathered.clear();
@@ -153,6 +174,7 @@ fn write_lines(lines: &Receiver<Vec<u8>>, unreported: &AtomicU64, mut output: im
             is_end = line.is_empty();
             gathered.extend_from_slice(&line);
         }
+        hider.hide(&mut gathered);
         let _ = output.write_all(&gathered);
         let missed = unreported.swap(0, Ordering::Relaxed);
         if missed > 0 {
@@ -194,7 +216,7 @@ mod tests {
     fn a_blocked_reader_blocks_nobody_and_the_loss_is_counted() {
         let (let_go, wait) = mpsc::channel();
         let written = Arc::new(Mutex::new(Vec::new()));
-        let (lines, finished) = start_writer(10, Stuck(wait, written.clone(), false));
+        let (lines, finished) = start_writer(10, Hider::default(), Stuck(wait, written.clone(), false));
         for number in 0..1_000 {
             lines.send(format!("line {number}\n").as_bytes());
         }

@@ -152,6 +152,8 @@ impl Relay {
     /// Makes all parts, or says which one failed and why.
     pub(crate) async fn build(checked: &Checked, sockets: OpenSockets, log: &Log) -> anyhow::Result<Relay> {
         let mut ground = Ground::lay(checked, log)?;
+        let names = ground.store.suppression().names();
+        log.name_addresses_by(Box::new(move |address| names.of(address)));
         let metrics = outbound_metrics(&mut ground.registry);
         let settings = Arc::new(ArcSwap::from_pointee(checked.outbound.clone()));
         let client = http_client(&ground.http);

@@ -204,6 +204,7 @@ impl Reloader {
         if let Err(error) = log.set_filter(&checked.log.filter) {
             tracing::error!(target: "relay", %error, "the log filter was not changed");
         }
+        log.hide_addresses(checked.log.hides_addresses);
         self.current = checked.raw;
     }
 }

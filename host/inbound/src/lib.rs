@@ -46,7 +46,7 @@ pub use listener::{Inbound, InboundDeps};
 pub use listener_tls::{ListenerTls, NextTls};
 pub use networks::NetworkSettings;
 pub use policy::{
-    AtRcpt, Checks, Deadlines, Policy, PriorityFrom, ReportSettings, TooComplexPolicy,
+    AtRcpt, Checks, Deadlines, Policy, PriorityFrom, ReportSettings, StreamRules, TooComplexPolicy,
 };
 pub use pressure::{PressureLimits, process_octets_allowed};
 pub use session::checked_name;

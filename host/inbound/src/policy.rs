@@ -1,6 +1,6 @@
 //! What a reload may change while sessions run: a new policy holds from the next command on.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -60,6 +60,8 @@ pub struct Policy {
     pub verified_senders: bool,
     /// What RCPT is told of a recipient on a suppression list.
     pub suppressed_at_rcpt: AtRcpt,
+    /// What mail of a stream must have, by its name.
+    pub streams: HashMap<String, StreamRules>,
     /// How much strangers may ask for.
     pub clients: ClientLimits,
     /// How much the relay may take before it refuses mail.
@@ -112,6 +114,22 @@ pub enum AtRcpt {
     Refuse,
     /// 250; before the first attempt the copy ends, and the history says why.
     Accept,
+}
+
+/// What mail of a stream must have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamRules {
+    /// A List-Unsubscribe field.
+    pub require_unsubscribe: bool,
+    /// This postal address in its text.
+    pub postal_address: Option<String>,
+}
+
+impl StreamRules {
+    /// A text in which white space and the case of letters do not count.
+    pub(crate) fn plain(text: &str) -> String {
+        text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+    }
 }
 
 /// Whose mail may go before that of others (MT-PRIORITY above 0, RFC 6710).
@@ -194,6 +212,7 @@ impl Default for Policy {
             seal: None,
             verified_senders: false,
             suppressed_at_rcpt: AtRcpt::default(),
+            streams: HashMap::new(),
             clients: ClientLimits::default(),
             pressure: PressureLimits::default(),
             deadlines: Deadlines::default(),

@@ -70,6 +70,8 @@ pub(crate) enum Refusal {
     NullMxSender(Domain),
     /// The recipient is on a suppression list; which, and why.
     Suppressed { recipient: Mailbox, why: String },
+    /// Mail of the stream lacks what it must have.
+    StreamNeeds { stream: String, what: &'static str },
     /// Content that is not made of lines has a header that is not either.
     HeaderNotOfLines,
     /// The structure exceeds the bounds, and the policy says to refuse.
@@ -147,6 +149,10 @@ impl Refusal {
             }
             Refusal::Suppressed { recipient, why } => {
                 let text = format!("Nothing is sent to <{recipient}>: {why}");
+                return Reply::new(550, EnhancedCode(5, 7, 1), text);
+            }
+            Refusal::StreamNeeds { stream, what } => {
+                let text = format!("Mail of the stream {stream} needs {what}");
                 return Reply::new(550, EnhancedCode(5, 7, 1), text);
             }
             Refusal::HeaderNotOfLines => {

@@ -18,6 +18,7 @@ mod rcpt;
 mod report;
 mod sasl;
 mod sign;
+mod stream_rules;
 mod suppressed;
 mod tls;
 mod user;

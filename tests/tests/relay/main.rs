@@ -19,6 +19,7 @@ mod endpoint;
 mod extensions;
 mod front_door;
 mod hooks;
+mod law;
 mod listener;
 mod listener_tls;
 mod networks;

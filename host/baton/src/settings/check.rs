@@ -1,6 +1,7 @@
 //! From what stands in the file to what the stages take: all that is wrong is found and told, not only the first.
 
 mod accounts;
+mod body_keys;
 mod checks;
 mod clients;
 mod delivery;
@@ -14,6 +15,7 @@ mod running;
 mod security;
 mod shaping;
 mod sources;
+mod streams;
 mod suppression;
 pub(crate) mod tls;
 mod trust;
@@ -107,6 +109,8 @@ pub(crate) struct LogSettings {
     pub(crate) format: LogFormat,
     pub(crate) filter: String,
     pub(crate) buffer_lines_max: usize,
+    /// Addresses are written as keyed hashes.
+    pub(crate) hides_addresses: bool,
 }
 
 /// The form of log lines.
@@ -135,6 +139,7 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
     outbound.limits.lane_weights = store.lane_weights;
     let suppression = Arc::new(checker.suppression(&raw.suppression, &policy.local_domains));
     policy.suppressed_at_rcpt = checker.at_rcpt(&raw.suppression);
+    policy.streams = checker.streams(&raw.streams);
     let reporting = checker.reporting(raw, &hostname, &outbound.dsn.from);
     policy.reports.from = reporting.dmarc.then(|| reporting.from.clone());
     let trusted = checker.trust(&raw.plugin_trust);
@@ -257,6 +262,7 @@ impl Checker<'_> {
             memory_body_octets_max: raw.memory_body_octets_max,
             chunk_octets: raw.chunk_octets,
             commit_octets_max: raw.commit_octets_max,
+            body_keys: self.body_keys(raw.body_keys_file.as_deref()),
             history_days: raw.history_days,
             write_buffer_octets: raw.write_buffer_octets,
             block_cache_octets: raw.block_cache_octets,
@@ -304,6 +310,9 @@ impl Checker<'_> {
             format: self.choose("log.format", &raw.log.format, &formats).unwrap_or(LogFormat::Text),
             filter: raw.log.filter.clone(),
             buffer_lines_max: self.bound("log.buffer_lines_max", raw.log.buffer_lines_max, 1, 10_000_000),
+            hides_addresses: self
+                .choose("log.addresses", &raw.log.addresses, &[("plain", false), ("hashed", true)])
+                .unwrap_or(true),
         }
     }
 

@@ -12,6 +12,7 @@ mod security;
 mod shaping;
 mod sources;
 mod store;
+mod streams;
 mod suppression;
 mod tls;
 
@@ -35,6 +36,7 @@ pub(crate) use security::{RawLogin, RawMtaSts};
 pub(crate) use shaping::{RawProvider, RawRule, RawShaping, RawWarmup};
 pub(crate) use sources::{RawBlocklists, RawPool as RawSourcePool, RawSource};
 pub(crate) use store::{RawLanes, RawStore};
+pub(crate) use streams::RawStreamRules;
 pub(crate) use suppression::{RawSuppression, RawSuppressionDays};
 pub(crate) use tls::{RawAcme, RawTls};
 
@@ -109,6 +111,8 @@ section! {
         retry: RawRetry = RawRetry::default(),
         /// Reports about mail that could not be delivered.
         bounce: RawBounce = RawBounce::default(),
+        /// What mail of a stream must have, by the stream's name.
+        streams: Named<RawStreamRules> = Named(Vec::new()),
         /// To whom nothing is sent.
         suppression: RawSuppression = RawSuppression::default(),
         /// What is logged and how.
@@ -533,6 +537,8 @@ section! {
         filter: String = "info".to_owned(),
         /// Lines that may wait for a slow reader of the log; more are dropped and counted. A blocked log never stops mail.
         buffer_lines_max: usize = 10_000,
+        /// `plain`, or `hashed`: what stands before the @ of addresses becomes a keyed hash of the address, which `baton suppression show ADDRESS` tells.
+        addresses: String = "plain".to_owned(),
     }
 }
 

@@ -203,6 +203,9 @@ impl Session {
         // What is held begins to wait when it may leave.
         let due = draft.call.envelope.requests.hold_until.map_or(now, |at| at.max(now));
         draft.call.envelope.expires_at = due.plus(lifetime);
+        if let Err(refusal) = self.check_stream(&draft, &content).await {
+            return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await);
+        }
         if let Err(refusal) = self.keep_report(&mut draft, &content).await {
             return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await);
         }

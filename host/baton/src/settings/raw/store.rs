@@ -21,6 +21,8 @@ section! {
         memory_body_octets_max: u64 = 64 << 20,
         /// Octets of one piece of a large message on the disk. Larger messages are written ahead in such pieces.
         chunk_octets: usize = 1 << 20,
+        /// A file of keys by which the content of messages is sealed on the disk (AES-256-GCM): a line `NUMBER BASE64` each, such as `1 $(openssl rand -base64 32)`, readable by its owner only. The first seals, all of them open, so a new key goes in front and an old one stays until its mail has left. Unset: content lies as it is. Sealed content is not compressed. Envelopes and stories are not sealed.
+        body_keys_file: Option<PathBuf> = None,
         /// How long the story of a finished message is kept, in days.
         history_days: u32 = 14,
         /// Octets of content held in memory before they become a table on the disk; all else that is written may take half as much more.

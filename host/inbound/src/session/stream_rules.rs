@@ -1,0 +1,57 @@
+//! What the law asks of mail to many: a way out, and an address of the sender. Refused by stream where the settings say so.
+
+use std::sync::Arc;
+
+use baton_mail::body::Content;
+use baton_mail::header::HeaderIndex;
+use baton_mail::mime::{MimeLimits, read_tree};
+
+use super::Session;
+use super::draft::Draft;
+use crate::policy::StreamRules;
+use crate::replies::Refusal;
+
+/// Parts that are searched for the postal address.
+const PARTS_MAX: usize = 32;
+/// Characters of a part that are searched.
+const CHARS_MAX: usize = 1 << 20;
+
+impl Session {
+    /// Refuses mail of a stream that lacks what the stream must have. As plugins left it, for they may add what is missing.
+    pub(super) async fn check_stream(&self, draft: &Draft, content: &Content) -> Result<(), Refusal> {
+        let policy = self.listener.deps.policy.load_full();
+        let envelope = &draft.call.envelope;
+        let stream = envelope.stream.as_deref().filter(|_| envelope.sender.mailbox().is_some());
+        let Some((stream, rules)) = stream.and_then(|name| policy.streams.get_key_value(name)) else {
+            return Ok(());
+        };
+        let missing = |what: &'static str| Refusal::StreamNeeds { stream: stream.clone(), what };
+        if rules.require_unsubscribe && !has_way_out(content, &policy.mime) {
+            return Err(missing("a List-Unsubscribe field with a https: or mailto: address (RFC 2369)"));
+        }
+        let Some(address) = &rules.postal_address else { return Ok(()) };
+        let (content, address, limits) = (content.clone(), address.clone(), policy.mime);
+        let search = move || has_address(&content, &address, &limits);
+        // A panic is a defect; the sender tries again.
+        let has_it = tokio::task::spawn_blocking(search).await.map_err(|_| Refusal::Internal)?;
+        if has_it { Ok(()) } else { Err(missing("the postal address of the sender in its text")) }
+    }
+}
+
+fn has_way_out(content: &Content, limits: &MimeLimits) -> bool {
+    let Ok(header) = HeaderIndex::scan(&content.header, &limits.header) else { return false };
+    header.all("List-Unsubscribe").iter().any(|value| {
+        let text = baton_mail::header::decode(value).to_ascii_lowercase();
+        ["<https:", "<http:", "<mailto:"].iter().any(|scheme| text.contains(scheme))
+    })
+}
+
+/// True when a text part has the address, however its lines are broken.
+fn has_address(content: &Content, address: &str, limits: &MimeLimits) -> bool {
+    let Ok(tree) = read_tree(content, limits) else { return false };
+    let (tree, wanted) = (Arc::new(tree), StreamRules::plain(address));
+    (0..tree.len().min(PARTS_MAX))
+        .filter_map(|index| tree.part(index, content))
+        .filter(|part| part.content_type().starts_with("text/"))
+        .any(|part| StreamRules::plain(&part.text(CHARS_MAX, true)).contains(&wanted))
+}
