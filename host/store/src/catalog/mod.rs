@@ -264,7 +264,7 @@ impl Catalog {
             return Err(EditError::Catalog(other));
         }
         if is_new && edit.is_put() {
-            self.check_room(&[key.clone()]).await.map_err(EditError::Catalog)?;
+            self.check_room(std::slice::from_ref(key)).await.map_err(EditError::Catalog)?;
         }
         let written = self.write(&[edit], alone).await.map_err(EditError::Catalog)?;
         Ok(written.into_iter().next().flatten())

@@ -42,7 +42,10 @@ pub(crate) struct Tables {
 }
 
 /// The records of one kind, by tenant and name.
-struct Table<T>(RwLock<HashMap<(Box<str>, Box<str>), Arc<Row<T>>>>);
+struct Table<T>(RwLock<HashMap<Name, Arc<Row<T>>>>);
+
+/// Whose record, and what it is called. Nobody's has an empty tenant.
+type Name = (Box<str>, Box<str>);
 
 impl<T> Default for Table<T> {
     fn default() -> Table<T> {
@@ -150,8 +153,7 @@ impl Tenants {
     pub fn owner_beside(&self, name: &str, domain: &Domain) -> Option<String> {
         let tenants = self.tables().tenants.0.read();
         let overlaps = |own: &Domain| own.is_within(domain) || domain.is_within(own);
-        let owns =
-            |(_, row): &(&(Box<str>, Box<str>), &Arc<Row<Tenant>>)| row.value.domains.iter().any(overlaps);
+        let owns = |(_, row): &(&Name, &Arc<Row<Tenant>>)| row.value.domains.iter().any(overlaps);
         let others = tenants.iter().filter(|((_, other), _)| **other != *name);
         others.filter(owns).map(|((_, owner), _)| owner.to_string()).next()
     }
