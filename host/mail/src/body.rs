@@ -57,6 +57,18 @@ impl Body {
         Content { header: header.to_bytes(), rest: rest.to_bytes() }
     }
 
+    /// The header alone, each of its lines with its end.
+    pub fn header(&self) -> Bytes {
+        let mut header = Body::default();
+        let mut left = self.header_end();
+        for piece in &self.pieces {
+            let here = left.min(piece.len());
+            header.push(piece.slice(..here));
+            left -= here;
+        }
+        header.to_bytes()
+    }
+
     /// The offset of the first empty line, or the length when there is none. It may lie across a border of pieces.
     fn header_end(&self) -> usize {
         let mut before = 0;

@@ -1,8 +1,9 @@
 //! The story of a message: what happened, who decided it, when. Written with the change that it tells of.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Mailbox, MessageId, Origin, Reply, ReversePath, Status, UnixMs};
 
@@ -125,10 +126,7 @@ pub enum What {
         by: String,
     },
     /// An operator removed it from the queue.
-    Removed {
-        /// Who decided.
-        by: String,
-    },
+    Removed(Removal),
     /// A record of it was damaged and set aside.
     Damaged {
         /// What was found.
@@ -232,6 +230,57 @@ pub enum What {
     },
 }
 
+/// The end of a copy that nobody delivers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removal {
+    /// Who decided.
+    pub by: String,
+    /// Whose copies; empty in records of before they were noted.
+    pub recipients: Vec<Mailbox>,
+}
+
+/// A removal for programs.
+#[derive(Serialize, Deserialize)]
+struct Shown<'a> {
+    by: Cow<'a, str>,
+    #[serde(default)]
+    recipients: Cow<'a, [Mailbox]>,
+}
+
+impl Serialize for Removal {
+    /// Records keep it as one text, that of `by` alone as before the recipients were noted.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            let (by, recipients) =
+                (Cow::Borrowed(self.by.as_str()), Cow::Borrowed(self.recipients.as_slice()));
+            return Shown { by, recipients }.serialize(serializer);
+        }
+        let mut record = self.by.replace(SEPARATOR, " ");
+        for recipient in &self.recipients {
+            record.push(SEPARATOR);
+            record.push_str(&recipient.to_string());
+        }
+        serializer.serialize_str(&record)
+    }
+}
+
+impl<'de> Deserialize<'de> for Removal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Removal, D::Error> {
+        if deserializer.is_human_readable() {
+            let Shown { by, recipients } = Shown::deserialize(deserializer)?;
+            return Ok(Removal { by: by.into_owned(), recipients: recipients.into_owned() });
+        }
+        let record = String::deserialize(deserializer)?;
+        let mut parts = record.split(SEPARATOR);
+        let by = parts.next().unwrap_or_default().to_owned();
+        let recipients = parts.map(str::parse).collect::<Result<_, _>>().map_err(serde::de::Error::custom)?;
+        Ok(Removal { by, recipients })
+    }
+}
+
+/// Stands between the parts of a record: no address has it.
+const SEPARATOR: char = '\u{1f}';
+
 /// Who asked for a pixel, a link or a page, as far as the request says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Visitor {
@@ -257,4 +306,27 @@ pub struct Decision {
     pub edits: Vec<String>,
     /// Wall time of the call, in microseconds.
     pub micros: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removals_of_before_recipients_were_noted_are_understood() {
+        // The position of the kind, the length of the text, the text.
+        let before = [&[11, 2][..], b"me"].concat();
+        let removed = |recipients: &[&str]| {
+            let recipients = recipients.iter().map(|one| one.parse().unwrap()).collect();
+            What::Removed(Removal { by: "me".to_owned(), recipients })
+        };
+        assert_eq!(postcard::from_bytes::<What>(&before), Ok(removed(&[])));
+        assert_eq!(postcard::to_stdvec(&removed(&[])).unwrap(), before);
+        let now = removed(&["a@b.example", "\"c d\"@e.example"]);
+        assert_eq!(postcard::from_bytes::<What>(&postcard::to_stdvec(&now).unwrap()), Ok(now.clone()));
+        let text = serde_json::to_string(&now).unwrap();
+        assert!(text.starts_with(r#"{"removed":{"by":"me","recipients":["a@b.example","#), "{text}");
+        assert_eq!(serde_json::from_str::<What>(&text).unwrap(), now);
+        assert_eq!(serde_json::from_str::<What>(r#"{"removed":{"by":"me"}}"#).unwrap(), removed(&[]));
+    }
 }

@@ -13,6 +13,7 @@ use crate::change::Changes;
 use crate::commit::{AcceptOp, ChunkOp, Message, MessageJob, Op};
 use crate::core::Core;
 use crate::error::AcceptError;
+use crate::feed::Facts;
 use crate::format::{
     EnvelopeRecordRef, FORMAT, JobRecord, JobSeed, encode_envelope, encode_job, held_until, is_held, not_held,
 };
@@ -203,7 +204,7 @@ pub(crate) fn encode_message(
         chunks_ahead: ahead,
         pieces,
         jobs: seeds.into_iter().map(job).collect(),
-        history: core.encode_events(&events),
+        history: core.encode_events_with(envelope.id, &Facts::of(&envelope, &body), &events),
         records: Vec::new(),
         held: if is_due { core.memory.keep(&body) } else { None },
         envelope: Arc::new(envelope),

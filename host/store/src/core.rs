@@ -15,12 +15,14 @@ use crate::census::Census;
 use crate::commit::{Closed, CommitQueue, Op};
 use crate::database::{Database, Family, WriteError};
 use crate::error::{AcceptError, KvError, Refusal, StoreError};
+use crate::feed::{Facts, FeedState};
 use crate::format::{HistoryRecord, JobKey, body_key, due_key, encode_events};
 use crate::kv::KvState;
 use crate::memory::BodyMemory;
 use crate::metrics::Metrics;
 use crate::records::{Damage, ReadError};
 use crate::schedule::{Entry, Job, Schedule};
+use crate::search::IndexState;
 use crate::shaping::MeasureState;
 use crate::slot::{Away, Slot};
 use crate::space::{Health, Space};
@@ -40,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) health: Health,
     pub(crate) kv: KvState,
     pub(crate) watchers: Watchers,
+    pub(crate) feed: FeedState,
+    pub(crate) index: IndexState,
     pub(crate) accounts: AccountState,
     pub(crate) catalog: CatalogState,
     pub(crate) census: Census,
@@ -60,13 +64,13 @@ impl Core {
         metrics: Arc<Metrics>,
         slot: Slot,
         hasher: Hasher,
+        feed: FeedState,
     ) -> Core {
         Core {
             commit: CommitQueue::new(settings.commit_octets_max),
             schedule: Schedule::new(
                 settings.claimed_max,
                 settings.lane_weights,
-                settings.backlog_per_s,
                 Arc::clone(&clock),
                 Arc::clone(&metrics),
             ),
@@ -75,6 +79,8 @@ impl Core {
             health: Health::default(),
             kv: KvState::new(settings.kv_octets_per_bucket_max, settings.kv_pending_octets_max),
             watchers: Watchers::default(),
+            feed,
+            index: IndexState::default(),
             accounts: AccountState::default(),
             catalog: CatalogState::default(),
             census: Census::default(),
@@ -108,7 +114,17 @@ impl Core {
 
     /// Events as records.
     pub(crate) fn encode_events(&self, events: &[Event]) -> Vec<HistoryRecord> {
-        encode_events(events, || self.next_number())
+        encode_events(events, None, || self.next_number())
+    }
+
+    /// Events as records; those of `message` with what is known of it.
+    pub(crate) fn encode_events_with(
+        &self,
+        message: MessageId,
+        facts: &Facts,
+        events: &[Event],
+    ) -> Vec<HistoryRecord> {
+        encode_events(events, Some((message, facts)), || self.next_number())
     }
 
     /// Whether mail can be taken now.

@@ -1,16 +1,20 @@
 //! The one place that knows RocksDB: how it is opened, read and written.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use baton_mail::UnixMs;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBPinnableSlice,
-    DBRawIterator, DBRecoveryMode, ErrorKind, InfoLogger, LogLevel, Options, ReadOptions, ReadTier, Snapshot,
-    WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactionDecision, DB,
+    DBCompressionType, DBPinnableSlice, DBRawIterator, DBRecoveryMode, ErrorKind, InfoLogger, LogLevel,
+    Options, ReadOptions, ReadTier, Snapshot, WriteBatch, WriteOptions,
 };
 
 use crate::StoreSettings;
 use crate::error::OpenError;
 use crate::format::{DATABASE_FORMAT, DATABASE_FORMAT_MIN, FORMAT_KEY, PERSON_KEY_KEY, decode, encode};
+use crate::search::message_of;
 use crate::wal_check::{WalError, check_logs, has_log};
 
 /// A column family. The README tells what each holds.
@@ -22,6 +26,9 @@ pub(crate) enum Family {
     Job,
     Due,
     History,
+    Feed,
+    Index,
+    Rollup,
     Kv,
     Account,
     Catalog,
@@ -31,13 +38,16 @@ pub(crate) enum Family {
 }
 
 impl Family {
-    pub(crate) const ALL: [Family; 12] = [
+    pub(crate) const ALL: [Family; 15] = [
         Family::Meta,
         Family::Envelope,
         Family::Body,
         Family::Job,
         Family::Due,
         Family::History,
+        Family::Feed,
+        Family::Index,
+        Family::Rollup,
         Family::Kv,
         Family::Account,
         Family::Catalog,
@@ -54,6 +64,9 @@ impl Family {
             Family::Job => "job",
             Family::Due => "due",
             Family::History => "history",
+            Family::Feed => "feed",
+            Family::Index => "index",
+            Family::Rollup => "rollup",
             Family::Kv => "kv",
             Family::Account => "account",
             Family::Catalog => "catalog",
@@ -80,6 +93,8 @@ pub(crate) struct Database {
     db: DB,
     synced: WriteOptions,
     reserve_octets: u64,
+    /// Entries of the index about messages of before this moment go when their tables are merged.
+    index_from: Arc<AtomicU64>,
 }
 
 impl Database {
@@ -93,8 +108,15 @@ impl Database {
         let options = database_options(buffer);
         check_families(&options, path)?;
         let cache = Cache::new_lru_cache(settings.block_cache_octets);
+        let index_from = Arc::new(AtomicU64::new(0));
         let mut families: Vec<ColumnFamilyDescriptor> = Family::ALL
-            .map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, buffer, &cache)))
+            .map(|family| {
+                let mut options = family_options(family, buffer, &cache);
+                if family == Family::Index {
+                    forget_in_merges(&mut options, Arc::clone(&index_from));
+                }
+                ColumnFamilyDescriptor::new(family.name(), options)
+            })
             .into();
         // It holds nothing, but its buffer counts when RocksDB reckons how much disk it needs.
         families.push(ColumnFamilyDescriptor::new("default", family_options(Family::Meta, buffer, &cache)));
@@ -103,7 +125,7 @@ impl Database {
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
         synced.set_no_slowdown(true);
-        let database = Database { db, synced, reserve_octets: buffer as u64 * 5 / 4 };
+        let database = Database { db, synced, reserve_octets: buffer as u64 * 5 / 4, index_from };
         database.check_blobs(path)?;
         database.check_format(path)?;
         Ok(database)
@@ -237,6 +259,11 @@ impl Database {
         let of = |family| self.db.property_int_value_cf(self.family(family), c"rocksdb.size-all-mem-tables");
         let buffered: u64 = Family::ALL.iter().filter_map(|family| of(*family).ok().flatten()).sum();
         buffered + self.reserve_octets
+    }
+
+    /// From now on entries of the index about older messages go, without a tombstone.
+    pub(crate) fn forget_index_before(&self, oldest: UnixMs) {
+        self.index_from.fetch_max(oldest.0, Ordering::Relaxed);
     }
 
     /// Flushes the bodies and merges their tables, so that the space of dead bodies comes back.
@@ -408,7 +435,7 @@ fn family_options(family: Family, buffer_octets: usize, cache: &Cache) -> Option
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     table.set_format_version(5);
-    if !matches!(family, Family::Due | Family::History) {
+    if !matches!(family, Family::Due | Family::History | Family::Feed | Family::Index) {
         table.set_bloom_filter(10.0, false);
     }
     let mut options = Options::default();
@@ -434,6 +461,16 @@ fn family_options(family: Family, buffer_octets: usize, cache: &Cache) -> Option
         options.set_blob_gc_force_threshold(0.5);
     }
     options
+}
+
+/// Entries are in the order of what they are about, so no range of them is old: those of old messages are left out when
+/// tables are merged, at least once in thirty days.
+fn forget_in_merges(options: &mut Options, from: Arc<AtomicU64>) {
+    options.set_periodic_compaction_seconds(30 * 86_400);
+    options.set_compaction_filter("age", move |_, key, _| {
+        let is_old = message_of(key).is_some_and(|message| message.time().0 < from.load(Ordering::Relaxed));
+        if is_old { CompactionDecision::Remove } else { CompactionDecision::Keep }
+    });
 }
 
 #[cfg(test)]

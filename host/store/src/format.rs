@@ -3,10 +3,12 @@
 use baton_mail::event::Event;
 use baton_mail::requests::{MessageRequests, RecipientRequests};
 use baton_mail::{Envelope, Lane, MessageId, Status, UnixMs};
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Changes;
+use crate::feed::Facts;
 
 /// The octet that every key and every value begins with, but for those that came with the lanes.
 pub(crate) const FORMAT: u8 = 1;
@@ -16,6 +18,8 @@ pub(crate) const FORMAT_LANES: u8 = 2;
 pub(crate) const FORMAT_SEALED: u8 = 6;
 /// The octet of a job that an operator changed: the changes stand before the record.
 pub(crate) const FORMAT_CHANGED: u8 = 4;
+/// The octet of a record of the history that begins with what is known of its message.
+pub(crate) const FORMAT_FACTS: u8 = 5;
 /// The format of the whole database, in the `meta` family. 1 knew no lanes: a program of that time would pass over
 /// entries of the due index that it does not understand. 2 knew no requests of senders: such a program would deliver
 /// without heeding them. Either must refuse to open a database that may have some.
@@ -369,7 +373,7 @@ pub(crate) struct DueRecord<'a> {
 /// Events of one message as one record of the `history` family.
 pub(crate) struct HistoryRecord {
     pub(crate) key: [u8; 29],
-    pub(crate) value: Vec<u8>,
+    pub(crate) value: Bytes,
 }
 
 /// Format octet, then the record.
@@ -408,16 +412,44 @@ pub(crate) fn decode_chunks(value: &[u8]) -> Result<u32, String> {
     }
 }
 
-/// Groups `events` by message into records. `number` counts the records of this process.
-pub(crate) fn encode_events(events: &[Event], mut number: impl FnMut() -> u32) -> Vec<HistoryRecord> {
+/// Groups `events` by message into records; those of `about` begin with what is known of it. `number` counts the records
+/// of this process.
+pub(crate) fn encode_events(
+    events: &[Event],
+    about: Option<(MessageId, &Facts)>,
+    mut number: impl FnMut() -> u32,
+) -> Vec<HistoryRecord> {
     events
         .chunk_by(|one, next| one.message == next.message)
         .filter_map(|same| {
             let first = same.first()?;
             let key = history_key(first.message, first.at, number());
-            Some(HistoryRecord { key, value: encode(&same) })
+            let facts = about.filter(|(message, _)| *message == first.message).map(|(_, facts)| facts);
+            Some(HistoryRecord { key, value: encode_history(facts, same).into() })
         })
         .collect()
+}
+
+fn encode_history(facts: Option<&Facts>, events: &[Event]) -> Vec<u8> {
+    let Some(facts) = facts else { return encode(&events) };
+    let mut value = Vec::with_capacity(512);
+    value.push(FORMAT_FACTS);
+    let facts = postcard::to_stdvec(facts).expect("facts hold nothing that postcard can not write");
+    postcard::to_extend(&(facts.as_slice(), events), value)
+        .expect("events hold nothing that postcard can not write")
+}
+
+/// The events of a record of the history, with what is known of the message where the record has it; or what is wrong.
+pub(crate) fn decode_history(value: &[u8]) -> Result<(Option<Facts>, Vec<Event>), String> {
+    let Some((&FORMAT_FACTS, record)) = value.split_first() else {
+        return decode_owned(value).map(|events| (None, events));
+    };
+    let read = || {
+        let (facts, events) = postcard::from_bytes::<(&[u8], Vec<Event>)>(record)?;
+        // Facts have a length of their own, so that later ones can have more fields.
+        Ok((Some(postcard::from_bytes(facts)?), events))
+    };
+    read().map_err(|error: postcard::Error| error.to_string())
 }
 
 #[cfg(test)]

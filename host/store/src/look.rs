@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::core::Core;
 use crate::database::Family;
 use crate::error::StoreError;
-use crate::format::{FORMAT, JobKey, after_prefix, decode_owned, envelope_key, message_of};
+use crate::format::{FORMAT, JobKey, after_prefix, decode_history, envelope_key, message_of};
 
 /// Messages in a list of the newest, at most.
 const RECENT_MAX: usize = 1_000;
@@ -132,8 +132,8 @@ fn read_story(core: &Core, message: MessageId) -> Result<Vec<Event>, StoreError>
     let mut events = Vec::new();
     let mut seen = 0;
     while let Some(value) = records.value().filter(|_| seen < STORY_RECORDS_MAX) {
-        match decode_owned::<Vec<Event>>(value) {
-            Ok(more) => events.extend(more),
+        match decode_history(value) {
+            Ok((_, more)) => events.extend(more),
             Err(detail) => tracing::error!(target: "store", %message, detail, "a history record is damaged"),
         }
         seen += 1;
@@ -160,8 +160,8 @@ fn read_recent(core: &Core, limit: usize) -> Result<Vec<(MessageId, Event)>, Sto
         // From its last record to its first, then to the one before: the last of the next older message.
         let first = envelope_key(message);
         records.seek(first);
-        if let Some(event) = records.value().and_then(|value| decode_owned::<Vec<Event>>(value).ok()) {
-            found.extend(event.into_iter().next().map(|event| (message, event)));
+        if let Some((_, events)) = records.value().and_then(|value| decode_history(value).ok()) {
+            found.extend(events.into_iter().next().map(|event| (message, event)));
         }
         records.prev();
     }

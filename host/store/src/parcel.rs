@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use baton_mail::event::{Event, What};
+use baton_mail::event::{Event, Removal, What};
 use baton_mail::{Body, MessageId, Origin};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -160,7 +160,7 @@ async fn is_here(core: &Arc<Core>, message: MessageId) -> Result<bool, MoveError
     let events = story(core, message).await?;
     let last = events.iter().rev().find_map(|event| match &event.what {
         What::Accepted { .. } => Some(true),
-        What::Removed { by } if by.contains(MOVED) => Some(false),
+        What::Removed(Removal { by, .. }) if by.contains(MOVED) => Some(false),
         _ => None,
     });
     Ok(last.unwrap_or(false))

@@ -30,6 +30,9 @@ pub struct StoreSettings {
     pub body_keys: BodyKeys,
     /// How many days the story of a message is kept. Default 14.
     pub history_days: u32,
+    /// How many days of the feed are kept for those who read it. Not more than the stories, which it points to.
+    /// Default 14.
+    pub events_days: u32,
     /// Size of RocksDB's write buffer for bodies. A body whose message leaves before the buffer is flushed never
     /// reaches a table. All buffers together hold one and a half times as much. Default 64 MiB.
     pub write_buffer_octets: usize,
@@ -39,9 +42,6 @@ pub struct StoreSettings {
     pub stuck_after_s: u64,
     /// How many jobs may be claimed or ready in memory at once. Default 10,000.
     pub claimed_max: usize,
-    /// Beside new mail, so many jobs a second of the normal and the low lane are given out that wait on disk, and one for
-    /// each seven new ones. Without new mail there is no bound. Default 2,000.
-    pub backlog_per_s: u32,
     /// The shares of the lanes when each has work; see [`baton_mail::lane`].
     pub lane_weights: LaneWeights,
     /// How much one bucket of the key-value store may hold, keys and values. Default 64 MiB.
@@ -64,11 +64,11 @@ impl StoreSettings {
             commit_octets_max: 64 << 20,
             body_keys: BodyKeys::default(),
             history_days: 14,
+            events_days: 14,
             write_buffer_octets: 64 << 20,
             block_cache_octets: 32 << 20,
             stuck_after_s: 300,
             claimed_max: 10_000,
-            backlog_per_s: 2_000,
             lane_weights: LANE_WEIGHTS,
             kv_octets_per_bucket_max: 64 << 20,
             kv_pending_octets_max: 16 << 20,

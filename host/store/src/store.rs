@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use baton_mail::event::Event;
-use baton_mail::{Body, Clock, MessageId};
+use baton_mail::{Body, Clock, Envelope, MessageId};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
@@ -16,14 +16,17 @@ use crate::claim::{Claim, body, claim};
 use crate::commit::{Action, Op};
 use crate::core::Core;
 use crate::error::{AcceptError, OpenError, Refusal, StoreError};
+use crate::feed::{Facts, Feed, FeedState};
 use crate::find::{Filter, Found, find};
-use crate::format::JobKey;
+use crate::format::{HistoryRecord, JobKey};
 use crate::kv::Kv;
 use crate::look::{JobView, Summary, recent, story, summary};
 use crate::metrics::Metrics;
 use crate::operate::{Reached, operate};
 use crate::parcel::{Arrived, MoveError, Movers, forget_moved, pack, unpack};
+use crate::rollups::Rollups;
 use crate::schedule::LaneRoom;
+use crate::search::{FoundMessages, Indexer, SearchFilter, search};
 use crate::settle::{Settlement, settle, split};
 use crate::shaping::Measures;
 use crate::slot::Slot;
@@ -80,7 +83,9 @@ impl Store {
             slot.get().map_err(|away| OpenError::Failed { path: path.clone(), cause: away.to_string() })?;
         let hasher = Hasher::new(&key.person_key(&path)?);
         drop(key);
-        let core = Arc::new(Core::new(settings, clock, metrics, slot, hasher));
+        let feed = FeedState::load(&slot)
+            .map_err(|cause| OpenError::Failed { path: path.clone(), cause: format!("its feed: {cause}") })?;
+        let core = Arc::new(Core::new(settings, clock, metrics, slot, hasher, feed));
         let loaded = core.db().map_err(|away| away.to_string()).and_then(|db| core.catalog.tables.load(&db));
         loaded.map_err(|cause| OpenError::Failed { path: path.clone(), cause })?;
         let stop = Arc::new(Stop::default());
@@ -105,7 +110,16 @@ impl Store {
 
     /// Remembers events that change nothing in the queue. They ride on the next sync.
     pub async fn record(&self, events: Vec<Event>) {
-        let records = self.core.encode_events(&events);
+        self.record_encoded(self.core.encode_events(&events)).await;
+    }
+
+    /// As [`Store::record`], for a message that is not in the queue: its envelope tells whose events they are.
+    pub async fn record_of(&self, envelope: &Envelope, events: Vec<Event>) {
+        let facts = Facts::of_envelope(envelope);
+        self.record_encoded(self.core.encode_events_with(envelope.id, &facts, &events)).await;
+    }
+
+    async fn record_encoded(&self, records: Vec<HistoryRecord>) {
         let octets = records.iter().map(|record| record.value.len() as u64).sum();
         if let Ok(room) = self.core.commit.room(octets).await {
             // Refused only when the store is closed, and then nobody asks for history.
@@ -117,6 +131,11 @@ impl Store {
     /// oldest are dropped, and counted.
     pub fn watch(&self, records_max: usize) -> Watch {
         self.core.watchers.add(records_max)
+    }
+
+    /// All that happens, in one order, from where a reader left off: on disk, and for as long as `events_days`.
+    pub fn feed(&self) -> Feed {
+        Feed::new(Arc::clone(&self.core))
     }
 
     /// Whether mail can be taken now: for MAIL, so that a client does not send for nothing. Cheap.
@@ -264,6 +283,27 @@ impl Store {
     /// The newest messages, newest first, each with its first event.
     pub async fn recent(&self, limit: usize) -> Result<Vec<(MessageId, Event)>, StoreError> {
         recent(&self.core, limit).await
+    }
+
+    /// Messages that match, newest first, also after they left the queue; older than `older_than`, where an answer before
+    /// ended. Looks at so much only, so an answer may be empty and still say where to go on.
+    pub async fn search(
+        &self,
+        filter: SearchFilter,
+        older_than: Option<MessageId>,
+        limit: usize,
+    ) -> Result<FoundMessages, StoreError> {
+        search(&self.core, filter, older_than, limit).await
+    }
+
+    /// Sums over time.
+    pub fn rollups(&self) -> Rollups {
+        Rollups::new(Arc::clone(&self.core))
+    }
+
+    /// Writes the index that [`Store::search`] looks into. One at a time.
+    pub async fn indexer(&self) -> Result<Indexer, StoreError> {
+        Indexer::open(&self.core).await
     }
 
     /// The key-value store in the same database.

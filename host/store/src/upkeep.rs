@@ -14,6 +14,7 @@ use crate::commit::{Action, Op, OperateOp};
 use crate::core::Core;
 use crate::database::{Database, Family};
 use crate::error::Refusal;
+use crate::feed;
 use crate::format::{
     DueRecord, FORMAT, PARTIAL_PREFIX, after_prefix, decode, decode_due_key, expired_held_range, is_held,
     message_of,
@@ -65,6 +66,7 @@ pub(crate) fn run(core: &Core, stop: &Stop, ready: impl FnOnce()) {
     let mut watchdog = Watchdog::default();
     loop {
         forget_history(core);
+        forget_feed(core);
         core.kv.sweep(core, || stop.is_stopped());
         catalog::sweep(core, || stop.is_stopped());
         suppression::sweep(core, || stop.is_stopped());
@@ -144,11 +146,25 @@ fn forget_history(core: &Core) {
     let age_ms = u64::from(core.settings.history_days) * 24 * 3_600 * 1_000;
     let oldest = MessageId::first_at(UnixMs(core.clock.now().0.saturating_sub(age_ms)));
     let Ok(db) = core.db() else { return };
+    db.forget_index_before(oldest.time());
     let mut records = db.iterate(Family::History, &[FORMAT], None);
     records.seek_to_first();
     if records.key().and_then(message_of).is_some_and(|first| first < oldest) {
         // Refused only when the store is closed; the next start asks again.
         let _ = core.commit.push(Op::Forget(oldest));
+    }
+}
+
+/// Deletes the oldest part of the feed. The newest entry stays, so that no number is used twice.
+pub(crate) fn forget_feed(core: &Core) {
+    let age_ms = u64::from(core.settings.events_days) * 24 * 3_600 * 1_000;
+    let oldest = UnixMs(core.clock.now().0.saturating_sub(age_ms));
+    let first = core.feed.first();
+    match feed::kept_from(core, oldest) {
+        // Refused only when the store is closed; the next start asks again.
+        Ok(from) if from > first => drop(core.commit.push(Op::ForgetFeed(first, from))),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(target: "store", %error, "the old part of the feed can not be found"),
     }
 }
 

@@ -7,16 +7,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use baton_mail::event::Event;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::format::decode_owned;
+use crate::feed::Pointer;
+use crate::format::decode_history;
 
 /// All that happens from now on, as it is written. Whoever is slow loses the oldest, never holds up a write.
 pub struct Watch(Arc<Waiting>);
 
 struct Waiting {
-    records: Mutex<VecDeque<Arc<[u8]>>>,
+    records: Mutex<VecDeque<Bytes>>,
     records_max: usize,
     missed: AtomicU64,
     added: Notify,
@@ -45,13 +47,13 @@ impl Watchers {
     }
 
     /// True when records are to be told.
-    pub(crate) fn are_there(&self) -> bool {
+    fn are_there(&self) -> bool {
         self.any.load(Ordering::Acquire)
     }
 
     /// Tells of records that are on disk now.
-    pub(crate) fn tell(&self, records: &[Arc<[u8]>]) {
-        if records.is_empty() {
+    pub(crate) fn tell(&self, records: &[(Pointer, Bytes)]) {
+        if records.is_empty() || !self.are_there() {
             return;
         }
         let mut waiting = self.waiting.lock();
@@ -61,9 +63,9 @@ impl Watchers {
 }
 
 impl Waiting {
-    fn add(&self, records: &[Arc<[u8]>]) {
+    fn add(&self, records: &[(Pointer, Bytes)]) {
         let mut waiting = self.records.lock();
-        waiting.extend(records.iter().cloned());
+        waiting.extend(records.iter().map(|(_, record)| record.clone()));
         let over = waiting.len().saturating_sub(self.records_max);
         waiting.drain(..over);
         drop(waiting);
@@ -85,8 +87,8 @@ impl Watch {
             // They were encoded a moment ago; one that can not be read is missing in the history too, which says so.
             return records
                 .iter()
-                .filter_map(|record| decode_owned::<Vec<Event>>(record).ok())
-                .flatten()
+                .filter_map(|record| decode_history(record).ok())
+                .flat_map(|(_, events)| events)
                 .collect();
         }
     }

@@ -129,7 +129,9 @@ pub(crate) fn sentence(what: &What) -> String {
         What::Held { reason, by } => format!("held by {by}: {reason}"),
         What::Released { by } => format!("released by {by}"),
         What::RetryAsked { by } => format!("attempt at once asked for by {by}"),
-        What::Removed { by } => format!("removed from the queue by {by}"),
+        What::Removed(removal) => {
+            format!("removed from the queue{} by {}", for_whom(&removal.recipients), removal.by)
+        }
         What::Damaged { detail } => format!("damaged and set aside: {detail}"),
         What::Asked { requests } => format!("the sender asked for {}", requests.join(", ")),
         What::Converted { recipients, detail } => format!("converted{}: {detail}", for_whom(recipients)),

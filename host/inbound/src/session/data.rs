@@ -316,7 +316,7 @@ impl Session {
         let events = discarded.chain([whole]).map(|what| Event { message: id, at: now, what }).collect();
         deps.metrics.messages_discarded.inc();
         log::message_discarded(self.id, id, by, reason);
-        deps.store.record(events).await;
+        deps.store.record_of(&draft.call.envelope, events).await;
         self.done(&replies::discarded(id), draft.recipients_told)
     }
 
@@ -336,9 +336,10 @@ impl Session {
         log::message_refused(self.id, id, by, &reply);
         let reply = replies::named(&reply, id);
         let decisions = draft.take_decisions();
-        let Envelope { origin, sender, .. } = draft.call.envelope;
+        let envelope = &draft.call.envelope;
+        let (origin, sender) = (envelope.origin.clone(), envelope.sender.clone());
         let what = What::Rejected { origin, sender, recipient: None, reply: reply.clone(), decisions };
-        deps.store.record(vec![Event { message: id, at: deps.clock.now(), what }]).await;
+        deps.store.record_of(envelope, vec![Event { message: id, at: deps.clock.now(), what }]).await;
         reply
     }
 

@@ -193,7 +193,8 @@ impl Session {
             reply: reply.clone(),
             decisions: self.decisions.iter().cloned().chain(decisions).collect(),
         };
-        deps.store.record(vec![Event { message: id, at: deps.clock.now(), what }]).await;
+        let event = Event { message: id, at: deps.clock.now(), what };
+        deps.store.record_of(&draft.call.envelope, vec![event]).await;
         reply
     }
 }

@@ -1,10 +1,10 @@
 //! Turns operations into one write batch. Every change of the queue's state is here; the README has the table.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use baton_mail::event::{Event, What};
+use baton_mail::event::{Event, Removal, What};
 use baton_mail::{Lane, MessageId, UnixMs};
+use bytes::Bytes;
 use rocksdb::WriteBatch;
 
 use super::operation::{
@@ -14,6 +14,7 @@ use crate::catalog::{Put, expired};
 use crate::census::Counted;
 use crate::change::GiveUp;
 use crate::database::{Database, Family};
+use crate::feed::{CursorOp, POINTERS_MAX, Pointer, encode_pointers, feed_key};
 use crate::format::{
     DueRecord, FORMAT, HistoryRecord, JobKey, JobRecord, PROBE_KEY, after_prefix, body_key, corrupt_key,
     decode, decode_job_key, due_key, encode, encode_events, encode_job, envelope_key, held_until,
@@ -34,8 +35,10 @@ pub(super) struct Builder<'a> {
     suppressed: Batched,
     /// What the window and the figures learn when the batch is written, in order.
     pub(super) effects: Vec<Effect>,
-    /// Events of the batch, as they are written, where somebody wants to know.
-    told: Option<Vec<Arc<[u8]>>>,
+    /// Events of the batch, as they are written.
+    told: Vec<(Pointer, Bytes)>,
+    /// The number that the first of them has in the feed.
+    feed_head: u64,
     now: UnixMs,
     number: &'a dyn Fn() -> u32,
 }
@@ -43,8 +46,8 @@ pub(super) struct Builder<'a> {
 /// What a batch changes.
 pub(super) struct Changes {
     pub(super) effects: Vec<Effect>,
-    /// The events of it, encoded.
-    pub(super) told: Vec<Arc<[u8]>>,
+    /// The events of it, encoded, in their order.
+    pub(super) told: Vec<(Pointer, Bytes)>,
 }
 
 /// What a written batch changed.
@@ -66,7 +69,7 @@ impl<'a> Builder<'a> {
         db: &'a Database,
         now: UnixMs,
         number: &'a dyn Fn() -> u32,
-        is_watched: bool,
+        feed_head: u64,
     ) -> Builder<'a> {
         Builder {
             db,
@@ -74,15 +77,27 @@ impl<'a> Builder<'a> {
             live: HashMap::new(),
             suppressed: Batched::default(),
             effects: Vec::new(),
-            told: is_watched.then(Vec::new),
+            told: Vec::new(),
+            feed_head,
             now,
             number,
         }
     }
 
     /// The batch and what it will have changed.
-    pub(super) fn finish(self) -> (WriteBatch, Changes) {
-        (self.batch, Changes { effects: self.effects, told: self.told.unwrap_or_default() })
+    pub(super) fn finish(mut self) -> (WriteBatch, Changes) {
+        self.put_feed();
+        (self.batch, Changes { effects: self.effects, told: self.told })
+    }
+
+    /// What this batch writes to the history, at the end of the feed.
+    fn put_feed(&mut self) {
+        let pointers: Vec<Pointer> = self.told.iter().map(|(pointer, _)| *pointer).collect();
+        let mut number = self.feed_head;
+        for pointers in pointers.chunks(POINTERS_MAX) {
+            self.put(Family::Feed, &feed_key(number), &encode_pointers(pointers));
+            number += pointers.len() as u64;
+        }
     }
 
     /// Adds an operation.
@@ -104,6 +119,19 @@ impl<'a> Builder<'a> {
             }
             Op::SetAside(damage, entry) => self.set_aside(damage, *entry),
             Op::Forget(before) => self.forget(*before),
+            Op::ForgetFeed(from, before) => {
+                let family = self.db.family(Family::Feed);
+                self.batch.delete_range_cf(family, feed_key(*from), feed_key(*before));
+            }
+            Op::Cursor(cursor) => self.put_cursor(cursor),
+            Op::Derive(op) => {
+                let family = op.kind.family();
+                for (from, to) in &op.forget {
+                    self.batch.delete_range_cf(self.db.family(family), from, to);
+                }
+                op.puts.iter().for_each(|(key, value)| self.put(family, key, value));
+                self.put_cursor(&op.cursor);
+            }
             Op::Probe => self.put(Family::Meta, PROBE_KEY, &[FORMAT]),
             Op::Barrier(_) => {}
         }
@@ -160,6 +188,13 @@ impl<'a> Builder<'a> {
         }
     }
 
+    fn put_cursor(&mut self, CursorOp { key, value }: &CursorOp) {
+        match value {
+            Some(value) => self.put(Family::Meta, key, value),
+            None => self.batch.delete_cf(self.db.family(Family::Meta), key),
+        }
+    }
+
     fn put(&mut self, family: Family, key: &[u8], value: &[u8]) {
         self.batch.put_cf(self.db.family(family), key, value);
     }
@@ -172,15 +207,13 @@ impl<'a> Builder<'a> {
     fn put_history(&mut self, records: &[HistoryRecord]) {
         for record in records {
             self.put(Family::History, &record.key, &record.value);
-            if let Some(told) = &mut self.told {
-                told.push(record.value.as_slice().into());
-            }
+            self.told.push((Pointer::to(&record.key), record.value.clone()));
         }
     }
 
     fn put_event(&mut self, message: MessageId, what: What) {
         let number = self.number;
-        self.put_history(&encode_events(&[Event { message, at: self.now, what }], number));
+        self.put_history(&encode_events(&[Event { message, at: self.now, what }], None, number));
     }
 
     fn put_due(&mut self, entry: Entry, key: JobKey, size: u64, queue: &str) {
@@ -347,11 +380,11 @@ impl<'a> Builder<'a> {
                 What::RetryAsked { by }
             }
             Action::Remove => {
-                self.put_event(job.key.message, What::Removed { by });
+                self.put_event(job.key.message, removed(job, &record, by));
                 return self.end_job(job);
             }
             Action::MoveOut(to) => {
-                self.put_event(job.key.message, What::Removed { by: moved_by(&by, to) });
+                self.put_event(job.key.message, removed(job, &record, moved_by(&by, to)));
                 return self.end_job(job);
             }
             Action::Bounce(reason) => {
@@ -408,6 +441,13 @@ impl<'a> Builder<'a> {
         let to = history_key(before, UnixMs(0), 0);
         self.batch.delete_range_cf(self.db.family(Family::History), from, to);
     }
+}
+
+/// The end of a job without a delivery, for the recipients that it still had.
+fn removed(job: &Job, record: &JobRecord, by: String) -> What {
+    let recipient = |index: &u16| job.envelope.recipients.get(usize::from(*index));
+    let left = record.recipients.iter().filter_map(recipient);
+    What::Removed(Removal { by, recipients: left.map(|one| one.address.clone()).collect() })
 }
 
 /// A job as the figures count it.

@@ -91,6 +91,7 @@ fn write_group(core: &Core, mut ops: Vec<Op>) -> Vec<Op> {
             core.kv.forget_written(written);
             answer_written(core, ops, &effects);
             core.watchers.tell(&told);
+            core.feed.publish(told);
             Vec::new()
         }
         Err(error) => {
@@ -117,7 +118,7 @@ fn write_until_deadline(
     let number = || core.next_number();
     let db = core.db().map_err(|_| WriteError::DiskFull)?;
     loop {
-        let mut builder = Builder::new(&db, core.clock.now(), &number, core.watchers.are_there());
+        let mut builder = Builder::new(&db, core.clock.now(), &number, core.feed.head());
         for op in ops {
             builder.add(op);
         }
@@ -270,6 +271,7 @@ fn answer_written(core: &Core, ops: Vec<Op>, effects: &[Effect]) {
                 answers.push(op.answer);
             }
             Op::Chunk(op) => answers.push(op.answer),
+            Op::Derive(op) => answers.push(op.answer),
             Op::Account(op) => {
                 core.accounts.note(op.value.is_some());
                 answers.push(op.answer);
@@ -298,6 +300,7 @@ fn answer_written(core: &Core, ops: Vec<Op>, effects: &[Effect]) {
     for op in late {
         match op {
             Op::Operate(op) => drop(op.answer.send(Ok(op.reached))),
+            Op::ForgetFeed(_, before) => core.feed.note_forgotten(before),
             Op::Barrier(answer) => drop(answer.send(())),
             _ => {}
         }
@@ -381,6 +384,7 @@ fn answer_failed(core: &Core, ops: Vec<Op>, error: &WriteError) {
                 drop(op.answer.send(Err(error.clone())));
             }
             Op::Chunk(op) => drop(op.answer.send(Err(error.clone()))),
+            Op::Derive(op) => drop(op.answer.send(Err(error.clone()))),
             Op::Account(op) => drop(op.answer.send(Err(error.clone()))),
             Op::Catalog(op) => drop(op.answer.send(Err(error.clone()))),
             Op::Expire(_, answer) => drop(answer.send(Err(error.clone()))),

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 pub(crate) use group::run;
 pub use operation::Action;
 pub(crate) use operation::{
-    AcceptOp, AccountOp, CatalogOp, ChunkOp, Message, MessageJob, Op, OperateOp, SettleOp, SplitOp,
+    AcceptOp, AccountOp, Answer, CatalogOp, ChunkOp, Message, MessageJob, Op, OperateOp, SettleOp, SplitOp,
     SuppressOp, held_by,
 };
 

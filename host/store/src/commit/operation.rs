@@ -10,6 +10,7 @@ use super::Room;
 use crate::catalog::Put;
 use crate::change::Assignment;
 use crate::database::WriteError;
+use crate::feed::{CursorOp, DeriveOp};
 use crate::format::{HistoryRecord, JobKey, JobRecord, JobSeed};
 use crate::memory::HeldBody;
 use crate::records::Damage;
@@ -44,6 +45,12 @@ pub(crate) enum Op {
     SetAside(Damage, Option<(JobKey, Entry)>),
     /// History before this message is deleted.
     Forget(MessageId),
+    /// The feed from the one number to before the other is deleted.
+    ForgetFeed(u64, u64),
+    /// How far somebody has read the feed.
+    Cursor(CursorOp),
+    /// What somebody made of the feed. It rides on the next sync, although somebody waits for it.
+    Derive(Box<DeriveOp>),
     /// Nothing but a try whether a disk that was full takes writes again.
     Probe,
     /// Somebody waits until all before it is written, or could not be.
@@ -190,6 +197,7 @@ impl Op {
             | Op::Catalog(_)
             | Op::Expire(..)
             | Op::Barrier(_) => true,
+            Op::Derive(op) => op.is_urgent,
             Op::Suppress(op) => op.answer.is_some(),
             _ => false,
         }
@@ -205,6 +213,8 @@ impl Op {
                 | Op::SetAside(..)
                 | Op::DropChunks(_)
                 | Op::Forget(_)
+                | Op::ForgetFeed(..)
+                | Op::Cursor(_)
         )
     }
 
@@ -247,6 +257,9 @@ impl Op {
             Op::Suppress(_) => "suppress",
             Op::SetAside(..) => "set-aside",
             Op::Forget(_) => "forget",
+            Op::ForgetFeed(..) => "forget-feed",
+            Op::Cursor(_) => "cursor",
+            Op::Derive(_) => "derive",
             Op::Probe => "probe",
             Op::Barrier(_) => "barrier",
         }

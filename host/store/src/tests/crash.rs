@@ -184,6 +184,7 @@ fn after_crash(scenario: &str, crash: &str) -> (Vec<MessageId>, Vec<crate::JobVi
         let bench = Bench::open(folder.path());
         wait_for_orphans(&bench).await;
         assert_consistent(&bench.store);
+        feed::assert_feed_complete(&bench.store);
         let jobs = bench.jobs().await;
         let mut bodies = Vec::new();
         for job in &jobs {

@@ -5,6 +5,7 @@ mod catalog;
 mod claims;
 pub(crate) mod crash;
 mod damage;
+mod feed;
 mod fixture;
 mod kv;
 mod lanes;
@@ -12,6 +13,7 @@ mod load;
 mod operators;
 mod queue;
 mod sealed;
+mod search;
 mod shaping;
 mod suppression;
 
