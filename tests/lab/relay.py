@@ -146,7 +146,7 @@ class Relay(Process):
             while piece := connection.recv(1 << 16):
                 answer += piece
         head, body = answer.split(b"\r\n\r\n", 1)
-        if b" 200 " not in head.split(b"\r\n", 1)[0]:
+        if not any(status in head.split(b"\r\n", 1)[0] for status in (b" 200 ", b" 201 ")):
             raise RuntimeError(f"{path}: {head!r} {body[:500]!r}")
         return json.loads(body)
 

@@ -23,12 +23,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("hooks", &["mail"]),
     ("inbound", &["smtp", "hooks", "store", "accounts", "dns", "identity", "tls", "mail"]),
     ("outbound", &["smtp", "hooks", "store", "dns", "identity", "tls", "mail"]),
-    ("api", &["store", "accounts", "mail", "hooks", "identity"]),
+    ("events", &["store", "identity", "hooks", "mail"]),
+    ("api", &["store", "accounts", "events", "mail", "hooks", "identity"]),
     (
         "baton",
         &[
             "mail", "smtp", "dns", "store", "accounts", "hooks", "identity", "tls", "inbound", "outbound",
-            "api",
+            "api", "events",
         ],
     ),
 ];

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use baton_accounts::Authenticator;
+use baton_events::report::Reports;
+use baton_events::webhook::Webhooks;
 use baton_hooks::{Generation, Instances, NextInfo, PluginInfo};
 use baton_identity::domains::Inspector;
 use baton_mail::Clock;
@@ -21,8 +23,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::delivery::{self, DeliveryFace};
+use crate::happened::{self, HappenedDeps};
 use crate::listener::Bounded;
 use crate::public::{self, PublicDeps};
+use crate::scope::Scope;
+use crate::sums::{self, SumDeps};
+use crate::webhooks::{self, WebhookDeps};
 use crate::wire::{PluginRow, PluginsView, ReloadReport};
 use crate::{
     FieldError, Problem, accounts, domains, messages, queue, reports, suppressions, trace, transfers,
@@ -68,6 +74,10 @@ pub struct AdminDeps {
     pub send_reports: SendReports,
     /// Dialogues of sessions.
     pub trace: Arc<Hub>,
+    /// Endpoints that events are posted to.
+    pub webhooks: Webhooks,
+    /// Sums over time.
+    pub reports: Reports,
     /// Metrics and health, which this face answers too.
     pub public: PublicDeps,
 }
@@ -127,6 +137,12 @@ fn router(deps: AdminDeps, stop: &CancellationToken) -> Router {
     let public = public::router(deps.public.clone());
     let (hub, stop) = (deps.trace.clone(), stop.clone());
     let follow = move |query| trace::follow(hub.clone(), stop.clone(), query);
+    let happened = HappenedDeps { store: deps.store.clone(), clock: deps.clock.clone() };
+    let webhooks = WebhookDeps { webhooks: deps.webhooks.clone(), clock: deps.clock.clone() };
+    let sums = SumDeps { reports: deps.reports.clone(), clock: deps.clock.clone() };
+    // The public interface mounts the same routes, within the scope of a token.
+    let scoped = happened::routes(happened).merge(webhooks::routes(webhooks)).merge(sums::routes(sums));
+    let scoped = scoped.layer(DefaultBodyLimit::max(BODY_OCTETS_MAX)).layer(Extension(Scope::everything()));
     Router::new()
         .route("/v1/queue", get(queue::list))
         .route("/v1/queue/summary", get(queue::summary))
@@ -160,6 +176,7 @@ fn router(deps: AdminDeps, stop: &CancellationToken) -> Router {
         .route("/v1/plugins", get(plugins))
         .layer(DefaultBodyLimit::max(BODY_OCTETS_MAX))
         .with_state(deps)
+        .merge(scoped)
         .merge(public)
         .fallback(async || Problem::not_found("there is no such path"))
 }

@@ -40,6 +40,11 @@ impl Problem {
         }
     }
 
+    /// It is not for whoever asks: 403.
+    pub fn forbidden(detail: impl Into<String>) -> Problem {
+        Problem { title: "Not allowed".to_owned(), status: 403, detail: detail.into(), errors: Vec::new() }
+    }
+
     /// The thing asked for does not exist: 404.
     pub fn not_found(detail: impl Into<String>) -> Problem {
         Problem { title: "Not found".to_owned(), status: 404, detail: detail.into(), errors: Vec::new() }

@@ -5,12 +5,14 @@ pub(crate) mod plugin;
 pub(crate) mod policy;
 pub(crate) mod queue;
 pub(crate) mod reports;
+pub(crate) mod search;
 pub(crate) mod shaping;
 pub(crate) mod simulate;
 pub(crate) mod suppression;
 pub(crate) mod top;
 pub(crate) mod trace;
 pub(crate) mod user;
+pub(crate) mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,12 +24,14 @@ use plugin::PluginOptions;
 use policy::PolicyOptions;
 use queue::QueueOptions;
 use reports::ReportsOptions;
+use search::{EventsOptions, SearchOptions};
 use shaping::{ShapingOptions, WarmupOptions};
 use simulate::SimulateOptions;
 use suppression::SuppressionOptions;
 use top::TopOptions;
 use trace::TraceOptions;
 use user::UserOptions;
+use webhook::{ReportOptions, WebhookOptions};
 
 /// Baton, a programmable SMTP relay.
 #[derive(Debug, Parser)]
@@ -49,6 +53,14 @@ pub(crate) enum Command {
     Queue(QueueOptions),
     /// Tell the story of a message: who decided what, attempts, replies, what comes next
     Explain(ExplainOptions),
+    /// Find messages, also after they left the queue, and what became of each copy
+    Search(SearchOptions),
+    /// Print what happens, a line of JSON for each event
+    Events(EventsOptions),
+    /// Keep the endpoints that events are posted to
+    Webhook(WebhookOptions),
+    /// Tell what became of mail, in sums over time
+    Report(ReportOptions),
     /// Play traffic against modelled providers on a clock of its own: what would these settings do?
     Simulate(SimulateOptions),
     /// Watch the relay at work in the terminal: traffic, sites, sources, times, errors, queue

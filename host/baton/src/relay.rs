@@ -33,8 +33,8 @@ use crate::registry::{Fetched, fetch_all};
 use crate::reporting::{Reporter, ReporterDeps};
 use crate::settings::check::Checked;
 use crate::wiring::{
-    Acme, CertificateKeeper, PluginDns, PluginHttp, PluginKv, PluginVerify, delivery_face, fetch_by,
-    tell_observers,
+    Acme, CertificateKeeper, Following, PluginDns, PluginHttp, PluginKv, PluginVerify, delivery_face,
+    fetch_by, follow, tell_observers,
 };
 
 /// Wishes to reload that may wait.
@@ -89,6 +89,8 @@ pub(crate) struct Relay {
     admin: UnixListener,
     metrics: Option<TcpListener>,
     registry: Registry,
+    /// Those who follow what happens.
+    following: Following,
     /// Shows dialogues to operators who look on.
     trace: Arc<Hub>,
 }
@@ -103,6 +105,9 @@ pub(crate) struct Running {
     reporter: Reporter,
     faces: Vec<JoinHandle<()>>,
     stop_faces: CancellationToken,
+    /// The thread of those who follow what happens.
+    following: Option<std::thread::JoinHandle<()>>,
+    stop_following: CancellationToken,
 }
 
 /// What everything else stands on.
@@ -197,6 +202,7 @@ impl Relay {
             trace: trace.clone(),
         };
         let outbound = Outbound::new(settings.clone(), deps);
+        let following = follow(&checked.follow, &store, &clock, &resolver, &settings, &mut registry)?;
         let swappable = Swappable {
             hooks,
             policy,
@@ -226,6 +232,7 @@ impl Relay {
             admin,
             metrics: bind_metrics(checked).await?,
             registry,
+            following,
             trace,
         })
     }
@@ -261,6 +268,8 @@ impl Relay {
             reload,
             send_reports: send_by(&self.reporter),
             trace: self.trace,
+            webhooks: self.following.webhooks.clone(),
+            reports: self.following.reports.clone(),
             public: public.clone(),
         };
         let mut faces = vec![tokio::spawn(serve_admin(self.admin, deps, stop_faces.clone()))];
@@ -276,8 +285,20 @@ impl Relay {
             faces.push(tokio::spawn(serve_public(listener, public, stop_faces.clone())));
         }
         faces.push(tokio::spawn(self.reporter.clone().run()));
+        let stop_following = CancellationToken::new();
+        let following = self.following.followers.start(stop_following.clone());
+        let following = following.inspect_err(|error| events::part_failed("events", &error.to_string())).ok();
         let stages = tokio::spawn(drive_stages(self.inbound, self.outbound, shutdown.clone()));
-        Running { reloads, stages, store: self.store, reporter: self.reporter, faces, stop_faces }
+        Running {
+            reloads,
+            stages,
+            store: self.store,
+            reporter: self.reporter,
+            faces,
+            stop_faces,
+            following,
+            stop_following,
+        }
     }
 }
 
@@ -291,6 +312,11 @@ impl Running {
             let _ = face.await;
         }
         self.reporter.keep().await;
+        self.stop_following.cancel();
+        if let Some(following) = self.following {
+            // It stops at once; what it did not acknowledge it reads again after the next start.
+            let _ = tokio::task::spawn_blocking(move || following.join()).await;
+        }
         self.store.close().await;
     }
 }

@@ -39,6 +39,8 @@ const RESTART_KEYS: &[&str] = &[
     "tls.acme",
     "tls.handshakes_max",
     "engine",
+    "events",
+    "webhooks",
     "api",
     "log.format",
     "log.buffer_lines_max",

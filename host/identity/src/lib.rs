@@ -31,6 +31,7 @@ mod signer;
 mod spf;
 mod tags;
 mod verdict;
+mod webhook;
 
 pub use arc::ArcOutcome;
 pub use checks::{Arrival, Begun, Checker};
@@ -41,3 +42,4 @@ pub use settings::CheckSettings;
 pub use signer::{Seal, Signed, Signer, SignerError};
 pub use spf::{LOOKUPS_MAX, SpfOutcome, SpfQuery, VOIDS_MAX, check_host};
 pub use verdict::Verdict;
+pub use webhook::WebhookKey;

@@ -76,18 +76,24 @@ impl Rollups {
         .await
     }
 
-    /// How many keys begin with `prefix`, as far as `most`.
+    /// How many keys begin with each of these, as far as `most`.
     ///
     /// # Errors
     /// When they can not be read.
-    pub async fn count(&self, prefix: Vec<u8>, most: usize) -> Result<usize, StoreError> {
+    pub async fn count(&self, prefixes: Vec<Vec<u8>>, most: usize) -> Result<Vec<usize>, StoreError> {
+        if prefixes.is_empty() {
+            return Ok(Vec::new());
+        }
         self.read(move |reader| {
-            let mut count = 0;
-            reader.scan(&prefix, |_, _| {
-                count += 1;
-                count < most
-            })?;
-            Ok(count)
+            let count = |prefix: &Vec<u8>| {
+                let mut count = 0;
+                reader.scan(prefix, |_, _| {
+                    count += 1;
+                    count < most
+                })?;
+                Ok(count)
+            };
+            prefixes.iter().map(count).collect()
         })
         .await
     }

@@ -4,11 +4,10 @@ use anyhow::{Context, Result};
 use baton_identity::{DkimOutcome, Verdict};
 use baton_mail::ReversePath;
 use baton_tests::dns::{DnsServer, Fault};
-use baton_tests::suite;
 use hickory_proto::rr::rdata::TXT;
 use hickory_proto::rr::{Name, RData, Record};
 
-use super::{check, vectors};
+use super::{check, conclude, vectors};
 
 /// Where the signers of those messages publish their keys: a name, and the file with the record.
 const KEYS: &[(&str, &str)] =
@@ -83,7 +82,7 @@ async fn messages_signed_by_others() -> Result<()> {
             failed.push(format!("{file} {change:?}: {outcomes:?}"))
         }
     }
-    suite::conclude("DKIM, messages of dkimpy", passed, &failed)
+    conclude("DKIM, messages of dkimpy", passed, &failed)
 }
 
 #[tokio::test]

@@ -5,12 +5,11 @@ use std::net::IpAddr;
 use anyhow::{Context, Result, bail, ensure};
 use baton_identity::{SpfOutcome, SpfQuery, check_host};
 use baton_tests::dns::{DnsServer, Fault};
-use baton_tests::suite;
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, TXT};
 use hickory_proto::rr::{Name, RData, Record};
 use serde_json::Value;
 
-use super::{resolver, vectors};
+use super::{conclude, resolver, vectors};
 
 /// Cases that the suite has at least.
 const CASES_MIN: usize = 203;
@@ -30,7 +29,7 @@ async fn the_suite_of_rfc_7208() -> Result<()> {
         }
     }
     ensure!(passed + failed.len() >= CASES_MIN, "only {} cases", passed + failed.len());
-    suite::conclude("SPF, RFC 7208", passed, &failed)
+    conclude("SPF, RFC 7208", passed, &failed)
 }
 
 async fn run(server: &DnsServer, test: &Value) -> Result<std::result::Result<(), String>> {

@@ -9,11 +9,13 @@ pub(crate) mod policy;
 pub(crate) mod queue;
 pub(crate) mod reload;
 pub(crate) mod reports;
+pub(crate) mod search;
 pub(crate) mod shaping;
 pub(crate) mod simulate;
 pub(crate) mod suppression;
 pub(crate) mod trace;
 pub(crate) mod user;
+pub(crate) mod webhook;
 
 use std::io::Write;
 

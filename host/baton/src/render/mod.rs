@@ -3,9 +3,11 @@
 pub(crate) mod domain;
 pub(crate) mod queue;
 pub(crate) mod reports;
+pub(crate) mod search;
 pub(crate) mod shaping;
 pub(crate) mod story;
 pub(crate) mod suppression;
 pub(crate) mod trace;
 pub(crate) mod user;
+pub(crate) mod webhook;
 pub(crate) mod words;

@@ -5,6 +5,7 @@ mod body_keys;
 mod checks;
 mod clients;
 mod delivery;
+mod feed;
 mod inbound;
 mod networks;
 mod plugins;
@@ -46,7 +47,7 @@ use super::raw::{Raw, RawDns, RawLanes, RawStore};
 use crate::privileges::Privileges;
 use crate::registry::RegistrySettings;
 use crate::reporting::ReportingSettings;
-use crate::wiring::HttpSettings;
+use crate::wiring::{FollowSettings, HttpSettings};
 
 /// Settings that are fit to run with.
 #[derive(Debug)]
@@ -75,6 +76,8 @@ pub(crate) struct Checked {
     pub(crate) suppression: Arc<Rules>,
     pub(crate) engine: EngineSettings,
     pub(crate) http: HttpSettings,
+    /// Those who follow what happens.
+    pub(crate) follow: FollowSettings,
     /// How plugins are fetched.
     pub(crate) registry: RegistrySettings,
     /// Octets of compiled plugins that are kept; 0 is none.
@@ -134,7 +137,8 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
     let state_path = folder.join(&raw.store.path);
     let inbound = checker.inbound(raw, &hostname);
     let mut policy = Policy { checks: checker.checks(raw, &hostname, &inbound), ..checker.policy(raw) };
-    let store = checker.store(&raw.store, &state_path);
+    let store =
+        StoreSettings { events_days: checker.events_days(raw), ..checker.store(&raw.store, &state_path) };
     let mut outbound = checker.outbound(raw, &hostname, &inbound);
     outbound.limits.lane_weights = store.lane_weights;
     let suppression = Arc::new(checker.suppression(&raw.suppression, &policy.local_domains));
@@ -156,6 +160,7 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
         dns: checker.dns(&raw.dns),
         engine: checker.engine(&raw.engine),
         http: checker.http(&raw.http),
+        follow: checker.follow(raw),
         registry: checker.registry(raw, &state_path),
         thresholds: checker.thresholds(&raw.hooks.thresholds),
         plugin_cache_octets: raw.engine.cache_octets_max,
@@ -268,7 +273,6 @@ impl Checker<'_> {
             block_cache_octets: raw.block_cache_octets,
             stuck_after_s: self.bound("store.stuck_after_s", raw.stuck_after_s, 1, 30 * 86_400),
             claimed_max: raw.claimed_max,
-            backlog_per_s: self.bound("store.backlog_per_s", raw.backlog_per_s, 1, 10_000_000),
             lane_weights: self.lanes(&raw.lanes),
             kv_octets_per_bucket_max: raw.kv_octets_per_bucket_max,
             kv_pending_octets_max: raw.kv_pending_octets_max,

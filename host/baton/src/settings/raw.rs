@@ -3,6 +3,7 @@
 mod accounts;
 mod clients;
 mod engine;
+mod feed;
 mod identity;
 mod next_hops;
 mod reports;
@@ -23,6 +24,7 @@ use super::field::{Anything, Named, section};
 pub(crate) use accounts::{RawAccounts, RawIssuer};
 pub(crate) use clients::{RawClients, RawNetwork, RawPressure};
 pub(crate) use engine::{RawEngine, RawHttp};
+pub(crate) use feed::{RawEventFile, RawFeed, RawSums, RawWebhooks};
 pub(crate) use identity::{RawChecks, RawSigning};
 pub(crate) use next_hops::{RawNextHop, RawRoute};
 pub(crate) use reports::RawReports;
@@ -57,6 +59,10 @@ section! {
         drain_s: u64 = 20,
         /// The durable queue.
         store: RawStore = RawStore::default(),
+        /// What happens, for those who follow it.
+        events: RawFeed = RawFeed::default(),
+        /// How events are posted to those who asked for that.
+        webhooks: RawWebhooks = RawWebhooks::default(),
         /// Name lookups.
         dns: RawDns = RawDns::default(),
         /// Where mail comes in. Unset: one listener named `smtp` on 127.0.0.1:2525.

@@ -47,6 +47,11 @@ impl ShapingSettings {
         self.providers.iter().find(|provider| provider.name == name)
     }
 
+    /// Whose mail host that is, as far as its name alone says.
+    pub fn provider_of(&self, host: &str) -> Option<&Arc<Provider>> {
+        self.providers.iter().find(|provider| provider.is_of(&[host], None))
+    }
+
     /// The rates that a tenant and a stream share over all sites, each with what it is of, in words.
     pub(crate) fn shares(&self, tenant: Option<&str>, stream: Option<&str>) -> Vec<(String, Rate)> {
         let of_tenant = tenant.and_then(|name| {

@@ -1,0 +1,100 @@
+//! `/v1/reports/mail`: what became of mail, in sums over time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use baton_events::report::{Group, ReportError, ReportQuery, Reports, Step};
+use baton_mail::{Clock, UnixMs};
+
+use crate::Problem;
+use crate::filter::Fields;
+use crate::happened::take_moment;
+use crate::scope::Scope;
+
+/// How far a report goes back when the request does not say: a day, in milliseconds.
+const SINCE_DEFAULT_MS: u64 = 86_400_000;
+
+/// What these routes need.
+#[derive(Clone)]
+pub struct SumDeps {
+    /// The sums.
+    pub reports: Reports,
+    /// The relay's time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The routes. Who mounts them puts an [`Extension`] with the [`Scope`] of the request in front.
+pub fn routes(deps: SumDeps) -> Router {
+    Router::new().route("/v1/reports/mail", get(report)).with_state(deps)
+}
+
+/// `GET /v1/reports/mail`: by whatever `by` names, of whatever is filtered for, as JSON or (`format=csv`) as a table.
+async fn report(
+    State(deps): State<SumDeps>,
+    Extension(scope): Extension<Scope>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Result<Response, Problem> {
+    let mut fields = Fields::new(query);
+    let is_csv = match fields.take::<String>("format")?.as_deref() {
+        None | Some("json") => false,
+        Some("csv") => true,
+        Some(other) => return Err(Problem::field("format", format!("`{other}` is not json or csv"))),
+    };
+    let query = take_query(&mut fields, &scope, deps.clock.now())?;
+    let mut known = vec!["format", "since", "until", "step", "by"];
+    known.extend(Group::ALL.iter().map(|group| group.as_str()));
+    fields.finish(&known)?;
+    let by = query.by.clone();
+    let report = deps.reports.answer(query).await.map_err(problem)?;
+    if is_csv {
+        return Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present")], report.to_csv(&by))
+            .into_response());
+    }
+    Ok(Json(report).into_response())
+}
+
+fn take_query(fields: &mut Fields, scope: &Scope, now: UnixMs) -> Result<ReportQuery, Problem> {
+    let since = take_moment(fields, "since", now)?;
+    let until = take_moment(fields, "until", now)?;
+    let step = match fields.take::<String>("step")?.as_deref() {
+        None | Some("none") => None,
+        Some("hour") => Some(Step::Hour),
+        Some("day") => Some(Step::Day),
+        Some(other) => return Err(Problem::field("step", format!("`{other}` is not hour, day or none"))),
+    };
+    let by = fields.take::<String>("by")?.unwrap_or_default();
+    let read = |name: &str| {
+        let known: Vec<&str> = Group::ALL.iter().map(|group| group.as_str()).collect();
+        let found = Group::ALL.into_iter().find(|group| group.as_str() == name);
+        found.ok_or_else(|| Problem::field("by", format!("`{name}` is none of {}", known.join(", "))))
+    };
+    let by =
+        by.split(',').map(str::trim).filter(|name| !name.is_empty()).map(read).collect::<Result<_, _>>()?;
+    let mut only = BTreeMap::new();
+    for group in Group::ALL {
+        let asked = fields.take::<String>(group.as_str())?;
+        let wanted = match group {
+            Group::Tenant => scope.tenant(asked)?,
+            Group::Stream => scope.stream(asked)?,
+            _ => asked,
+        };
+        only.extend(wanted.map(|wanted| (group, wanted)));
+    }
+    let until = until.unwrap_or(now);
+    let since = since.unwrap_or(UnixMs(until.0.saturating_sub(SINCE_DEFAULT_MS)));
+    Ok(ReportQuery { since, until, step, by, only })
+}
+
+fn problem(error: ReportError) -> Problem {
+    match error {
+        ReportError::TooLong => Problem::field("since", error.to_string()),
+        ReportError::Backwards => Problem::field("until", error.to_string()),
+        ReportError::Apart(..) => Problem::field("by", error.to_string()),
+        ReportError::Store(error) => Problem::unavailable(error.to_string()),
+    }
+}
