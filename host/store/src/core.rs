@@ -71,6 +71,7 @@ impl Core {
             schedule: Schedule::new(
                 settings.claimed_max,
                 settings.lane_weights,
+                settings.backlog_per_s,
                 Arc::clone(&clock),
                 Arc::clone(&metrics),
             ),

@@ -2,6 +2,7 @@
 
 mod accept;
 mod accounts;
+mod backlog;
 pub mod catalog;
 mod census;
 mod change;

@@ -21,6 +21,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use crate::backlog::Backlog;
 use crate::change::Changes;
 use crate::commit::Action;
 use crate::format::{Due, JobKey, NEVER, lane_of_entry};
@@ -106,6 +107,15 @@ pub(crate) struct Taken {
     turn: u64,
 }
 
+/// Of which kind a job in memory is.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Ready since its accept.
+    Fresh,
+    /// Read from the index.
+    Read,
+}
+
 /// A job that waits in memory. It is stale when it was taken out since: then its turn is not that of its mark.
 #[derive(Debug)]
 struct Waiting {
@@ -131,6 +141,7 @@ pub(crate) struct Window {
     handed_back: BinaryHeap<Reverse<(UnixMs, JobKey)>>,
     taken_max: usize,
     turns_taken: u64,
+    backlog: Backlog,
     scanning: bool,
 }
 
@@ -166,8 +177,9 @@ impl Default for LaneWindow {
 }
 
 impl LaneWindow {
-    fn is_empty(&self) -> bool {
-        self.fresh.is_empty() && self.read.is_empty()
+    /// The turn of one that was read has come, whatever comes anew.
+    fn is_read_owed(&self) -> bool {
+        !self.read.is_empty() && self.fresh_in_a_row >= FRESH_IN_A_ROW_MAX
     }
 }
 
@@ -187,6 +199,7 @@ impl Schedule {
     pub(crate) fn new(
         taken_max: usize,
         weights: LaneWeights,
+        backlog_per_s: u32,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Arc<Schedule> {
@@ -197,6 +210,7 @@ impl Schedule {
             handed_back: BinaryHeap::new(),
             taken_max,
             turns_taken: 0,
+            backlog: Backlog::new(backlog_per_s),
             scanning: false,
         };
         Arc::new(Schedule { window: Mutex::new(window), changed: Notify::new(), clock, metrics })
@@ -239,7 +253,7 @@ impl Schedule {
             tokio::pin!(changed);
             changed.as_mut().enable();
             let now = self.clock.now();
-            let next = self.lock().next_moment(room);
+            let next = self.lock().next_moment(room, now);
             if next <= now {
                 return;
             }
@@ -371,32 +385,50 @@ impl Window {
         Some(Waiting { turn: taken.turn, job })
     }
 
-    /// The next claims: the lanes take turns; in a lane most are fresh ones, but every fourth is one that was read from
-    /// the index. Where few of those are left, more are to be read.
+    /// The next claims: the lanes take turns; in a lane fresh ones come first, then those that were read from the index at
+    /// the backlog's pace, but every eighth is of these. Where few of those are left, more are to be read.
     pub(crate) fn pick(&mut self, room: LaneRoom, now: UnixMs) -> Picked {
         let mut jobs = Vec::new();
         loop {
             let has_work =
-                PerLane::from_fn(|lane| jobs.len() < room.of(lane) && !self.lanes.of(lane).is_empty());
+                PerLane::from_fn(|lane| jobs.len() < room.of(lane) && self.next_in(lane, now).is_some());
             let Some(lane) = self.turns.next(|lane| *has_work.of(lane)) else { break };
             self.turns.take(lane, |lane| *has_work.of(lane));
             // None where what looked ready was taken away by an operator.
-            jobs.extend(self.claim_next(lane));
+            jobs.extend(self.claim_next(lane, now));
         }
         let scans = self.begin_scans(now);
         Picked { jobs, scans, is_reading: self.scanning }
     }
 
-    /// The next job of a lane, marked as claimed.
-    fn claim_next(&mut self, lane: Lane) -> Option<Job> {
-        let window = self.lanes.of_mut(lane);
-        let owed = window.fresh_in_a_row >= FRESH_IN_A_ROW_MAX && !window.read.is_empty();
-        let waiting = if owed || window.fresh.is_empty() {
-            window.fresh_in_a_row = 0;
-            window.read.pop()
+    /// Of which kind the next job of a lane is, when there is one that may go. What is urgent keeps no pace.
+    fn next_in(&self, lane: Lane, now: UnixMs) -> Option<Kind> {
+        let window = self.lanes.of(lane);
+        if window.is_read_owed() {
+            Some(Kind::Read)
+        } else if !window.fresh.is_empty() {
+            Some(Kind::Fresh)
         } else {
-            window.fresh_in_a_row += 1;
-            window.fresh.pop()
+            let may_go = !window.read.is_empty() && (lane == Lane::High || self.backlog.may_take(now));
+            may_go.then_some(Kind::Read)
+        }
+    }
+
+    /// The next job of a lane, marked as claimed.
+    fn claim_next(&mut self, lane: Lane, now: UnixMs) -> Option<Job> {
+        let kind = self.next_in(lane, now)?;
+        let window = self.lanes.of_mut(lane);
+        let waiting = match kind {
+            Kind::Fresh => {
+                window.fresh_in_a_row += 1;
+                self.backlog.note_fresh(now);
+                window.fresh.pop()
+            }
+            Kind::Read => {
+                window.fresh_in_a_row = 0;
+                self.backlog.take(now);
+                window.read.pop()
+            }
         };
         let Waiting { turn, job } = waiting?;
         let taken = self.taken.get_mut(&job.key)?;
@@ -471,11 +503,13 @@ impl Window {
     }
 
     /// When the next claim may find something; now or in the past when there is something ready.
-    pub(crate) fn next_moment(&self, room: LaneRoom) -> UnixMs {
+    pub(crate) fn next_moment(&self, room: LaneRoom, now: UnixMs) -> UnixMs {
         let handed_back = self.handed_back.peek().map_or(NEVER, |Reverse((at, _))| *at);
         let of_lane = |lane: Lane| match (self.lanes.of(lane), room.of(lane)) {
             (_, 0) => NEVER,
-            (known, _) if !known.is_empty() => UnixMs(0),
+            (known, _) if !known.fresh.is_empty() || known.is_read_owed() => UnixMs(0),
+            (known, _) if !known.read.is_empty() && lane == Lane::High => UnixMs(0),
+            (known, _) if !known.read.is_empty() => self.backlog.next(now),
             (known, _) if self.room(lane) > 0 && !self.scanning => known.next_due,
             _ => NEVER,
         };
@@ -505,7 +539,7 @@ impl Window {
 }
 
 /// So many fresh jobs go out before one that waited in the index.
-const FRESH_IN_A_ROW_MAX: usize = 3;
+const FRESH_IN_A_ROW_MAX: usize = 7;
 /// Jobs of one lane that are read ahead of their claims, at most: enough that reading them costs little each.
 const READ_AHEAD_MAX: usize = 256;
 /// What is read ahead takes this part of the window's places at most, so that fresh ones find theirs.

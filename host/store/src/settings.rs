@@ -42,6 +42,9 @@ pub struct StoreSettings {
     pub stuck_after_s: u64,
     /// How many jobs may be claimed or ready in memory at once. Default 10,000.
     pub claimed_max: usize,
+    /// Beside new mail, so many jobs a second of the normal and the low lane are given out that wait on disk, and one for
+    /// each seven new ones. Without new mail there is no bound. Default 2,000.
+    pub backlog_per_s: u32,
     /// The shares of the lanes when each has work; see [`baton_mail::lane`].
     pub lane_weights: LaneWeights,
     /// How much one bucket of the key-value store may hold, keys and values. Default 64 MiB.
@@ -69,6 +72,7 @@ impl StoreSettings {
             block_cache_octets: 32 << 20,
             stuck_after_s: 300,
             claimed_max: 10_000,
+            backlog_per_s: 2_000,
             lane_weights: LANE_WEIGHTS,
             kv_octets_per_bucket_max: 64 << 20,
             kv_pending_octets_max: 16 << 20,
