@@ -11,6 +11,7 @@
 pub mod account;
 pub mod address;
 pub mod body;
+pub mod bounce;
 pub mod bucket;
 pub mod classify;
 pub mod clock;
