@@ -33,8 +33,8 @@ use crate::registry::{Fetched, fetch_all};
 use crate::reporting::{Reporter, ReporterDeps};
 use crate::settings::check::Checked;
 use crate::wiring::{
-    Acme, CertificateKeeper, Following, PluginDns, PluginHttp, PluginKv, PluginVerify, delivery_face,
-    fetch_by, follow, tell_observers,
+    Acme, CertificateKeeper, Following, PluginDns, PluginHttp, PluginKv, PluginVerify, count_complaints,
+    delivery_face, fetch_by, follow, tell_observers,
 };
 
 /// Wishes to reload that may wait.
@@ -285,6 +285,7 @@ impl Relay {
             faces.push(tokio::spawn(serve_public(listener, public, stop_faces.clone())));
         }
         faces.push(tokio::spawn(self.reporter.clone().run()));
+        faces.push(tokio::spawn(count_complaints(self.store.clone(), self.outbound.view())));
         let stop_following = CancellationToken::new();
         let following = self.following.followers.start(stop_following.clone());
         let following = following.inspect_err(|error| events::part_failed("events", &error.to_string())).ok();

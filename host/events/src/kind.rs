@@ -24,7 +24,7 @@ pub enum Kind {
     Deferred,
     /// The next hop took it. Final.
     Delivered,
-    /// Given up because of what a next hop, or the relay itself, said. Final.
+    /// Given up because of what a next hop, or the relay itself, said, or came back after it was delivered. Final.
     Bounced,
     /// Given up because it became too old. Final.
     Expired,
@@ -101,7 +101,7 @@ impl Kind {
             What::Deferred { .. } => Kind::Deferred,
             What::Failed { status, .. } if status.phase == baton_mail::Phase::Expired => Kind::Expired,
             What::Failed { status, .. } if status.class == FailureClass::Expired => Kind::Expired,
-            What::Failed { .. } => Kind::Bounced,
+            What::Failed { .. } | What::CameBack { .. } => Kind::Bounced,
             What::Bounced { .. } => Kind::Returned,
             What::Held { .. } if is_new() => Kind::Quarantined,
             What::Held { .. } => Kind::Held,

@@ -128,9 +128,10 @@ impl Copy {
         self.state = state;
         self.since = Moment(event.at).to_string();
         self.said = match &event.what {
-            What::Delivered { status, .. } | What::Deferred { status, .. } | What::Failed { status, .. } => {
-                Some(status.to_string())
-            }
+            What::Delivered { status, .. }
+            | What::Deferred { status, .. }
+            | What::Failed { status, .. }
+            | What::CameBack { status, .. } => Some(status.to_string()),
             What::Rejected { reply, .. } => Some(reply.to_string()),
             What::Discarded { by, reason, .. } | What::Held { by, reason } => {
                 Some(format!("{reason}, by {by}"))

@@ -327,6 +327,7 @@ pub fn recipients(what: &What) -> &[Mailbox] {
         What::Rejected { recipient, .. } | What::Complained { recipient, .. } => recipient.as_slice(),
         What::Opened { recipient, .. }
         | What::Clicked { recipient, .. }
+        | What::CameBack { recipient, .. }
         | What::Unsubscribed { recipient, .. } => std::slice::from_ref(recipient),
         What::Bounced { .. }
         | What::Held { .. }
@@ -352,6 +353,9 @@ fn detail(event: &Event) -> Detail<'_> {
         }
         What::Failed { status, attempt, .. } => {
             Detail { attempt: Some(*attempt), after_ms, ..of_status(status) }
+        }
+        What::CameBack { status, by, .. } => {
+            Detail { by: (!by.is_empty()).then_some(by), after_ms, ..of_status(status) }
         }
         What::Deferred { status, attempt, next_attempt, .. } => {
             let next_attempt = Some(Moment(*next_attempt));

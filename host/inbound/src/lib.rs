@@ -32,6 +32,7 @@ mod pressure;
 mod proxy;
 mod rates;
 mod replies;
+mod returned;
 mod session;
 mod settings;
 mod standing;
@@ -49,5 +50,6 @@ pub use policy::{
     AtRcpt, Checks, Deadlines, Policy, PriorityFrom, ReportSettings, StreamRules, TooComplexPolicy,
 };
 pub use pressure::{PressureLimits, process_octets_allowed};
+pub use returned::ReturnSettings;
 pub use session::checked_name;
 pub use settings::{InboundSettings, ListenAddress, ListenerKind, ListenerSettings, TlsMode, VrfyPolicy};

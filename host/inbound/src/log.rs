@@ -142,6 +142,16 @@ pub(crate) fn report_not_kept(session: SessionId, message: MessageId, error: &dy
     error!(target: "session", %session, %message, %error, "the report could not be kept");
 }
 
+/// What came back was read.
+pub(crate) fn returned(session: SessionId, message: MessageId, found: &str) {
+    info!(target: "session", %session, %message, found, "what came back was read");
+}
+
+/// What came back could not be written down; its sender tries again.
+pub(crate) fn returned_not_kept(session: SessionId, message: MessageId, error: &dyn std::fmt::Display) {
+    error!(target: "session", %session, %message, %error, "what came back could not be kept");
+}
+
 /// The suppression lists could not be asked; they are asked again before the first attempt.
 pub(crate) fn suppression_not_read(session: SessionId, message: MessageId, error: &dyn std::fmt::Display) {
     error!(target: "session", %session, %message, %error, "the suppression lists can not be read");

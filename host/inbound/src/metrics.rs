@@ -49,6 +49,15 @@ pub struct CheckLabel {
     pub result: &'static str,
 }
 
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReturnedLabel {
+    /// `bounce`, `feedback`, `auto-reply`, `other` or `too-complex`.
+    pub kind: &'static str,
+    /// `attached` to a message of ours, `known` already, about an `unknown` message, or `none`.
+    pub result: &'static str,
+}
+
 /// What a message to a mailbox for reports carried.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReportLabel {
@@ -112,6 +121,8 @@ pub struct Metrics {
     pub checks: Family<CheckLabel, Counter>,
     /// Messages to mailboxes for reports, by what they carried.
     pub reports: Family<ReportLabel, Counter>,
+    /// Messages to addresses for bounces and feedback, by what they were and what followed.
+    pub returned: Family<ReturnedLabel, Counter>,
     /// Sessions ended because a deadline passed.
     pub deadlines_passed: Counter,
     /// TLS handshakes by how they ended.
@@ -142,6 +153,7 @@ impl Default for Metrics {
             names: Family::default(),
             checks: Family::default(),
             reports: Family::default(),
+            returned: Family::default(),
             deadlines_passed: Counter::default(),
             handshakes: Family::default(),
             protected: Family::default(),
@@ -189,6 +201,7 @@ impl Metrics {
         );
         registry.register("baton_session_names", "Searches for clients' names", self.names.clone());
         registry.register("baton_session_checks", "Checks by method and result", self.checks.clone());
+        registry.register("baton_session_returned", "Bounces and feedback received", self.returned.clone());
         registry.register("baton_session_reports", "Reports received by kind", self.reports.clone());
         registry.register(
             "baton_session_deadlines_passed",
@@ -211,6 +224,11 @@ impl Metrics {
     /// Counts a message to a mailbox for reports.
     pub(crate) fn count_report(&self, kind: &'static str) {
         self.reports.get_or_create(&ReportLabel { kind }).inc();
+    }
+
+    /// Counts a message that came back, by what it is and what became of it.
+    pub(crate) fn count_returned(&self, kind: &'static str, result: &'static str) {
+        self.returned.get_or_create(&ReturnedLabel { kind, result }).inc();
     }
 
     /// Counts the result of a check.

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use tokio::time::Instant;
 
 use crate::pressure::PressureLimits;
+use crate::returned::ReturnSettings;
 use crate::{ClientLimits, ListenerKind};
 
 /// Rules and bounds of all sessions.
@@ -60,6 +61,8 @@ pub struct Policy {
     pub verified_senders: bool,
     /// What RCPT is told of a recipient on a suppression list.
     pub suppressed_at_rcpt: AtRcpt,
+    /// Where bounces and feedback come in.
+    pub returns: ReturnSettings,
     /// What mail of a stream must have, by its name.
     pub streams: HashMap<String, StreamRules>,
     /// How much strangers may ask for.
@@ -212,6 +215,7 @@ impl Default for Policy {
             seal: None,
             verified_senders: false,
             suppressed_at_rcpt: AtRcpt::default(),
+            returns: ReturnSettings::default(),
             streams: HashMap::new(),
             clients: ClientLimits::default(),
             pressure: PressureLimits::default(),

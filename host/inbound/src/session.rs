@@ -16,6 +16,7 @@ mod null_mx;
 mod overheard;
 mod rcpt;
 mod report;
+mod returned;
 mod sasl;
 mod sign;
 mod stream_rules;

@@ -228,6 +228,15 @@ pub enum What {
         /// Who asked, when it was a web request.
         visitor: Option<Visitor>,
     },
+    /// A report came back that a copy was not delivered after all (RFC 3464).
+    CameBack {
+        /// For whom it was.
+        recipient: Mailbox,
+        /// Why, by the word of the report.
+        status: Status,
+        /// Who reported, where the report says so.
+        by: String,
+    },
 }
 
 /// The end of a copy that nobody delivers.

@@ -238,7 +238,7 @@ impl Resolved {
 }
 
 /// What counters call all places whose provider the settings do not know.
-const NO_PROVIDER: &str = "other";
+pub(crate) const NO_PROVIDER: &str = "other";
 
 /// A destination is its target, whose it is, and the queue name that a plugin may have given it.
 type DestinationKey = (Option<String>, Option<String>, Target);

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use baton_mail::{FailureClass, MessageId, UnixMs};
+use baton_mail::{Domain, FailureClass, MessageId, UnixMs};
 
 use crate::placing::until_in_words;
+use crate::shaping::Provider;
 use crate::shared::Shared;
 use crate::sources::{ListingRow, WarmupRow};
 
@@ -138,5 +139,15 @@ impl DeliveryView {
     /// So many messages of a source to a provider were complained about. False when the source has no plan.
     pub fn note_complaints(&self, source: &str, provider: &str, count: u32) -> bool {
         self.0.warmups.note_complaints(&self.0.settings.load().sources, source, provider, count)
+    }
+
+    /// A message of a source, taken by this host for this domain, was complained about.
+    pub fn note_complaint_at(&self, source: &str, host: &str, domain: &Domain) {
+        let shared = &self.0;
+        let settings = shared.settings.load();
+        let is_of = |provider: &&Arc<Provider>| provider.is_of(&[host], Some(domain));
+        let provider = settings.shaping.providers.iter().find(is_of);
+        let provider = provider.map_or(crate::site::NO_PROVIDER, |provider| provider.name.as_str());
+        shared.warmups.note_complaints(&settings.sources, source, provider, 1);
     }
 }

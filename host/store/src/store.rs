@@ -26,7 +26,7 @@ use crate::operate::{Reached, operate};
 use crate::parcel::{Arrived, MoveError, Movers, forget_moved, pack, unpack};
 use crate::rollups::Rollups;
 use crate::schedule::LaneRoom;
-use crate::search::{FoundMessages, Indexer, SearchFilter, search};
+use crate::search::{self, FoundMessage, FoundMessages, Indexer, SearchFilter};
 use crate::settle::{Settlement, settle, split};
 use crate::shaping::Measures;
 use crate::slot::Slot;
@@ -285,6 +285,11 @@ impl Store {
         recent(&self.core, limit).await
     }
 
+    /// A message with what is known of it and its story; none when nothing is known of it.
+    pub async fn message(&self, message: MessageId) -> Result<Option<FoundMessage>, StoreError> {
+        search::one(&self.core, message).await
+    }
+
     /// Messages that match, newest first, also after they left the queue; older than `older_than`, where an answer before
     /// ended. Looks at so much only, so an answer may be empty and still say where to go on.
     pub async fn search(
@@ -293,7 +298,7 @@ impl Store {
         older_than: Option<MessageId>,
         limit: usize,
     ) -> Result<FoundMessages, StoreError> {
-        search(&self.core, filter, older_than, limit).await
+        search::search(&self.core, filter, older_than, limit).await
     }
 
     /// Sums over time.

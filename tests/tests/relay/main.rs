@@ -32,6 +32,7 @@ mod queue;
 mod registry;
 mod replay;
 mod reports;
+mod returned;
 mod router;
 mod scanners;
 mod session;

@@ -147,7 +147,8 @@ pub(crate) fn sentence(what: &What) -> String {
         | What::Complained { .. }
         | What::Opened { .. }
         | What::Clicked { .. }
-        | What::Unsubscribed { .. } => told_later(what),
+        | What::Unsubscribed { .. }
+        | What::CameBack { .. } => told_later(what),
     }
 }
 
@@ -172,6 +173,10 @@ fn told_later(what: &What) -> String {
         What::Unsubscribed { recipient, from, how, visitor } => {
             let asked = visitor.as_ref().map(asked_by).unwrap_or_default();
             format!("{recipient} unsubscribed from {from} by {how}{asked}")
+        }
+        What::CameBack { recipient, status, by } => {
+            let by = if by.is_empty() { String::new() } else { format!(", reported by {by}") };
+            format!("came back from {recipient}: {status} ({}){by}", status.class)
         }
         _ => String::new(),
     }

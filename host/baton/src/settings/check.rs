@@ -12,6 +12,7 @@ mod plugins;
 mod policies;
 mod reports;
 mod retry;
+mod returns;
 mod running;
 mod security;
 mod shaping;
@@ -144,6 +145,8 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
     let suppression = Arc::new(checker.suppression(&raw.suppression, &policy.local_domains));
     policy.suppressed_at_rcpt = checker.at_rcpt(&raw.suppression);
     policy.streams = checker.streams(&raw.streams);
+    let (verp, classes) = (&outbound.dsn.verp_domains, &outbound.classes);
+    policy.returns = checker.returns(raw, &policy.local_domains, verp, classes);
     let reporting = checker.reporting(raw, &hostname, &outbound.dsn.from);
     policy.reports.from = reporting.dmarc.then(|| reporting.from.clone());
     let trusted = checker.trust(&raw.plugin_trust);

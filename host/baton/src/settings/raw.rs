@@ -8,6 +8,7 @@ mod identity;
 mod next_hops;
 mod reports;
 mod retry;
+mod returns;
 mod running;
 mod security;
 mod shaping;
@@ -29,6 +30,7 @@ pub(crate) use identity::{RawChecks, RawSigning};
 pub(crate) use next_hops::{RawNextHop, RawRoute};
 pub(crate) use reports::RawReports;
 pub(crate) use retry::{RawClassRetry, RawRetry};
+pub(crate) use returns::{RawBounces, RawComplaints};
 pub(crate) use running::{
     RawBreaker, RawEvents, RawNext, RawPool, RawRecord, RawRegistry, RawSessionInstances, RawThresholds,
     RawWhen,
@@ -117,6 +119,10 @@ section! {
         retry: RawRetry = RawRetry::default(),
         /// Reports about mail that could not be delivered.
         bounce: RawBounce = RawBounce::default(),
+        /// Reports of others that mail could not be delivered after all.
+        bounces: RawBounces = RawBounces::default(),
+        /// Feedback of recipients who call mail unwanted.
+        complaints: RawComplaints = RawComplaints::default(),
         /// What mail of a stream must have, by the stream's name.
         streams: Named<RawStreamRules> = Named(Vec::new()),
         /// To whom nothing is sent.

@@ -3,6 +3,7 @@
 
 mod acme;
 mod certificates;
+mod complaints;
 mod delivery;
 mod dns;
 mod events;
@@ -14,6 +15,7 @@ mod verify;
 
 pub(crate) use acme::Acme;
 pub(crate) use certificates::CertificateKeeper;
+pub(crate) use complaints::count_complaints;
 pub(crate) use delivery::delivery_face;
 pub(crate) use dns::PluginDns;
 pub(crate) use events::tell_observers;

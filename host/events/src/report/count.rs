@@ -297,9 +297,10 @@ fn measured(event: &Event, all: &[Event]) -> Option<(Measure, u64)> {
 
 fn status_of(what: &What) -> Option<&Status> {
     match what {
-        What::Delivered { status, .. } | What::Deferred { status, .. } | What::Failed { status, .. } => {
-            Some(status)
-        }
+        What::Delivered { status, .. }
+        | What::Deferred { status, .. }
+        | What::Failed { status, .. }
+        | What::CameBack { status, .. } => Some(status),
         _ => None,
     }
 }
@@ -307,7 +308,9 @@ fn status_of(what: &What) -> Option<&Status> {
 /// Why: one of few words.
 fn reason_of(what: &What) -> Option<&str> {
     match what {
-        What::Deferred { status, .. } | What::Failed { status, .. } => Some(status.class.as_str()),
+        What::Deferred { status, .. } | What::Failed { status, .. } | What::CameBack { status, .. } => {
+            Some(status.class.as_str())
+        }
         What::Suppressed { reason, .. } => Some(reason),
         What::Complained { feedback, .. } => Some(feedback),
         _ => None,

@@ -209,6 +209,9 @@ impl Session {
         if let Err(refusal) = self.keep_report(&mut draft, &content).await {
             return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await);
         }
+        if let Err(refusal) = self.take_returned(&mut draft, &content).await {
+            return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await);
+        }
         let content = self.before_signing(&mut draft, content).await;
         let chain = draft.chain.take();
         let body = match self.add_trace(&mut draft.call.envelope, content, seen, chain.as_ref()).await {

@@ -147,6 +147,14 @@ pub(crate) async fn search(
     Ok(FoundMessages { behind, ..found })
 }
 
+/// One message with its story; none when nothing is known of it.
+pub(crate) async fn one(core: &Arc<Core>, message: MessageId) -> Result<Option<FoundMessage>, StoreError> {
+    core.barrier().await?;
+    let core = Arc::clone(core);
+    let load = move || Search { db: &*core.db()?, filter: &SearchFilter::default(), limit: 1 }.load(message);
+    tokio::task::spawn_blocking(load).await.map_err(|_| StoreError::Closed)?
+}
+
 struct Search<'a> {
     db: &'a Database,
     filter: &'a SearchFilter,
