@@ -113,7 +113,7 @@ def fill(relay, queued, how):
 
 
 class Asked:
-    """Asks all the time what an operator asks."""
+    """Asks every two seconds what an operator asks."""
 
     PATHS = ["/v1/queue/summary", "/v1/queue?limit=100", "/v1/queue/count?domain=d1.live.example"]
 
@@ -123,7 +123,7 @@ class Asked:
         self.thread.start()
 
     def ask(self):
-        while not self.ended.wait(0.5):
+        while not self.ended.wait(2):
             for path in self.PATHS:
                 began = time.monotonic()
                 self.relay.admin(path)
