@@ -1,7 +1,7 @@
 # The commands a person types. Each sets up what it needs (see .ci/setup) and says what it does.
 #
 #   make demo         a relay at work: real mail in, plugins at all six hooks, delivery, deferral, bounce
-#   make test         every test
+#   make test         every test, and how many cases of suites passed
 #   make bars         the long trials: kill -9, full disk, smuggling, MIME bombs, hostile plugins, other mail programs
 #   make fuzz-smoke   every fuzz target for a minute (FUZZ_SECONDS=60); hours by hand: make fuzz-smoke FUZZ_SECONDS=7200
 #   make bench        figures beside Debian's Postfix, by the same load on the same machine
@@ -18,6 +18,8 @@ SHELL := /bin/bash
 .PHONY: fuzz-smoke help setup script setup-test setup-bars relay plugins guests examples vectors demo test bars bench bench-relay bench-bank lint
 
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton/target
+# Where tests say how many cases of a suite passed.
+export BATON_SUITES := $(CARGO_TARGET_DIR)/suites
 PLUGIN_DIR := $(CARGO_TARGET_DIR)/wasm32-wasip2/plugin
 
 # Names of the packages: the plugins that ship, and the ones that only tests load.
@@ -64,7 +66,9 @@ vectors: setup-test
 
 test: setup-test relay guests examples vectors
 	@echo "==> running the tests"
-	cargo nextest run --workspace
+	@rm -rf "$(BATON_SUITES)"
+	cargo nextest run --workspace || status=$$?; \
+		echo "==> cases of suites that passed"; cat "$(BATON_SUITES)"/*; exit $${status:-0}
 
 bars: setup-bars relay guests
 	cargo build --workspace --bin bare-parser

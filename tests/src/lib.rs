@@ -16,6 +16,7 @@ pub mod registry;
 pub mod relay;
 pub mod settings;
 pub mod sink;
+pub mod suite;
 pub mod vault;
 pub mod wait;
 pub mod web;

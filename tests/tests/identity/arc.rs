@@ -8,12 +8,13 @@ use baton_mail::header::HeaderLimits;
 use baton_mail::{ReversePath, UnixMs};
 use baton_tests::dns::{DnsServer, Fault};
 use baton_tests::message;
+use baton_tests::suite;
 use bytes::Bytes;
 use hickory_proto::rr::Record;
 use serde_json::Value;
 
 use super::dkim::{text, wire};
-use super::{NOW_MS, check, conclude, vectors};
+use super::{NOW_MS, check, vectors};
 
 /// Cases that the suite has at least: those of validation, and those of signing.
 const CASES_MIN: (usize, usize) = (170, 17);
@@ -44,7 +45,7 @@ async fn the_suite_checks_chains() -> Result<()> {
         }
     }
     ensure!(passed + failed.len() >= CASES_MIN.0, "only {} cases", passed + failed.len());
-    conclude("ARC, validation", passed, &failed)
+    suite::conclude("ARC, validation", passed, &failed)
 }
 
 /// The sets that we add say what the suite's do, and hold. Its key has 1,024 bits, with which we never sign: signatures
@@ -92,7 +93,7 @@ async fn the_suite_checks_seals() -> Result<()> {
         }
     }
     ensure!(passed + failed.len() >= CASES_MIN.1, "only {} cases", passed + failed.len());
-    conclude("ARC, sealing", passed, &failed)
+    suite::conclude("ARC, sealing", passed, &failed)
 }
 
 /// The suite writes into each message what was found about its chain; not all of those chains hold in truth.

@@ -4,10 +4,11 @@ use anyhow::{Context, Result};
 use baton_identity::{DkimOutcome, Verdict};
 use baton_mail::ReversePath;
 use baton_tests::dns::{DnsServer, Fault};
+use baton_tests::suite;
 use hickory_proto::rr::rdata::TXT;
 use hickory_proto::rr::{Name, RData, Record};
 
-use super::{check, conclude, vectors};
+use super::{check, vectors};
 
 /// Where the signers of those messages publish their keys: a name, and the file with the record.
 const KEYS: &[(&str, &str)] =
@@ -82,7 +83,7 @@ async fn messages_signed_by_others() -> Result<()> {
             failed.push(format!("{file} {change:?}: {outcomes:?}"))
         }
     }
-    conclude("DKIM, messages of dkimpy", passed, &failed)
+    suite::conclude("DKIM, messages of dkimpy", passed, &failed)
 }
 
 #[tokio::test]

@@ -4,9 +4,10 @@ use anyhow::Result;
 use baton_identity::{DmarcOutcome, Verdict};
 use baton_mail::ReversePath;
 use baton_tests::dns::{DnsServer, Fault};
+use baton_tests::suite;
 use hickory_proto::rr::RecordType;
 
-use super::{check, conclude};
+use super::check;
 
 /// One case: what is published, who writes, who passed SPF, what comes out.
 struct Case {
@@ -302,7 +303,7 @@ async fn the_rules_and_examples_of_rfc_9989() -> Result<()> {
             failed.push(format!("{}: {outcome:?}", case.name));
         }
     }
-    conclude("DMARC, RFC 9989", passed, &failed)
+    suite::conclude("DMARC, RFC 9989", passed, &failed)
 }
 
 #[tokio::test]

@@ -51,10 +51,3 @@ async fn check(server: SocketAddr, sender: ReversePath, message: &[u8]) -> Resul
 
 /// Some day in 2026.
 const NOW_MS: u64 = 1_795_000_000_000;
-
-/// Prints the count and fails with the cases that did not pass.
-fn conclude(suite: &str, passed: usize, failed: &[String]) -> Result<()> {
-    println!("{suite}: {passed} of {} cases passed", passed + failed.len());
-    ensure!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
-    Ok(())
-}

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use anyhow::{Context, Result, bail, ensure};
 use baton_identity::{SpfOutcome, SpfQuery, check_host};
 use baton_tests::dns::{DnsServer, Fault};
+use baton_tests::suite;
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, TXT};
 use hickory_proto::rr::{Name, RData, Record};
 use serde_json::Value;
 
-use super::{conclude, resolver, vectors};
+use super::{resolver, vectors};
 
 /// Cases that the suite has at least.
 const CASES_MIN: usize = 203;
@@ -29,7 +30,7 @@ async fn the_suite_of_rfc_7208() -> Result<()> {
         }
     }
     ensure!(passed + failed.len() >= CASES_MIN, "only {} cases", passed + failed.len());
-    conclude("SPF, RFC 7208", passed, &failed)
+    suite::conclude("SPF, RFC 7208", passed, &failed)
 }
 
 async fn run(server: &DnsServer, test: &Value) -> Result<std::result::Result<(), String>> {

@@ -7,6 +7,7 @@ use baton_tests::program;
 use baton_tests::relay::Relay;
 use baton_tests::settings::Settings;
 use baton_tests::sink::{Behaviour, Moment, Say, Sink, Step};
+use baton_tests::suite;
 use baton_tests::zone::Zone;
 use toml::Value;
 
@@ -35,8 +36,7 @@ fn every_code_of_a_next_hop_is_understood_at_rcpt() -> Result<()> {
         let event = relay.wait_for_event(&id, outcome).with_context(|| code.to_string())?;
         assert_eq!(event["status"]["code"], *code, "{event}");
     }
-    println!("{} of {} codes at RCPT are understood", expected.len(), expected.len());
-    Ok(())
+    suite::conclude("codes at RCPT that are understood", expected.len(), &[])
 }
 
 /// 552 is temporary only where it may mean that there were too many recipients (RFC 5321 4.5.3.1.10).

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use baton_tests::certificate::Certificate;
 use baton_tests::relay::{Relay, output_within};
 use baton_tests::settings::Settings;
-use baton_tests::wait;
+use baton_tests::{suite, wait};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -54,8 +54,7 @@ fn sslyze_finds_nothing_wrong() -> Result<()> {
             ensure!(accepted.as_array().is_some_and(Vec::is_empty), "{listener}, {version}: {accepted}");
         }
     }
-    println!("sslyze: 2 of 2 listeners without a finding");
-    Ok(())
+    suite::conclude("sslyze, listeners without a finding", 2, &[])
 }
 
 /// Only the slowest test is left out, of renegotiation, which sslyze makes too.
@@ -83,9 +82,8 @@ fn testssl_finds_nothing_wrong() -> Result<()> {
         ensure!(has("TLS1", "not offered") && has("TLS1_1", "not offered"), "{listener}: {report:?}");
         findings += report.len();
     }
-    println!("testssl.sh: {findings} of {findings} findings are good, at 2 listeners");
     ensure!(findings > 40, "{findings} findings are too few: were the tests run?");
-    Ok(())
+    suite::conclude("testssl.sh, good findings at 2 listeners", findings, &[])
 }
 
 /// What it finds at a listener, without what it says of itself and of its own OpenSSL.
