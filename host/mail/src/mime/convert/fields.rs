@@ -98,13 +98,14 @@ fn sections(line: &[u8]) -> Vec<&[u8]> {
     .collect()
 }
 
-/// `name*=charset''value` of `name=value`; none when it is extended already, or no parameter.
+/// `name*=charset''value` of `name=value`; none when it is extended already, or no parameter, or a boundary: that has
+/// no octets beyond ASCII (RFC 2046 5.1.1), and the lines of parts repeat it as it is.
 fn extended(section: &[u8]) -> Option<Vec<u8>> {
     let equals = memchr::memchr(b'=', section)?;
     let (name, value) = section.split_at_checked(equals)?;
     let (name, value) = (name.trim_ascii(), value.get(1..)?.trim_ascii());
     let is_token = |octet: &u8| octet.is_ascii_alphanumeric() || b"-_.!#$&+^`{}|~".contains(octet);
-    if name.is_empty() || !name.iter().all(is_token) {
+    if name.is_empty() || !name.iter().all(is_token) || name.eq_ignore_ascii_case(b"boundary") {
         return None;
     }
     let mut plain = Vec::with_capacity(value.len());
@@ -158,6 +159,7 @@ mod tests {
             ("Content-Type", "text/plain; n\u{fc}me=x"),
             ("Content-Type", "text/plain; name*=utf-8''\u{fc}"),
             ("Content-Type", "text/plain; name=\"\u{fc}\\\""),
+            ("Content-Type", "multipart/mixed; Boundary=\"\u{fc}\""),
             ("Content-Disposition", long.as_str()),
             ("Message-ID", "<\u{fc}@x.example>"),
             ("DKIM-Signature", "v=1; x=\u{fc}"),
