@@ -84,9 +84,9 @@ fuzz-smoke: setup-test
 bench-relay: setup
 	@echo "==> building the relay for measuring"
 	CARGO_PROFILE_DEV_OPT_LEVEL=3 CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=false CARGO_PROFILE_DEV_OVERFLOW_CHECKS=false \
-		cargo build --workspace --bin baton --example call_cost
+		cargo build --workspace --bin baton --example call_cost --example identity_cost
 	mkdir -p "$(CARGO_TARGET_DIR)/bench"
-	cp "$(CARGO_TARGET_DIR)/debug/baton" "$(CARGO_TARGET_DIR)/debug/examples/call_cost" "$(CARGO_TARGET_DIR)/bench/"
+	cp "$(CARGO_TARGET_DIR)/debug/baton" "$(CARGO_TARGET_DIR)"/debug/examples/{call_cost,identity_cost} "$(CARGO_TARGET_DIR)/bench/"
 
 bench: bench-relay guests
 	tests/bench/run.py all

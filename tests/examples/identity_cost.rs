@@ -1,7 +1,6 @@
 //! What SPF, DKIM, DMARC and ARC cost: processor time for checking and signing a message of 4 KiB, answers cached.
 //!
-//! `cargo run --workspace --example identity_cost` after `make bench-relay`, or by the settings that it names: the figures
-//! are of optimised code.
+//! `make bench-relay` builds it optimised, and `tests/bench/run.py identity` runs it.
 
 use std::fs;
 use std::sync::Arc;

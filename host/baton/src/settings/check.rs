@@ -276,6 +276,7 @@ impl Checker<'_> {
             block_cache_octets: raw.block_cache_octets,
             stuck_after_s: self.bound("store.stuck_after_s", raw.stuck_after_s, 1, 30 * 86_400),
             claimed_max: raw.claimed_max,
+            backlog_per_s: self.bound("store.backlog_per_s", raw.backlog_per_s, 1, 10_000_000),
             lane_weights: self.lanes(&raw.lanes),
             kv_octets_per_bucket_max: raw.kv_octets_per_bucket_max,
             kv_pending_octets_max: raw.kv_pending_octets_max,
