@@ -16,11 +16,11 @@ fn events(relay: &Relay, query: &str) -> Result<Vec<Value>> {
     let (mut found, mut after) = (Vec::new(), String::new());
     loop {
         let page = relay.admin("GET", &format!("/v1/events?limit=100&{query}{after}"), "")?;
-        found.extend(page["events"].as_array().cloned().unwrap_or_default());
-        if page["more"] == false {
+        found.extend(page.get("events").and_then(Value::as_array).cloned().unwrap_or_default());
+        if page.get("more") == Some(&Value::Bool(false)) {
             return Ok(found);
         }
-        after = format!("&after={}", page["next"].as_str().context("a cursor")?);
+        after = format!("&after={}", page.get("next").and_then(Value::as_str).context("a cursor")?);
     }
 }
 

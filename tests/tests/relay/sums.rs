@@ -12,7 +12,8 @@ use serde_json::Value;
 fn rows(relay: &Relay, query: &str) -> Result<Vec<Value>> {
     wait::until("all to be counted", || {
         let report = relay.admin("GET", &format!("/v1/reports/mail?since=1d&{query}"), "")?;
-        Ok((report["behind"] == 0).then(|| report["rows"].as_array().cloned().unwrap_or_default()))
+        let is_done = report.get("behind").and_then(Value::as_u64) == Some(0);
+        Ok(is_done.then(|| report.get("rows").and_then(Value::as_array).cloned().unwrap_or_default()))
     })
 }
 

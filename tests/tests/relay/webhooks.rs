@@ -32,7 +32,7 @@ fn add(relay: &Relay, name: &str, url: &str) -> Result<String> {
     let (status, answer) = relay.admin_raw("PUT", &format!("/v1/webhooks/{name}"), &body)?;
     ensure!(status == 201, "{status} {answer}");
     let view: Value = serde_json::from_str(&answer)?;
-    Ok(view["secret"].as_str().context("the secret")?.to_owned())
+    Ok(view.get("secret").and_then(Value::as_str).context("the secret")?.to_owned())
 }
 
 /// The events of a post, after a signature of this secret was checked.
@@ -48,7 +48,7 @@ fn posted(asked: &Asked, secret: &str) -> Result<Vec<Value>> {
     };
     ensure!(header("webhook-signature")?.split(' ').any(is_of_key), "no signature of the secret");
     let body: Value = serde_json::from_slice(&asked.body)?;
-    Ok(body["data"].as_array().cloned().unwrap_or_default())
+    Ok(body.get("data").and_then(Value::as_array).cloned().unwrap_or_default())
 }
 
 fn all_posted(web: &Web, secret: &str) -> Result<Vec<Value>> {
