@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Figures of the relay beside Debian's Postfix: same machine, same run, same generator, same sink, both syncing.
 
-    run.py all | rate | hooks | filters | reload | idle | queued | tls | identity | bank | million | events | profile   [--rounds 5] [--json FILE]
+    run.py all | rate | hooks | filters | reload | idle | queued | tls | identity | bank | send | million | events | profile   [--rounds 5] [--json FILE]
 
 Each part stands alone. Rounds alternate between the two, so that what else the machine does meets both; the figure is
 the median, and the ratio is the median of the rounds' ratios. Postfix is fetched and unpacked, never installed.
@@ -15,11 +15,11 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from bench import bank, events, filters, hooks, identity, idle, million, profile, queued, rate, reload, tls
+from bench import bank, events, filters, hooks, identity, idle, million, profile, queued, rate, reload, send, tls
 from bench.table import Table
 from lab.relay import target
 
-PARTS = {"rate": rate.run, "hooks": hooks.run, "filters": filters.run, "reload": reload.run, "idle": idle.run, "queued": queued.run, "tls": tls.run, "identity": identity.run, "bank": bank.run}
+PARTS = {"rate": rate.run, "hooks": hooks.run, "filters": filters.run, "reload": reload.run, "idle": idle.run, "queued": queued.run, "tls": tls.run, "identity": identity.run, "bank": bank.run, "send": send.run}
 # Takes gigabytes and minutes, or a program that is not everywhere: only when it is asked for.
 ALONE = {"million": million.run, "events": events.run, "profile": profile.run}
 

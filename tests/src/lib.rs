@@ -5,6 +5,7 @@
 //!
 //! Invariant: a process that a test started ends with the test, by its own id.
 
+pub mod api;
 pub mod certificate;
 pub mod client;
 pub mod dns;

@@ -24,7 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("inbound", &["smtp", "hooks", "store", "accounts", "dns", "identity", "tls", "mail"]),
     ("outbound", &["smtp", "hooks", "store", "dns", "identity", "tls", "mail"]),
     ("events", &["store", "identity", "hooks", "mail"]),
-    ("api", &["store", "accounts", "events", "mail", "hooks", "identity"]),
+    ("api", &["store", "accounts", "events", "mail", "hooks", "identity", "tls"]),
     (
         "baton",
         &[

@@ -18,7 +18,7 @@ use crate::keys::{Fetch, Issuer, issuers};
 use crate::passwords::{Passwords, random};
 use crate::quotas::Quotas;
 use crate::tokens::{Token, TokenVerdict};
-use crate::{AccountSettings, Attempt, Blocked, Metrics, PasswordError, QuotaRefusal};
+use crate::{AccountSettings, Attempt, Blocked, Metrics, PasswordError, QuotaHolder, QuotaRefusal};
 
 /// The bucket of the key-value store; plugins' buckets have a slash in their names.
 const BUCKET: &str = "#accounts";
@@ -267,25 +267,25 @@ impl Authenticator {
         self.0.accounts.get(&name).await.map_err(|error| error.to_string())
     }
 
-    /// Whether the account may send so many more messages and recipients now.
+    /// Whether somebody may send so many more messages and recipients now.
     ///
     /// # Errors
     /// See [`QuotaRefusal`].
     pub async fn check_quota(
         &self,
-        account: &Account,
+        holder: &QuotaHolder,
         messages: u32,
         recipients: u32,
     ) -> Result<(), QuotaRefusal> {
-        self.counted(self.0.quotas.check(account, messages, recipients).await)
+        self.counted(self.0.quotas.check(holder, messages, recipients).await)
     }
 
-    /// Counts a message against the account's quota.
+    /// Counts a message against somebody's quota.
     ///
     /// # Errors
     /// See [`QuotaRefusal`].
-    pub async fn take_quota(&self, account: &Account, recipients: u32) -> Result<(), QuotaRefusal> {
-        self.counted(self.0.quotas.take(account, 1, recipients).await)
+    pub async fn take_quota(&self, holder: &QuotaHolder, recipients: u32) -> Result<(), QuotaRefusal> {
+        self.counted(self.0.quotas.take(holder, 1, recipients).await)
     }
 
     fn counted(&self, result: Result<(), QuotaRefusal>) -> Result<(), QuotaRefusal> {

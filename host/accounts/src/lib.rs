@@ -25,6 +25,6 @@ pub use authenticator::{Authenticator, Judgement, ScramStart};
 pub use keys::{Fetch, KEYS_OCTETS_MAX};
 pub use metrics::Metrics;
 pub use passwords::{PASSWORD_OCTETS_MAX, PasswordError};
-pub use quotas::QuotaRefusal;
+pub use quotas::{QuotaHolder, QuotaRefusal};
 pub use settings::{AccountSettings, FailureLimits};
 pub use tokens::{IssuerSettings, KeySource, TokenAlgorithm, TokenVerdict};

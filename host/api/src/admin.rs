@@ -28,6 +28,7 @@ use crate::listener::Bounded;
 use crate::public::{self, PublicDeps};
 use crate::scope::Scope;
 use crate::sums::{self, SumDeps};
+use crate::v1::{Face, socket_router};
 use crate::webhooks::{self, WebhookDeps};
 use crate::wire::{PluginRow, PluginsView, ReloadReport};
 use crate::{
@@ -78,6 +79,8 @@ pub struct AdminDeps {
     pub webhooks: Webhooks,
     /// Sums over time.
     pub reports: Reports,
+    /// The API, of which this face has what operators need.
+    pub face: Face,
     /// Metrics and health, which this face answers too.
     pub public: PublicDeps,
 }
@@ -134,7 +137,7 @@ pub async fn serve_admin(listener: UnixListener, deps: AdminDeps, stop: Cancella
 }
 
 fn router(deps: AdminDeps, stop: &CancellationToken) -> Router {
-    let public = public::router(deps.public.clone());
+    let public = public::router(deps.public.clone()).merge(socket_router(&deps.face));
     let (hub, stop) = (deps.trace.clone(), stop.clone());
     let follow = move |query| trace::follow(hub.clone(), stop.clone(), query);
     let happened = HappenedDeps { store: deps.store.clone(), clock: deps.clock.clone() };

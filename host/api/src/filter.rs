@@ -98,7 +98,7 @@ pub(crate) const FILTER_FIELDS: [&str; 13] = [
 ];
 
 /// A time such as `90s`, `15m`, `2h`, `3d`, in milliseconds; a number alone is seconds.
-pub(crate) fn read_time_ms(text: &str) -> Option<u64> {
+pub fn read_time_ms(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|last: char| last.is_ascii_alphabetic());
     let unit_s = match text.get(digits.len()..)? {
         "" | "s" => 1,

@@ -1,7 +1,8 @@
-//! The relay's HTTP faces: the admin interface on a Unix socket, and metrics and health on an optional TCP address.
+//! The relay's HTTP faces: the admin interface on a Unix socket, the API of programs on an optional listener ([`v1`]), and
+//! metrics and health on an optional TCP address.
 //!
-//! Invariant: what changes the queue is reachable over the Unix socket only, whose file is readable and writable by
-//! its owner alone. The TCP face answers three paths, all of them reads.
+//! Invariant: what changes the queue is reachable over the Unix socket, whose file is readable and writable by its owner
+//! alone, and with a token over the API. The face of metrics answers three paths, all of them reads.
 //! Invariant: every answer is bounded: lists come in pages, request bodies and connections have limits.
 //! Invariant: an error is `application/problem+json` (RFC 9457) and names the field at fault.
 
@@ -22,10 +23,13 @@ pub mod sums;
 pub mod suppressions;
 pub mod trace;
 pub mod transfers;
+pub mod v1;
 pub mod webhooks;
 pub mod wire;
 
 pub use admin::{AdminDeps, ReloadRequest, SendReports, bind_admin, serve_admin};
+pub use filter::read_time_ms;
 pub use problem::{FieldError, Problem};
 pub use public::{PublicDeps, serve_public};
 pub use scope::Scope;
+pub use v1::{ApiListener, ApiSettings, Face, FaceDeps, serve_api};

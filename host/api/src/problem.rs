@@ -4,9 +4,10 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One field at fault.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
     /// The parameter, body member or settings key.
     pub field: String,
@@ -15,7 +16,7 @@ pub struct FieldError {
 }
 
 /// Why a request was not served.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// The kind of problem in words.
     pub title: String,
@@ -29,55 +30,92 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A field of the request that can not be understood: 400.
-    pub fn field(field: &str, message: impl Into<String>) -> Problem {
-        let error = FieldError { field: field.to_owned(), message: message.into() };
-        Problem {
-            title: "The request is not valid".to_owned(),
-            status: 400,
-            detail: format!("{}: {}", error.field, error.message),
-            errors: vec![error],
-        }
+    fn new(status: u16, title: &str, detail: impl Into<String>) -> Problem {
+        Problem { title: title.to_owned(), status, detail: detail.into(), errors: Vec::new() }
     }
 
-    /// It is not for whoever asks: 403.
+    /// A field of the request that can not be understood: 400.
+    pub fn field(field: &str, message: impl Into<String>) -> Problem {
+        Problem::of_field(400, "The request is not valid", field, message)
+    }
+
+    /// A field that is understood, and can not be done: 422.
+    pub fn unfit(field: &str, message: impl Into<String>) -> Problem {
+        Problem::of_field(422, "The request can not be done", field, message)
+    }
+
+    fn of_field(status: u16, title: &str, field: &str, message: impl Into<String>) -> Problem {
+        let error = FieldError { field: field.to_owned(), message: message.into() };
+        let detail = format!("{}: {}", error.field, error.message);
+        Problem { errors: vec![error], ..Problem::new(status, title, detail) }
+    }
+
+    /// Several fields that can not be done: 422.
+    pub fn unfit_fields(errors: Vec<FieldError>) -> Problem {
+        let first = errors.first().map(|error| format!("{}: {}", error.field, error.message));
+        let detail = first.unwrap_or_default();
+        Problem { errors, ..Problem::new(422, "The request can not be done", detail) }
+    }
+
+    /// Nobody who is known asks: 401.
+    pub fn unauthorized(detail: impl Into<String>) -> Problem {
+        Problem::new(401, "Who are you?", detail)
+    }
+
+    /// Whoever asks may not: 403.
     pub fn forbidden(detail: impl Into<String>) -> Problem {
-        Problem { title: "Not allowed".to_owned(), status: 403, detail: detail.into(), errors: Vec::new() }
+        Problem::new(403, "Not allowed", detail)
     }
 
     /// The thing asked for does not exist: 404.
     pub fn not_found(detail: impl Into<String>) -> Problem {
-        Problem { title: "Not found".to_owned(), status: 404, detail: detail.into(), errors: Vec::new() }
+        Problem::new(404, "Not found", detail)
+    }
+
+    /// There is such a path, and nothing that this method does: 405.
+    pub fn no_method() -> Problem {
+        Problem::new(405, "No such method", "this path knows other methods; see /v1/openapi.json")
+    }
+
+    /// The request did not come in time: 408.
+    pub fn late() -> Problem {
+        Problem::new(408, "Too late", "the request did not come in time")
     }
 
     /// It is there already: 409.
     pub fn conflict(detail: impl Into<String>) -> Problem {
-        Problem {
-            title: "It is there already".to_owned(),
-            status: 409,
-            detail: detail.into(),
-            errors: Vec::new(),
-        }
+        Problem::new(409, "It is there already", detail)
     }
 
     /// Something else goes on with it: 409.
     pub fn busy(detail: impl Into<String>) -> Problem {
-        Problem { title: "Not just now".to_owned(), status: 409, detail: detail.into(), errors: Vec::new() }
+        Problem::new(409, "Not just now", detail)
+    }
+
+    /// The body is larger than it may be: 413.
+    pub fn too_large(octets_max: usize) -> Problem {
+        Problem::new(413, "Too large", format!("a body of this request has {octets_max} octets at most"))
+    }
+
+    /// The body is of a kind that is not taken here: 415.
+    pub fn unsupported(detail: impl Into<String>) -> Problem {
+        Problem::new(415, "Not of a kind that is taken", detail)
+    }
+
+    /// Too many requests: 429.
+    pub fn too_many(detail: impl Into<String>) -> Problem {
+        Problem::new(429, "Too many requests", detail)
     }
 
     /// The settings were refused, with all the reasons: 422.
     pub fn settings(errors: Vec<FieldError>) -> Problem {
-        Problem {
-            title: "The settings are not valid".to_owned(),
-            status: 422,
-            detail: "nothing was changed; the relay goes on with the settings it has".to_owned(),
-            errors,
-        }
+        let detail = "nothing was changed; the relay goes on with the settings it has";
+        Problem { errors, ..Problem::new(422, "The settings are not valid", detail) }
     }
 
     /// The relay can not do it now: 503.
     pub fn unavailable(detail: impl Into<String>) -> Problem {
-        Problem { title: "Not available".to_owned(), status: 503, detail: detail.into(), errors: Vec::new() }
+        Problem::new(503, "Not available", detail)
     }
 }
 

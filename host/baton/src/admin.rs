@@ -83,6 +83,15 @@ impl Admin {
         self.ask(Method::PUT, path, body.to_string().into()).await
     }
 
+    /// Asks for a change to what is there.
+    pub(crate) async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> anyhow::Result<T> {
+        self.ask(Method::PATCH, path, body.to_string().into()).await
+    }
+
     /// Asks for something to be removed.
     pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         self.ask(Method::DELETE, path, Bytes::new()).await

@@ -9,6 +9,7 @@ pub(crate) mod search;
 pub(crate) mod shaping;
 pub(crate) mod simulate;
 pub(crate) mod suppression;
+pub(crate) mod tenants;
 pub(crate) mod top;
 pub(crate) mod trace;
 pub(crate) mod user;
@@ -28,6 +29,7 @@ use search::{EventsOptions, SearchOptions};
 use shaping::{ShapingOptions, WarmupOptions};
 use simulate::SimulateOptions;
 use suppression::SuppressionOptions;
+use tenants::{StreamOptions, TenantOptions, TokenOptions};
 use top::TopOptions;
 use trace::TraceOptions;
 use user::UserOptions;
@@ -81,6 +83,12 @@ pub(crate) enum Command {
     Suppression(SuppressionOptions),
     /// Make, change and list the accounts of the running relay
     User(UserOptions),
+    /// Make, change and list the customers of the running relay
+    Tenant(TenantOptions),
+    /// Make, change and list streams: messages of one purpose, and what holds for them
+    Stream(StreamOptions),
+    /// Make, change and list the tokens by which programs use the API
+    Token(TokenOptions),
     /// List the plugins of the running relay and the order in which each hook asks them
     Plugins(Target),
     /// Write, check, test and measure plugins
@@ -94,7 +102,7 @@ pub(crate) enum Command {
     Demo(DemoOptions),
     /// Run an SMTP server that stores or counts what it gets, for tests and measurements
     Sink(SinkOptions),
-    /// Send messages by SMTP, from files or made up, and measure
+    /// Send messages by SMTP or the API, from files or made up, and measure
     Send(SendOptions),
 }
 
@@ -249,6 +257,12 @@ pub(crate) struct SendOptions {
     /// Authenticate as NAME:PASSWORD
     #[arg(long, value_name = "NAME:PASSWORD")]
     pub(crate) auth: Option<String>,
+    /// Send by the API at `--to` with this token, instead of by SMTP; made-up messages only
+    #[arg(long, value_name = "TOKEN", conflicts_with_all = ["lmtp", "tls", "auth", "class_mix"])]
+    pub(crate) token: Option<String>,
+    /// Messages in one request to the API
+    #[arg(long, default_value_t = 1, requires = "token")]
+    pub(crate) batch: usize,
     /// Threads; one by default
     #[arg(long, default_value_t = 1)]
     pub(crate) threads: usize,

@@ -14,6 +14,11 @@ pub(crate) fn started(version: &str, state_path: &Path, plugins: usize) {
     tracing::info!(target: "relay", version, state = %state_path.display(), plugins, "the relay runs");
 }
 
+/// The API takes connections.
+pub(crate) fn api_listening(address: SocketAddr) {
+    tracing::info!(target: "api", %address, "the API listens");
+}
+
 /// Metrics and health answer.
 pub(crate) fn metrics_listening(address: SocketAddr) {
     tracing::info!(target: "api", %address, "metrics and health answer");

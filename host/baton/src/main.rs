@@ -78,6 +78,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             runtime::single()?.block_on(commands::suppression::run(options.command))
         }
         Command::User(options) => runtime::single()?.block_on(commands::user::run(options.command)),
+        Command::Tenant(options) => {
+            runtime::single()?.block_on(commands::tenants::run_tenant(options.command))
+        }
+        Command::Stream(options) => {
+            runtime::single()?.block_on(commands::tenants::run_stream(options.command))
+        }
+        Command::Token(options) => runtime::single()?.block_on(commands::tenants::run_token(options.command)),
         Command::Plugins(target) => runtime::single()?.block_on(commands::plugins::run(target)),
         Command::Plugin(options) => runtime::threads(None)?.block_on(commands::plugin::run(options.command)),
         Command::Policy(options) => runtime::threads(None)?.block_on(commands::policy::run(options.command)),

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use baton_accounts::{Authenticator, Fetch};
-use baton_api::{AdminDeps, PublicDeps, ReloadRequest, SendReports, bind_admin, serve_admin, serve_public};
+use baton_api::{
+    AdminDeps, ApiListener, ApiSettings, Face, PublicDeps, ReloadRequest, SendReports, bind_admin,
+    serve_admin, serve_api, serve_public,
+};
 use baton_dns::Resolver;
 use baton_hooks::cache::Cache;
 use baton_hooks::host::{Capabilities, HttpBackend};
@@ -34,7 +37,7 @@ use crate::reporting::{Reporter, ReporterDeps};
 use crate::settings::check::Checked;
 use crate::wiring::{
     Acme, CertificateKeeper, Following, PluginDns, PluginHttp, PluginKv, PluginVerify, count_complaints,
-    delivery_face, fetch_by, follow, tell_observers,
+    delivery_face, fetch_by, follow, programs, tell_observers,
 };
 
 /// Wishes to reload that may wait.
@@ -57,6 +60,8 @@ pub(crate) struct Swappable {
     pub(crate) authenticator: Authenticator,
     /// To whom nothing is sent.
     pub(crate) suppression: Suppressions,
+    /// The bounds of the API.
+    pub(crate) api: Arc<ArcSwap<ApiSettings>>,
 }
 
 /// Sockets that were opened before the relay runs.
@@ -88,6 +93,9 @@ pub(crate) struct Relay {
     outbound: Outbound,
     admin: UnixListener,
     metrics: Option<TcpListener>,
+    /// The API, and where it listens.
+    face: Face,
+    api: Option<ApiListener>,
     registry: Registry,
     /// Those who follow what happens.
     following: Following,
@@ -188,7 +196,7 @@ impl Relay {
             certificates: certificates.as_ref().map(|keeper| keeper.certificates()),
         };
         let inbound = Inbound::over(checked.inbound.clone(), sockets.inbound, deps).await?;
-        settings.store(Arc::new(knowing_itself(checked.outbound.clone(), &inbound)));
+        settings.store(Arc::new(knowing_itself(checked.outbound.clone(), &inbound, &store)));
         let deps = OutboundDeps {
             store: store.clone(),
             hooks: hooks.clone(),
@@ -203,6 +211,10 @@ impl Relay {
         };
         let outbound = Outbound::new(settings.clone(), deps);
         let following = follow(&checked.follow, &store, &clock, &resolver, &settings, &mut registry)?;
+        let api = Arc::new(ArcSwap::from_pointee(checked.api.limits.clone()));
+        let face = programs::face(&inbound, &store, &clock, &api);
+        let shown = certificates.as_ref().map(|keeper| keeper.certificates());
+        let listener = programs::bind(checked, shown, &clock).await?;
         let swappable = Swappable {
             hooks,
             policy,
@@ -213,6 +225,7 @@ impl Relay {
             domains,
             authenticator,
             suppression: store.suppression(),
+            api,
         };
         Ok(Relay {
             swappable,
@@ -231,6 +244,8 @@ impl Relay {
             outbound,
             admin,
             metrics: bind_metrics(checked).await?,
+            face,
+            api: listener,
             registry,
             following,
             trace,
@@ -244,6 +259,12 @@ impl Relay {
             .addresses()
             .into_iter()
             .chain(metrics.map(|address| ("metrics".to_owned(), address)))
+            .chain(
+                self.api
+                    .as_ref()
+                    .and_then(|api| api.address().ok())
+                    .map(|address| ("api".to_owned(), address)),
+            )
             .chain(self.acme.as_ref().and_then(Acme::address).map(|address| ("acme".to_owned(), address)))
             .collect()
     }
@@ -270,6 +291,7 @@ impl Relay {
             trace: self.trace,
             webhooks: self.following.webhooks.clone(),
             reports: self.following.reports.clone(),
+            face: self.face.clone(),
             public: public.clone(),
         };
         let mut faces = vec![tokio::spawn(serve_admin(self.admin, deps, stop_faces.clone()))];
@@ -289,7 +311,8 @@ impl Relay {
         let stop_following = CancellationToken::new();
         let following = self.following.followers.start(stop_following.clone());
         let following = following.inspect_err(|error| events::part_failed("events", &error.to_string())).ok();
-        let stages = tokio::spawn(drive_stages(self.inbound, self.outbound, shutdown.clone()));
+        let api = self.api.map(|listener| (listener, self.face));
+        let stages = tokio::spawn(drive_stages(self.inbound, self.outbound, api, shutdown.clone()));
         Running {
             reloads,
             stages,
@@ -322,11 +345,23 @@ impl Running {
     }
 }
 
-/// Runs inbound and outbound until both have come to an end. When one ends unasked, the other is stopped too.
-async fn drive_stages(inbound: Inbound, outbound: Outbound, shutdown: CancellationToken) {
+/// Runs inbound, outbound and the API until all have come to an end. When one ends unasked, the others are stopped too.
+async fn drive_stages(
+    inbound: Inbound,
+    outbound: Outbound,
+    api: Option<(ApiListener, Face)>,
+    shutdown: CancellationToken,
+) {
     let inbound = watch("inbound", tokio::spawn(inbound.run(shutdown.clone())), shutdown.clone());
     let outbound = watch("outbound", tokio::spawn(outbound.run(shutdown.clone())), shutdown.clone());
-    tokio::join!(inbound, outbound);
+    let api = async {
+        let Some((listener, face)) = api else { return };
+        if let Ok(address) = listener.address() {
+            events::api_listening(address);
+        }
+        watch("api", tokio::spawn(serve_api(listener, face, shutdown.clone())), shutdown.clone()).await;
+    };
+    tokio::join!(inbound, outbound, api);
 }
 
 async fn watch(name: &str, part: JoinHandle<()>, shutdown: CancellationToken) {
@@ -519,8 +554,10 @@ fn make_engine(checked: &Checked) -> anyhow::Result<Engine> {
         .context("the plugin engine can not be made; see [engine]")
 }
 
-/// The settings of delivery with the addresses at which the relay listens: mail must not go to them.
-fn knowing_itself(mut outbound: OutboundSettings, inbound: &Inbound) -> OutboundSettings {
+/// The settings of delivery with the addresses at which the relay listens, as mail must not go to them, and with the
+/// streams that choose what they leave by.
+fn knowing_itself(mut outbound: OutboundSettings, inbound: &Inbound, store: &Store) -> OutboundSettings {
+    Arc::make_mut(&mut outbound.sources).catalog = Some(store.tenants());
     outbound.loops.own_addresses = inbound.addresses().into_iter().map(|(_, address)| address).collect();
     outbound
 }

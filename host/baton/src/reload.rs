@@ -41,7 +41,11 @@ const RESTART_KEYS: &[&str] = &[
     "engine",
     "events",
     "webhooks",
-    "api",
+    "api.listen",
+    "api.tls",
+    "api.connections_max",
+    "api.metrics_address",
+    "api.admin_socket",
     "log.format",
     "log.buffer_lines_max",
     "session.sessions_max",
@@ -191,12 +195,14 @@ impl Reloader {
         // What hangs on open sockets and on the name they greet with stays as it is until a restart.
         outbound.hostname = serving.hostname.clone();
         outbound.loops.own_addresses = serving.loops.own_addresses.clone();
+        Arc::make_mut(&mut outbound.sources).catalog = serving.sources.catalog.clone();
         outbound.limits.drain_ms = serving.limits.drain_ms;
         outbound.limits.lane_weights = serving.limits.lane_weights;
         self.swappable.authenticator.replace_settings(checked.accounts, fetch_by(&self.http));
         self.swappable.policy.store(Arc::new(checked.policy));
         self.reporter.replace_settings(checked.reporting);
         self.swappable.suppression.set_rules(checked.suppression);
+        self.swappable.api.store(Arc::new(checked.api.limits));
         self.swappable.outbound.store(Arc::new(outbound));
         let client: Arc<dyn HttpBackend> = self.http.clone();
         self.swappable.client.store(Arc::new(client));

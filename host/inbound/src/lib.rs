@@ -21,6 +21,7 @@
 mod admission;
 mod binding;
 mod clients;
+mod gate;
 mod limits;
 mod listener;
 mod listener_tls;
@@ -43,6 +44,7 @@ mod trace;
 
 pub use binding::{BindError, Sockets};
 pub use clients::{ClientLimits, LimitChanges};
+pub use gate::{Beside, Gate};
 pub use listener::{Inbound, InboundDeps};
 pub use listener_tls::{ListenerTls, NextTls};
 pub use networks::NetworkSettings;

@@ -18,13 +18,14 @@ use baton_smtp::server::ServerSettings;
 use baton_store::Store;
 use baton_tls::{Certificates, TlsServer};
 use ipnet::IpNet;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::Gauge as OpenGauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::binding::{Acceptor, BindError, Sockets};
-use crate::limits::{ConnectionLimits, ContentMemory, Counts, Crowded, Permit};
+use crate::gate::Gate;
+use crate::limits::{ConnectionLimits, ContentMemory, Counts, Crowded, Gauge, Permit};
 use crate::listener_tls::{ListenerTls, make_tls};
 use crate::metrics::{ListenerLabel, Metrics};
 use crate::networks::Profiles;
@@ -67,7 +68,11 @@ pub struct InboundDeps {
 /// All listeners, bound and not yet taking connections.
 pub struct Inbound {
     listeners: Vec<(Acceptor, Arc<Listener>)>,
-    drain_s: u64,
+    settings: InboundSettings,
+    deps: InboundDeps,
+    shared: Arc<Shared>,
+    /// Sessions of all listeners.
+    total: Arc<Gauge>,
 }
 
 /// What the sessions of all listeners share.
@@ -101,7 +106,7 @@ pub(crate) struct Listener {
     profiles: Profiles,
     counts: Arc<Counts>,
     limits: ConnectionLimits,
-    sessions_open: Gauge,
+    sessions_open: OpenGauge,
 }
 
 impl Inbound {
@@ -119,7 +124,7 @@ impl Inbound {
     ) -> Result<Inbound, BindError> {
         let shared = Arc::new(Shared::default());
         let handshakes = Arc::new(Semaphore::new(settings.handshakes_max.min(Semaphore::MAX_PERMITS)));
-        let total = Arc::default();
+        let total: Arc<Gauge> = Arc::default();
         let mut listeners = Vec::with_capacity(settings.listeners.len());
         for one in &settings.listeners {
             let tls = make_tls(one, &deps)?;
@@ -130,7 +135,18 @@ impl Inbound {
             let sockets = Acceptor::bind_all(one, &mut sockets)?;
             listeners.extend(sockets.into_iter().map(|socket| (socket, listener.clone())));
         }
-        Ok(Inbound { listeners, drain_s: settings.drain_s })
+        Ok(Inbound { listeners, settings, deps, shared, total })
+    }
+
+    /// The way in for programs, which counts its messages under this name, as a listener for users does.
+    pub fn gate(&self, name: &str) -> Gate {
+        let unbound = ([0, 0, 0, 0], 0).into();
+        let one = ListenerSettings {
+            connections_max: self.settings.sessions_max,
+            ..ListenerSettings::new(name, unbound, ListenerKind::Submission)
+        };
+        let counts = Counts { total: Arc::clone(&self.total), ..Counts::default() };
+        Gate::new(Arc::new(Listener::new(&self.settings, &one, &self.deps, &self.shared, counts)))
     }
 
     /// What a reload needs to change how the listeners speak TLS.
@@ -160,9 +176,10 @@ impl Inbound {
         acceptors.close();
         acceptors.wait().await;
         sessions.close();
-        log::draining(sessions.len(), self.drain_s);
+        let drain_s = self.settings.drain_s;
+        log::draining(sessions.len(), drain_s);
         // Sessions end by themselves when the drain time passed; the grace is for their last reply.
-        let patience = Duration::from_secs(self.drain_s.saturating_add(DRAIN_GRACE_S));
+        let patience = Duration::from_secs(drain_s.saturating_add(DRAIN_GRACE_S));
         if tokio::time::timeout(patience, sessions.wait()).await.is_err() {
             log::drain_incomplete(sessions.len());
         }
@@ -267,6 +284,18 @@ impl Listener {
         Permit::take(&self.counts, standing.connections, standing.counted())
     }
 
+    /// Takes a place for the message of a program, which is judged by its token and not by where it is.
+    pub(crate) fn take_program(&self) -> Result<Place, Crowded> {
+        let policy = self.deps.policy.load();
+        if self.shared.pressure.is_short_of_memory(policy.pressure, self.deps.clock.now()) {
+            return Err(Crowded::Memory);
+        }
+        let permit = Permit::take(&self.counts, self.limits, None)?;
+        let place = Place { permit, open: self.sessions_open.clone() };
+        place.open.inc();
+        Ok(place)
+    }
+
     /// Whether a client that connects is welcome just now.
     fn check_client(&self, policy: &Policy, standing: &Standing) -> Result<(), Crowded> {
         if standing.is_exempt {
@@ -357,7 +386,7 @@ async fn drive_listener(
 /// A session's place in all counts; given back when the session's task ends in whatever way.
 pub(crate) struct Place {
     permit: Permit,
-    open: Gauge,
+    open: OpenGauge,
 }
 
 impl Drop for Place {

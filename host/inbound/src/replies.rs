@@ -52,6 +52,10 @@ pub(crate) enum Refusal {
     QuotaUsed(String),
     /// One recipient more than the account may have now; in words.
     TooManyForQuota(String),
+    /// The tenant may not send; why.
+    TenantSuspended(String),
+    /// Nothing is taken for the stream.
+    StreamDisabled,
     /// All sessions together hold too much content.
     Memory,
     /// The recipient's domain is foreign and nothing allows it.
@@ -130,6 +134,11 @@ impl Refusal {
             }
             Refusal::QuotaUsed(text) => return Reply::new(451, EnhancedCode(4, 7, 1), text.clone()),
             Refusal::TooManyForQuota(text) => return Reply::new(452, EnhancedCode(4, 5, 3), text.clone()),
+            Refusal::TenantSuspended(reason) => {
+                let text = format!("Sending is suspended: {reason}");
+                return Reply::new(550, EnhancedCode(5, 7, 1), text);
+            }
+            Refusal::StreamDisabled => (550, EnhancedCode(5, 7, 1), "This stream is disabled"),
             Refusal::Memory => (452, EnhancedCode(4, 3, 1), "Too much mail at once, try again later"),
             Refusal::RelayDenied => (550, EnhancedCode(5, 7, 1), "Relaying denied"),
             Refusal::RouteDenied => {

@@ -20,6 +20,7 @@ mod returned;
 mod sasl;
 mod sign;
 mod stream_rules;
+mod submit;
 mod suppressed;
 mod tls;
 mod user;
@@ -54,6 +55,7 @@ pub use name::checked_name;
 use overheard::Overheard;
 use rcpt::Candidate;
 use sasl::Exchange;
+pub(crate) use submit::submit;
 use wire::{Arrival, Wire, WriteFailure};
 
 /// Runs a session to its end. `place` is its part of the connection limits.

@@ -27,6 +27,7 @@ pub mod mime;
 pub mod reply;
 pub mod requests;
 pub mod status;
+pub mod submission;
 pub mod tenant;
 pub mod text;
 pub mod tls;

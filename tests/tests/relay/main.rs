@@ -27,6 +27,7 @@ mod networks;
 mod pace;
 mod plugins;
 mod privileges;
+mod programs;
 mod published;
 mod queue;
 mod registry;

@@ -60,7 +60,7 @@ fn senders(row: &AccountRow) -> String {
     row.senders.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn quota(quota: &Quota) -> String {
+pub(crate) fn quota(quota: &Quota) -> String {
     let parts = [
         (quota.messages_per_hour, "messages an hour"),
         (quota.messages_per_day, "messages a day"),

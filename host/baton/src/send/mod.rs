@@ -1,6 +1,7 @@
-//! `baton send`: messages by SMTP or LMTP, from files or made up, over many sessions at once, and how it went.
+//! `baton send`: messages by SMTP, LMTP or the API, from files or made up, over many sessions at once, and how it went.
 
 mod message;
+mod programs;
 mod protection;
 mod report;
 mod session;
@@ -65,7 +66,10 @@ async fn send(options: SendOptions) -> anyhow::Result<Report> {
     let began = Instant::now();
     let mut sessions = JoinSet::new();
     for _ in 0..job.options.sessions.max(1) {
-        sessions.spawn(session::drive_sessions(job.clone()));
+        match &job.options.token {
+            Some(token) => sessions.spawn(programs::drive_connection(job.clone(), token.clone())),
+            None => sessions.spawn(session::drive_sessions(job.clone())),
+        };
     }
     let mut report = Report::new(job.total);
     while let Some(ended) = sessions.join_next().await {

@@ -1,6 +1,7 @@
 //! From what stands in the file to what the stages take: all that is wrong is found and told, not only the first.
 
 mod accounts;
+mod api;
 mod body_keys;
 mod checks;
 mod clients;
@@ -24,7 +25,6 @@ mod trust;
 
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -42,6 +42,7 @@ use baton_store::StoreSettings;
 use baton_store::suppression::Rules;
 use baton_tls::CertificateSettings;
 
+use self::api::ApiSettings;
 use self::tls::AcmeChecked;
 use super::problem::Problems;
 use super::raw::{Raw, RawDns, RawLanes, RawStore};
@@ -122,13 +123,6 @@ pub(crate) struct LogSettings {
 pub(crate) enum LogFormat {
     Text,
     Json,
-}
-
-/// Where the interfaces are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ApiSettings {
-    pub(crate) metrics_address: Option<SocketAddr>,
-    pub(crate) admin_socket: PathBuf,
 }
 
 /// Checks all; `folder` is where relative paths start.
@@ -323,28 +317,6 @@ impl Checker<'_> {
                 .unwrap_or(true),
         }
     }
-
-    fn api(&mut self, raw: &Raw, state_path: &Path) -> ApiSettings {
-        let address = raw.api.metrics_address.as_deref();
-        let admin_socket = match &raw.api.admin_socket {
-            Some(path) => self.folder.join(path),
-            None => state_path.join("admin.sock"),
-        };
-        if admin_socket.as_os_str().len() > SOCKET_PATH_OCTETS_MAX {
-            let reason = format!("the system takes {SOCKET_PATH_OCTETS_MAX} octets for the path of a socket");
-            let value = Some(admin_socket.display().to_string());
-            self.problems.push(
-                "api.admin_socket",
-                value,
-                reason,
-                "set a shorter path, such as \"/run/baton/admin.sock\"",
-            );
-        }
-        ApiSettings {
-            metrics_address: address.and_then(|text| self.parse("api.metrics_address", text, ADDRESS_REMEDY)),
-            admin_socket,
-        }
-    }
 }
 
 fn localhost() -> Domain {
@@ -358,5 +330,3 @@ const DNSSEC: [(&str, Dnssec); 3] =
 const ADDRESS_REMEDY: &str = "write address:port, such as \"127.0.0.1:2525\" or \"[::1]:2525\"";
 /// More threads than any machine has processors is a mistake.
 const WORKER_THREADS_MAX: usize = 4_096;
-/// `sun_path` of unix(7) with its closing zero, less the suffix under which the socket is made.
-const SOCKET_PATH_OCTETS_MAX: usize = 103;

@@ -1,6 +1,7 @@
 //! The settings file as it stands: every key with its text, unit and default. `check.rs` makes sense of it.
 
 mod accounts;
+mod api;
 mod clients;
 mod engine;
 mod feed;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 use super::field::{Anything, Named, section};
 
 pub(crate) use accounts::{RawAccounts, RawIssuer};
+pub(crate) use api::RawApi;
 pub(crate) use clients::{RawClients, RawNetwork, RawPressure};
 pub(crate) use engine::{RawEngine, RawHttp};
 pub(crate) use feed::{RawEventFile, RawFeed, RawSums, RawWebhooks};
@@ -129,7 +131,7 @@ section! {
         suppression: RawSuppression = RawSuppression::default(),
         /// What is logged and how.
         log: RawLog = RawLog::default(),
-        /// Metrics and health over HTTP.
+        /// The API, metrics and health over HTTP.
         api: RawApi = RawApi::default(),
     }
 }
@@ -551,15 +553,5 @@ section! {
         buffer_lines_max: usize = 10_000,
         /// `plain`, or `hashed`: what stands before the @ of addresses becomes a keyed hash of the address, which `baton suppression show ADDRESS` tells.
         addresses: String = "plain".to_owned(),
-    }
-}
-
-section! {
-    /// Metrics and health over HTTP.
-    RawApi {
-        /// The address of /metrics, /healthz and /readyz. Unset: they answer on the admin socket only.
-        metrics_address: Option<String> = None,
-        /// The admin socket. Unset: `admin.sock` in `store.path`.
-        admin_socket: Option<PathBuf> = None,
     }
 }

@@ -1,6 +1,6 @@
 //! What came: counts, numbered messages seen twice or never, and how long they took.
 //!
-//! A message made by `baton send` carries `X-Baton-Id` (its number), `X-Baton-Sent` (microseconds since 1970) and
+//! A message made by `baton send` carries `X-Baton-Id` (`X-Mark-Id` when it went by the API) (its number), `X-Baton-Sent` (microseconds since 1970) and
 //! `X-Baton-Class`.
 
 use std::collections::BTreeMap;
@@ -194,8 +194,12 @@ impl<'a> Marks<'a> {
         let head = content.get(..HEADER_OCTETS_MAX).unwrap_or(content);
         let head = memchr::memmem::find(head, b"\r\n\r\n").and_then(|end| head.get(..end)).unwrap_or(head);
         let mut marks = Marks { class: "all", ..Marks::default() };
-        for at in memchr::memmem::find_iter(head, b"X-Baton-") {
-            let line = head.get(at + b"X-Baton-".len()..).unwrap_or_default();
+        let starts = |prefix: &'static [u8]| {
+            memchr::memmem::find_iter(head, prefix).map(|at| at + prefix.len()).collect::<Vec<_>>()
+        };
+        // What came by the API has marks of another name, as these are not a sender's to set there.
+        for start in starts(b"X-Baton-").into_iter().chain(starts(b"X-Mark-")) {
+            let line = head.get(start..).unwrap_or_default();
             let line = memchr::memchr(b'\r', line).and_then(|end| line.get(..end)).unwrap_or(line);
             let Some((name, value)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(": "))
             else {

@@ -11,6 +11,7 @@ mod followers;
 mod http;
 mod keys;
 mod kv;
+pub(crate) mod programs;
 mod verify;
 
 pub(crate) use acme::Acme;

@@ -20,6 +20,8 @@ pub(super) struct User {
     pub(super) revision: u64,
     /// The store has it; otherwise an issuer of tokens vouches for it.
     pub(super) is_kept: bool,
+    /// A program that showed a token of its own: the accounts know nothing about it.
+    pub(super) is_program: bool,
 }
 
 /// One AUTH on its way to an answer.
@@ -40,7 +42,9 @@ impl Session {
         let authenticator = self.listener.deps.authenticator.clone();
         let revision = authenticator.accounts().revision();
         match authenticator.check_password(user, &password).await {
-            Judgement::Is(account) => self.admit(trial, User { account, revision, is_kept: true }),
+            Judgement::Is(account) => {
+                self.admit(trial, User { account, revision, is_kept: true, is_program: false })
+            }
             Judgement::Wrong => self.fail_auth(trial, Refusal::BadCredentials.reply()).await,
             Judgement::Unavailable(cause) => self.give_auth_up(trial, &cause),
             Judgement::Unknown => self.ask_auth(trial, user, Credential::Password(password)).await,
@@ -112,7 +116,9 @@ impl Session {
         let authenticator = self.listener.deps.authenticator.clone();
         let revision = authenticator.accounts().revision();
         match authenticator.vouched(&name).await {
-            Judgement::Is(account) => self.admit(trial, User { account, revision, is_kept: true }),
+            Judgement::Is(account) => {
+                self.admit(trial, User { account, revision, is_kept: true, is_program: false })
+            }
             Judgement::Unknown => self.welcome(trial, name),
             Judgement::Wrong => self.fail_auth(trial, Refusal::BadCredentials.reply()).await,
             Judgement::Unavailable(cause) => self.give_auth_up(trial, &cause),

@@ -11,9 +11,9 @@ use baton_mail::event::{Event, What};
 use baton_mail::header::{LINE_OCTETS_MAX, TooComplex};
 use baton_mail::lines::has_stray;
 use baton_mail::mime::{MimeLimits, Shape, check_shape};
-use baton_mail::{Body, Envelope, Mailbox, Recipient, Reply};
+use baton_mail::{Body, Envelope, Mailbox, MessageId, Recipient, Reply};
 use baton_smtp::server::Answer;
-use baton_store::NewMessage;
+use baton_store::{Accepted, NewMessage};
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -29,6 +29,20 @@ use crate::{ListenerKind, log};
 struct Judgement {
     fate: Fate,
     by: String,
+}
+
+/// How it ended.
+pub(super) enum Ending {
+    /// It is in the queue. With a reason, it waits for an operator.
+    Queued { accepted: Accepted, hold: Option<String>, told: usize },
+    /// It was taken and dropped.
+    Discarded { id: MessageId, told: usize },
+    /// It was refused.
+    Refused(Reply),
+    /// It was refused, and the session ends.
+    Disconnected(Reply),
+    /// It would have been queued. With a reason, to wait for an operator.
+    Tried { hold: Option<String> },
 }
 
 enum Fate {
@@ -57,18 +71,30 @@ impl Fate {
 impl Session {
     /// Answers the end of data.
     pub(super) async fn answer_message(&mut self, content: Bytes) -> Answer {
+        match self.end_message(content).await {
+            Ending::Queued { accepted, told, .. } => self.done(&accepted.reply(), told),
+            Ending::Discarded { id, told } => self.done(&replies::discarded(id), told),
+            Ending::Refused(reply) => Answer::Refuse(reply),
+            Ending::Disconnected(reply) => Answer::Disconnect(reply),
+            // No client of SMTP asks for a trial.
+            Ending::Tried { .. } => Answer::Refuse(Refusal::Internal.reply()),
+        }
+    }
+
+    /// What becomes of the message at hand, now that its content is there.
+    pub(super) async fn end_message(&mut self, content: Bytes) -> Ending {
         let begun = Instant::now();
-        let Some(mut draft) = self.draft.take() else { return Answer::Refuse(Refusal::Internal.reply()) };
+        let Some(mut draft) = self.draft.take() else { return Ending::Refused(Refusal::Internal.reply()) };
         let content = Content::split(content);
         let seen = Seen::scan(&content.header);
-        let answer = match self.check_message(&mut draft, &content, seen).await {
+        let ending = match self.check_message(&mut draft, &content, seen).await {
             Ok(()) => {
                 let content = self.add_results(&mut draft, content).await;
                 let (judgement, content) = self.ask_data(&mut draft, content).await;
                 let (told, done) = (draft.seen.take(), judgement.fate.as_wish(&draft));
-                let answer = self.proceed_message(draft, content, seen, judgement).await;
-                self.count_for_report(told, done, &answer);
-                answer
+                let ending = self.proceed_message(draft, content, seen, judgement).await;
+                self.count_for_report(told, done, &ending);
+                ending
             }
             Err(refusal) => {
                 let judgement = Judgement { fate: Fate::Refuse(refusal.reply()), by: RULES.to_owned() };
@@ -76,13 +102,13 @@ impl Session {
             }
         };
         self.listener.deps.metrics.data_seconds.observe(begun.elapsed().as_secs_f64());
-        answer
+        ending
     }
 
     /// Counts a message for the report to the domain in From. One that is to come again is counted then.
-    fn count_for_report(&self, told: Option<DmarcSeen>, done: Wish, answer: &Answer) {
+    fn count_for_report(&self, told: Option<DmarcSeen>, done: Wish, ending: &Ending) {
         let Some(told) = told else { return };
-        if matches!(answer, Answer::Refuse(reply) if !reply.is_permanent()) {
+        if matches!(ending, Ending::Refused(reply) if !reply.is_permanent()) {
             return;
         }
         let domain = told.domain.clone();
@@ -164,7 +190,7 @@ impl Session {
         content: Content,
         seen: Seen,
         judgement: Judgement,
-    ) -> Answer {
+    ) -> Ending {
         let Judgement { fate, by } = match (judgement.fate, draft.call.quarantine.take()) {
             // A plugin that left the verdict to others, or the policy for a failed one, may ask for an operator too.
             (Fate::Queue, Some(reason)) => Judgement { fate: Fate::Hold(reason), by: PLUGINS.to_owned() },
@@ -173,7 +199,7 @@ impl Session {
         drop_repeated(&mut draft.call.envelope.recipients);
         match fate {
             Fate::Queue | Fate::Hold(_) if draft.call.envelope.recipients.len() > RECIPIENTS_MAX => {
-                Answer::Refuse(self.refuse(*draft, RULES, Refusal::TooManyRecipients.reply()).await)
+                Ending::Refused(self.refuse(*draft, RULES, Refusal::TooManyRecipients.reply()).await)
             }
             Fate::Queue | Fate::Hold(_) if draft.call.envelope.recipients.is_empty() => {
                 self.discard(*draft, &by, "no recipient is left").await
@@ -184,16 +210,16 @@ impl Session {
                 self.queue(draft, content, seen, by).await
             }
             Fate::Discard(reason) => self.discard(*draft, &by, &reason).await,
-            Fate::Refuse(reply) => Answer::Refuse(self.refuse(*draft, &by, reply).await),
+            Fate::Refuse(reply) => Ending::Refused(self.refuse(*draft, &by, reply).await),
             Fate::Disconnect(reply) => {
                 let reply = self.refuse(*draft, &by, reply).await;
-                Answer::Disconnect(replies::closing(&reply))
+                Ending::Disconnected(replies::closing(&reply))
             }
         }
     }
 
     /// Puts the message into the queue. The reply is the store's, and comes after the sync.
-    async fn queue(&mut self, mut draft: Box<Draft>, content: Content, seen: Seen, by: String) -> Answer {
+    async fn queue(&mut self, mut draft: Box<Draft>, content: Content, seen: Seen, by: String) -> Ending {
         let deps = &self.listener.deps;
         let now = deps.clock.now();
         let lifetime = Duration::from_secs(deps.policy.load().lifetime_s);
@@ -202,33 +228,42 @@ impl Session {
         draft.call.envelope.received_at = now;
         // What is held begins to wait when it may leave.
         let due = draft.call.envelope.requests.hold_until.map_or(now, |at| at.max(now));
-        draft.call.envelope.expires_at = due.plus(lifetime);
+        let last = due.plus(lifetime);
+        draft.call.envelope.expires_at = draft.expires_at.map_or(last, |at| at.min(last));
         if let Err(refusal) = self.check_stream(&draft, &content).await {
-            return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await);
+            return Ending::Refused(self.refuse(*draft, RULES, refusal.reply()).await);
         }
-        if let Err(refusal) = self.keep_report(&mut draft, &content).await {
-            return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await);
+        if !draft.is_trial
+            && let Err(refusal) = self.keep_report(&mut draft, &content).await
+        {
+            return Ending::Refused(self.refuse(*draft, RULES, refusal.reply()).await);
         }
-        if let Err(refusal) = self.take_returned(&mut draft, &content).await {
-            return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await);
+        if !draft.is_trial
+            && let Err(refusal) = self.take_returned(&mut draft, &content).await
+        {
+            return Ending::Refused(self.refuse(*draft, RULES, refusal.reply()).await);
         }
         let content = self.before_signing(&mut draft, content).await;
         let chain = draft.chain.take();
         let body = match self.add_trace(&mut draft.call.envelope, content, seen, chain.as_ref()).await {
             Ok(body) => body,
-            Err(refusal) => return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await),
+            Err(refusal) => return Ending::Refused(self.refuse(*draft, RULES, refusal.reply()).await),
         };
         // Last, so that only the store can still fail what was paid for.
         if let Err(refusal) = self.take_quota(&draft).await {
-            return Answer::Refuse(self.refuse(*draft, RULES, refusal.reply()).await);
+            return Ending::Refused(self.refuse(*draft, RULES, refusal.reply()).await);
+        }
+        if draft.is_trial {
+            return Ending::Tried { hold: draft.call.envelope.hold.take() };
         }
         let events = self.accepted_events(&mut draft, by);
         // The content memory is held until the message is in the queue.
-        let Draft { call, reservation, .. } = *draft;
+        let Draft { call, reservation, records, .. } = *draft;
         let envelope = call.envelope;
         let summary = AcceptedSummary::of(&envelope);
         let jobs = jobs(&envelope, due);
-        let accepted = deps.store.accept(NewMessage { envelope, body, jobs, events }).await;
+        let message = NewMessage { envelope, body, jobs, events };
+        let accepted = deps.store.accept_with(message, &records).await;
         drop(reservation);
         match accepted {
             Ok(accepted) => {
@@ -236,13 +271,13 @@ impl Session {
                 self.conduct.forgive();
                 self.count_accepted(&summary);
                 log::message_accepted(self.id, &summary);
-                self.done(&accepted.reply(), told)
+                Ending::Queued { accepted, hold: summary.hold, told }
             }
             Err(error) => {
                 let reply = error.reply();
                 self.count_rejection("data", &reply);
                 log::message_refused(self.id, summary.id, "queue", &reply);
-                Answer::Refuse(reply)
+                Ending::Refused(reply)
             }
         }
     }
@@ -308,7 +343,7 @@ impl Session {
     }
 
     /// Throws the message away, because somebody decided so; the history keeps who and why.
-    async fn discard(&mut self, mut draft: Draft, by: &str, reason: &str) -> Answer {
+    async fn discard(&mut self, mut draft: Draft, by: &str, reason: &str) -> Ending {
         let id = draft.id();
         let deps = &self.listener.deps;
         let now = deps.clock.now();
@@ -319,8 +354,10 @@ impl Session {
         let events = discarded.chain([whole]).map(|what| Event { message: id, at: now, what }).collect();
         deps.metrics.messages_discarded.inc();
         log::message_discarded(self.id, id, by, reason);
-        deps.store.record_of(&draft.call.envelope, events).await;
-        self.done(&replies::discarded(id), draft.recipients_told)
+        if !draft.is_trial {
+            deps.store.record_of(&draft.call.envelope, events).await;
+        }
+        Ending::Discarded { id, told: draft.recipients_told }
     }
 
     /// Content that the machine itself refused, such as for its size or a lone line feed: the history wants to know.
@@ -337,6 +374,9 @@ impl Session {
         let id = draft.id();
         self.count_rejection("data", &reply);
         log::message_refused(self.id, id, by, &reply);
+        if draft.is_trial {
+            return reply;
+        }
         let reply = replies::named(&reply, id);
         let decisions = draft.take_decisions();
         let envelope = &draft.call.envelope;

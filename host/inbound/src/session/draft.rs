@@ -9,6 +9,7 @@ use baton_identity::{ArcOutcome, Begun};
 use baton_mail::event::Decision;
 use baton_mail::{Envelope, Mailbox, MessageId, Recipient, UnixMs};
 use baton_store::NewJob;
+use baton_store::catalog::Edit;
 
 use crate::limits::Reservation;
 
@@ -36,6 +37,12 @@ pub(super) struct Draft {
     pub(super) has_long_lines: bool,
     /// What was done to the content before it was signed.
     pub(super) converted: Option<String>,
+    /// When it is given up, if that is before the settings give it up.
+    pub(super) expires_at: Option<UnixMs>,
+    /// Records of the catalog that are written with it.
+    pub(super) records: Vec<Edit>,
+    /// Nothing of it is kept, counted or sent.
+    pub(super) is_trial: bool,
 }
 
 impl Draft {
@@ -52,6 +59,9 @@ impl Draft {
             seen: None,
             has_long_lines: false,
             converted: None,
+            expires_at: None,
+            records: Vec::new(),
+            is_trial: false,
         }
     }
 

@@ -95,7 +95,9 @@ impl Session {
 
     fn check_mail(&self, command: &MailCommand) -> Result<(), Refused> {
         let deps = &self.listener.deps;
-        self.check_login().map_err(|refusal| Refused::ByRules(refusal.reply()))?;
+        self.check_login()
+            .and_then(|()| self.check_tenant())
+            .map_err(|refusal| Refused::ByRules(refusal.reply()))?;
         let policy = deps.policy.load();
         self.check_sender(&command.sender)
             .and_then(|()| self.check_sender_domain(&policy, &command.sender))
@@ -172,9 +174,12 @@ impl Session {
         envelope.requests = command.requests;
         envelope.requests.hold_until = command.times.hold.map(|hold| hold.moment(now)).filter(|at| *at > now);
         envelope.requests.deliver_by = command.times.by.map(|by| by.moment(now));
-        let asked = envelope.requests.priority.unwrap_or(0);
-        envelope.priority = self.granted_priority(&policy, asked);
-        let is_changed = envelope.priority != asked;
+        let asked = envelope.requests.priority;
+        envelope.priority = match asked {
+            Some(asked) => self.granted_priority(&policy, asked),
+            None => self.stream().map_or(0, |row| row.value.priority),
+        };
+        let is_changed = asked.is_some_and(|asked| envelope.priority != asked);
         (envelope.tenant, envelope.stream) = self.tenant_and_stream();
         let mut call = self.call();
         call.envelope = envelope;

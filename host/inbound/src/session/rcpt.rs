@@ -181,7 +181,7 @@ impl Session {
         self.count_rejection("rcpt", &reply);
         log::recipient_refused(self.id, id, &recipient, by, &reply);
         let deps = &self.listener.deps;
-        if self.rejections_recorded >= deps.policy.load().rejections_recorded_max {
+        if draft.is_trial || self.rejections_recorded >= deps.policy.load().rejections_recorded_max {
             return reply;
         }
         self.rejections_recorded += 1;

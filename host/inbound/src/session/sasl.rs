@@ -67,7 +67,8 @@ impl Session {
         let exporter = self.channel_binding.filter(|_| self.server.offers(Mechanism::ScramSha256Plus));
         match first.answer(start.keys, &start.nonce, exporter.as_ref().map(<[u8; 32]>::as_slice)) {
             Ok((challenge, awaiting)) => {
-                let user = start.account.map(|account| User { account, revision, is_kept: true });
+                let user =
+                    start.account.map(|account| User { account, revision, is_kept: true, is_program: false });
                 let awaiting = Box::new(awaiting);
                 self.exchange = Some(Box::new(Exchange::Proof { trial, user, awaiting }));
                 Answer::Challenge(challenge.into_bytes())
@@ -137,7 +138,7 @@ impl Session {
             },
             Judgement::Wrong => return self.fail_auth(trial, Refusal::BadCredentials.reply()).await,
         };
-        self.admit(trial, User { account, revision, is_kept })
+        self.admit(trial, User { account, revision, is_kept, is_program: false })
     }
 
     /// A first message that names nobody: nobody's password was tried.

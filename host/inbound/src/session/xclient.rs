@@ -53,7 +53,7 @@ impl Session {
         let refusal = match authenticator.vouched(&name).await {
             Judgement::Unknown => return Answer::Proceed,
             Judgement::Is(account) => {
-                self.user = Some(User { account, revision, is_kept: true });
+                self.user = Some(User { account, revision, is_kept: true, is_program: false });
                 return Answer::Proceed;
             }
             Judgement::Wrong => Refusal::BadCredentials,

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use baton_mail::status::SentFrom;
 use baton_mail::{Domain, Envelope};
+use baton_store::Tenants;
 
 pub(crate) use listed::Listings;
 pub use listed::{BlocklistSettings, Listing, ListingRow};
@@ -91,6 +92,10 @@ pub struct SourceSettings {
     pub by_tenant: HashMap<String, Arc<Pool>>,
     /// By the name of a stream, or `tenant/stream`.
     pub by_stream: HashMap<String, Arc<Pool>>,
+    /// By its own name: streams of the catalog may choose one.
+    pub by_name: HashMap<String, Arc<Pool>>,
+    /// The streams of the catalog; none where nobody looks.
+    pub catalog: Option<Tenants>,
     /// By the recipients' domain.
     pub by_domain: DomainTable<Option<Arc<Pool>>>,
     /// Plans of sources that are not warm yet, by the source's name.
@@ -113,14 +118,23 @@ impl SourceSettings {
             default: Arc::new(Pool::new("default", vec![(only, 1)])),
             by_tenant: HashMap::new(),
             by_stream: HashMap::new(),
+            by_name: HashMap::new(),
+            catalog: None,
             by_domain: DomainTable::default(),
             warmups: HashMap::new(),
             local: Arc::new(Source::unnamed(Vec::new())),
         }
     }
 
-    /// The pool for a message to this domain: that of its stream, else of its tenant, else of the route, else the default.
+    /// The pool for a message to this domain: that which its stream chose in the catalog, else that of its stream in the
+    /// settings, else of its tenant, else of the route, else the default.
     pub(crate) fn pool(&self, envelope: &Envelope, domain: Option<&Domain>) -> &Arc<Pool> {
+        let chosen = || {
+            let catalog = self.catalog.as_ref().filter(|_| !self.by_name.is_empty())?;
+            let row = catalog.stream(envelope.tenant.as_deref(), envelope.stream.as_deref()?)?;
+            // A name that the settings do not know any more chooses nothing.
+            self.by_name.get(row.value.pool.as_deref()?)
+        };
         let of_stream = || {
             let stream = envelope.stream.as_deref().filter(|_| !self.by_stream.is_empty())?;
             let of_tenant = envelope.tenant.as_deref().map(|tenant| format!("{tenant}/{stream}"));
@@ -128,7 +142,7 @@ impl SourceSettings {
         };
         let of_tenant = || self.by_tenant.get(envelope.tenant.as_deref()?);
         let of_domain = || self.by_domain.find(domain?).as_ref();
-        of_stream().or_else(of_tenant).or_else(of_domain).unwrap_or(&self.default)
+        chosen().or_else(of_stream).or_else(of_tenant).or_else(of_domain).unwrap_or(&self.default)
     }
 
     /// The source of questions about recipients: the first of the default pool.
@@ -139,7 +153,7 @@ impl SourceSettings {
     /// Every source of every pool, by name.
     pub fn all(&self) -> Vec<Arc<Source>> {
         let pools = [&self.default].into_iter().chain(self.by_tenant.values()).chain(self.by_stream.values());
-        let pools = pools.chain(self.by_domain.values().flatten());
+        let pools = pools.chain(self.by_domain.values().flatten()).chain(self.by_name.values());
         let mut all: Vec<Arc<Source>> = pools.flat_map(|pool| pool.sources().cloned()).collect();
         all.sort_by(|one, other| one.name.cmp(&other.name));
         all.dedup_by(|one, other| one.name == other.name);

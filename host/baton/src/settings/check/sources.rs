@@ -62,6 +62,7 @@ impl Checker<'_> {
                 settings.by_domain.insert(pattern, pool);
             }
         }
+        settings.by_name = pools;
         settings
     }
 

@@ -26,7 +26,7 @@ pub(crate) struct AcmeChecked {
 }
 
 impl Checker<'_> {
-    /// Where certificates come from; none when no listener speaks TLS.
+    /// Where certificates come from; none when nobody speaks TLS here.
     pub(super) fn certificates(
         &mut self,
         raw: &Raw,
@@ -52,7 +52,8 @@ impl Checker<'_> {
             }
         }
         settings.obtained = acme.map(|acme| acme.order.files());
-        listeners.iter().any(|listener| listener.tls != TlsMode::Off).then_some(settings)
+        let is_spoken = raw.api.tls.enabled || listeners.iter().any(|listener| listener.tls != TlsMode::Off);
+        is_spoken.then_some(settings)
     }
 
     /// What is ordered of an authority; none when none is asked.

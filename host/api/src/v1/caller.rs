@@ -1,0 +1,113 @@
+//! Who asks, once the guard has let it in.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use baton_mail::tenant::Label;
+use baton_mail::{AccountName, TlsFacts};
+
+use crate::Problem;
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// What it showed.
+    pub(crate) who: Who,
+    /// Its tenant; none sees all tenants.
+    pub(crate) tenant: Option<Label>,
+    /// The only stream that it may use.
+    pub(crate) stream: Option<Label>,
+    /// Where it is.
+    pub(crate) client: SocketAddr,
+    /// What protects the way.
+    pub(crate) tls: Option<Arc<TlsFacts>>,
+    /// The request's own name.
+    pub(crate) request: Arc<str>,
+}
+
+/// What it showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// The admin socket is its own.
+    Operator,
+    /// A token of this id.
+    Token(Arc<str>),
+    /// Nothing, where nothing is needed.
+    Nobody,
+}
+
+impl Caller {
+    /// Its name in the audit log and in the history.
+    pub(crate) fn name(&self) -> String {
+        match &self.who {
+            Who::Operator => "operator".to_owned(),
+            Who::Token(id) => format!("token:{id}"),
+            Who::Nobody => "nobody".to_owned(),
+        }
+    }
+
+    /// Its name where it hands in mail of a tenant: `token:TENANT:ID`. The history then tells whose that was.
+    pub(crate) fn account(&self, tenant: Option<&str>) -> AccountName {
+        let id = match &self.who {
+            Who::Token(id) => id,
+            Who::Operator => "operator",
+            Who::Nobody => "nobody",
+        };
+        let name = format!("{PREFIX}{}:{id}", tenant.unwrap_or_default());
+        name.parse().expect("names of callers have letters, digits, hyphens and colons")
+    }
+
+    /// The tenant that a request is about: its own. Who sees all tenants names one, or means the relay itself.
+    pub(crate) fn tenant_of(&self, named: Option<&Label>) -> Result<Option<Label>, Problem> {
+        match (&self.tenant, named) {
+            (None, named) => Ok(named.cloned()),
+            (Some(own), None) => Ok(Some(own.clone())),
+            (Some(own), Some(named)) if own == named => Ok(Some(own.clone())),
+            // No word about whether it exists.
+            (Some(_), Some(named)) => Err(Problem::not_found(format!("there is no tenant `{named}`"))),
+        }
+    }
+
+    /// The stream that a request is about: its own, where it has one.
+    pub(crate) fn stream_of(&self, named: Option<&Label>) -> Result<Option<Label>, Problem> {
+        match (&self.stream, named) {
+            (None, named) => Ok(named.cloned()),
+            (Some(own), None) => Ok(Some(own.clone())),
+            (Some(own), Some(named)) if own == named => Ok(Some(own.clone())),
+            (Some(own), Some(_)) => {
+                Err(Problem::forbidden(format!("this token is for the stream `{own}` only")))
+            }
+        }
+    }
+
+    /// True when what belongs to that tenant and stream is its business.
+    pub(crate) fn sees(&self, tenant: Option<&str>, stream: Option<&str>) -> bool {
+        self.tenant.as_ref().is_none_or(|own| Some(own.as_str()) == tenant)
+            && self.stream.as_ref().is_none_or(|own| Some(own.as_str()) == stream)
+    }
+
+    /// True when it sees all tenants.
+    pub(crate) fn is_relay(&self) -> bool {
+        self.tenant.is_none()
+    }
+}
+
+/// The tenant and the token in the name of who handed mail in.
+pub(super) fn read_name(account: &str) -> Option<(Option<&str>, &str)> {
+    let (tenant, id) = account.strip_prefix(PREFIX)?.split_once(':')?;
+    Some((Some(tenant).filter(|tenant| !tenant.is_empty()), id))
+}
+
+/// What the names of programs begin with.
+const PREFIX: &str = "token:";
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Problem> {
+        // The guard puts it there, and no route is without a guard.
+        parts.extensions.get::<Caller>().cloned().ok_or_else(|| Problem::unauthorized("nobody asks"))
+    }
+}

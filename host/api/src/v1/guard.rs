@@ -1,0 +1,166 @@
+//! The guard before each route: who asks, whether it may, how often, and how much it sends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
+use baton_mail::MessageId;
+use baton_mail::tenant::{Scope, Token};
+
+use super::body::{self, Bounds};
+use super::caller::{Caller, Who};
+use super::client::{Peer, client};
+use super::pace::Standing;
+use super::route::{Need, Route};
+use super::{Face, tokens};
+use crate::Problem;
+
+/// Stands before one route.
+#[derive(Clone)]
+pub(super) struct Guard {
+    face: Face,
+    method: Method,
+    path: &'static str,
+    need: Need,
+    body_octets_max: Option<usize>,
+    /// Whoever asks is the operator: the way itself is the proof.
+    is_operators: bool,
+}
+
+impl Guard {
+    /// Lets in whoever shows a token that has what the route needs.
+    pub(super) fn tokens(face: &Face, route: &Route) -> Guard {
+        let face = face.clone();
+        Guard {
+            face,
+            method: route.method.clone(),
+            path: route.path,
+            need: route.need,
+            body_octets_max: route.body_octets_max,
+            is_operators: false,
+        }
+    }
+
+    /// Lets in everybody, as the operator.
+    pub(super) fn operator(face: &Face, route: &Route) -> Guard {
+        Guard { is_operators: true, ..Guard::tokens(face, route) }
+    }
+
+    /// The handler behind the guard.
+    pub(super) fn over(self, handler: MethodRouter<Face>) -> MethodRouter<Face> {
+        handler.layer(from_fn_with_state(self, stand))
+    }
+}
+
+async fn stand(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let name: Arc<str> = format!("req-{}", MessageId::new(guard.face.clock.now())).into();
+    let caller = guard.identify(&request, &name);
+    let by = caller.as_ref().map_or_else(|_| "nobody".to_owned(), |(caller, _)| caller.name());
+    let (result, standing) = match caller {
+        Ok((caller, token)) => {
+            let standing = token.map(|token| guard.pace(&caller, &token));
+            match standing.filter(|standing| standing.retry_s.is_some()) {
+                Some(_) => (Err(Problem::too_many("this token asks too often; see Retry-After")), standing),
+                None => {
+                    request.extensions_mut().insert(caller);
+                    (guard.pass(request, next).await, standing)
+                }
+            }
+        }
+        Err(problem) => (Err(problem), None),
+    };
+    let mut response = result.unwrap_or_else(IntoResponse::into_response);
+    decorate(response.headers_mut(), &name, standing);
+    let status = response.status();
+    tracing::debug!(target: "api", request = %name, method = %guard.method, path = guard.path, status = status.as_u16(), by, "answered");
+    if status == StatusCode::UNAUTHORIZED {
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"baton\""));
+    }
+    response
+}
+
+/// The fields that every answer has.
+fn decorate(headers: &mut HeaderMap, name: &str, standing: Option<Standing>) {
+    headers
+        .insert("x-request-id", HeaderValue::try_from(name).expect("an id is letters, digits and a hyphen"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(standing) = standing {
+        standing.tell(headers);
+    }
+}
+
+impl Guard {
+    /// Who asks, with the token that it showed; or why it may not.
+    fn identify(&self, request: &Request, name: &Arc<str>) -> Result<(Caller, Option<Arc<Token>>), Problem> {
+        let peer = request.extensions().get::<Peer>();
+        let address = peer.map_or(([127, 0, 0, 1], 0).into(), |peer| peer.address);
+        let client = client(address, request.headers(), &self.face.settings().trusted_networks);
+        let unknown = |who| Caller {
+            who,
+            tenant: None,
+            stream: None,
+            client,
+            tls: peer.and_then(|peer| peer.tls.clone()),
+            request: Arc::clone(name),
+        };
+        if self.is_operators {
+            return Ok((unknown(Who::Operator), None));
+        }
+        if self.need == Need::Nothing {
+            return Ok((unknown(Who::Nobody), None));
+        }
+        let (id, token) = tokens::judge(&self.face, request.headers(), client.ip())?;
+        let caller =
+            Caller { tenant: token.tenant.clone(), stream: token.stream.clone(), ..unknown(Who::Token(id)) };
+        check_need(self.need, &token)?;
+        Ok((caller, Some(token)))
+    }
+
+    /// Counts the request against the token.
+    fn pace(&self, caller: &Caller, token: &Token) -> Standing {
+        let limit = token.requests_per_minute.unwrap_or(self.face.settings().requests_per_minute);
+        let id = match &caller.who {
+            Who::Token(id) => Arc::clone(id),
+            Who::Operator | Who::Nobody => "".into(),
+        };
+        self.face.0.pace.take(&id, limit)
+    }
+
+    /// Reads the body and lets the request through.
+    async fn pass(&self, request: Request, next: Next) -> Result<Response, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let bounds = {
+            let settings = self.face.settings();
+            Bounds {
+                octets_max: self.body_octets_max.unwrap_or(settings.body_octets_max),
+                memory_octets_max: settings.memory_octets_max,
+                patience: Duration::from_secs(settings.request_s),
+            }
+        };
+        let (octets, held) = body::read(body, &parts.headers, &self.face.0.memory, bounds).await?;
+        parts.headers.remove(header::CONTENT_ENCODING);
+        parts.headers.remove(header::TRANSFER_ENCODING);
+        parts.headers.insert(header::CONTENT_LENGTH, octets.len().into());
+        let response = next.run(Request::from_parts(parts, Body::from(octets))).await;
+        drop(held);
+        Ok(response)
+    }
+}
+
+fn check_need(need: Need, token: &Token) -> Result<(), Problem> {
+    match need {
+        Need::Nothing => Ok(()),
+        Need::Scope(scope) if token.may(scope) => Ok(()),
+        Need::Scope(scope) => Err(Problem::forbidden(format!("this needs a token with the scope `{scope}`"))),
+        Need::Relay if token.tenant.is_none() && token.may(Scope::Admin) => Ok(()),
+        Need::Relay => Err(Problem::forbidden("this is for operators of the relay")),
+    }
+}

@@ -1,0 +1,115 @@
+//! What handlers take out of a request, so that whatever is wrong with it is told with its field.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use crate::Problem;
+use crate::filter::Fields;
+
+/// Records that one page has when nobody says otherwise, and at most.
+pub(crate) const PAGE_DEFAULT: usize = 100;
+pub(crate) const PAGE_MAX: usize = 1_000;
+
+/// A JSON body.
+pub(crate) struct Input<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Input<T>, Problem> {
+        check_json(request.headers())?;
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|_| Problem::field("body", "did not come whole"))?;
+        read_json(&body).map(Input)
+    }
+}
+
+/// True when the body is said to be of that type, whatever its parameters.
+pub(crate) fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(wanted)
+}
+
+pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let is_json = !headers.contains_key(header::CONTENT_TYPE) || is_of_type(headers, "application/json");
+    if is_json {
+        Ok(())
+    } else {
+        Err(Problem::unsupported("write JSON, with Content-Type: application/json"))
+    }
+}
+
+/// Reads JSON; a mistake is told with the path of its field.
+pub(crate) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let (path, why) = (error.path().to_string(), error.inner().to_string());
+        // The path of a field that is not known ends before it.
+        let unknown =
+            why.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')).map(|(name, _)| name);
+        let field = match (path.as_str(), unknown) {
+            (".", None) => "body".to_owned(),
+            (".", Some(name)) => name.to_owned(),
+            (path, Some(name)) if !path.ends_with(name) => format!("{path}.{name}"),
+            (path, _) => path.to_owned(),
+        };
+        let most = |text: &str| baton_mail::text::sanitize(text, 300);
+        Problem::field(&most(&field), most(&why))
+    })?;
+    reader.end().map_err(|_| Problem::field("body", "has something behind its end"))?;
+    Ok(read)
+}
+
+/// What stands in the path.
+pub(crate) struct At<T>(pub(crate) T);
+
+impl<T, S: Send + Sync> FromRequestParts<S> for At<T>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<At<T>, Problem> {
+        let found = Path::<BTreeMap<String, String>>::from_request_parts(parts, state).await;
+        let found = found.map_err(|_| Problem::field("path", "is not in UTF-8"))?.0;
+        // Routes with one place only use this.
+        let Some((name, text)) = found.into_iter().next() else {
+            return Err(Problem::not_found("no such path"));
+        };
+        text.parse().map(At).map_err(|error| Problem::field(&name, format!("{error}")))
+    }
+}
+
+/// The fields of a query.
+pub(crate) struct Params(pub(crate) Fields);
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Params, Problem> {
+        let read = Query::<BTreeMap<String, String>>::from_request_parts(parts, state).await;
+        let Query(fields) = read.map_err(|error| Problem::field("query", error.body_text()))?;
+        Ok(Params(Fields::new(fields)))
+    }
+}
+
+impl Params {
+    /// A bound on the records of a page.
+    pub(crate) fn take_limit(&mut self) -> Result<usize, Problem> {
+        let limit = self.0.take::<usize>("limit")?.unwrap_or(PAGE_DEFAULT);
+        match limit {
+            1..=PAGE_MAX => Ok(limit),
+            _ => Err(Problem::field("limit", format!("is a number from 1 to {PAGE_MAX}"))),
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! A MIME message from its parts (RFC 2045 to 2047, 2183, 2387).
+//!
+//! Invariant: every octet that a program wrote is inside base64, or went through the one place of `baton-mail` that writes
+//! fields. So nothing that it wrote can end a line, a part or the header.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use baton_mail::header::{HeaderName, encode_field};
+use baton_mail::text::is_unsafe;
+use baton_mail::{Mailbox, MessageId, UnixMs};
+use bytes::Bytes;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+
+/// Octets of content on one line of base64 (RFC 2045 6.8: 76 characters).
+const LINE_OCTETS: usize = 57;
+/// Octets of a file's name, of a media type and of a content id at most.
+const FILENAME_OCTETS_MAX: usize = 255;
+const TYPE_OCTETS_MAX: usize = 127;
+const CONTENT_ID_OCTETS_MAX: usize = 200;
+/// Fields that are made here or belong to the relay; a name that ends with `-` stands for all that begin so.
+const RESERVED: [&str; 20] = [
+    "Date",
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "Bcc",
+    "Subject",
+    "Message-ID",
+    "MIME-Version",
+    "Content-",
+    "Return-Path",
+    "Received",
+    "Received-",
+    "Delivered-To",
+    "DKIM-Signature",
+    "ARC-",
+    "Authentication-Results",
+    "Resent-",
+    "X-Baton-",
+];
+
+/// A mailbox, with the name of whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Person {
+    pub(super) name: Option<String>,
+    pub(super) mailbox: Mailbox,
+}
+
+/// A file, or an image that the HTML shows by its content id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Attachment {
+    pub(super) filename: Option<String>,
+    pub(super) content_type: String,
+    pub(super) content: Bytes,
+    pub(super) content_id: Option<String>,
+}
+
+/// What is to become a message.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    pub(super) id: MessageId,
+    pub(super) date: UnixMs,
+    pub(super) from: &'a Person,
+    pub(super) reply_to: &'a [Person],
+    pub(super) to: &'a [Person],
+    pub(super) cc: &'a [Person],
+    pub(super) subject: &'a str,
+    pub(super) text: Option<&'a str>,
+    pub(super) html: Option<&'a str>,
+    pub(super) fields: &'a [(HeaderName, String)],
+    pub(super) attachments: &'a [Attachment],
+}
+
+/// Why a draft is no message: the field, and what is wrong with it.
+pub(super) type Flaw = (String, String);
+
+/// The message, its lines ended by CRLF. The header is ASCII but for addresses that have no other form.
+pub(super) fn compose(draft: &Draft<'_>) -> Result<Vec<u8>, Flaw> {
+    let mut out = Vec::with_capacity(
+        4_096 + draft.attachments.iter().map(|file| file.content.len() * 3 / 2).sum::<usize>(),
+    );
+    header(draft, &mut out)?;
+    let boundary = |kind: &str| format!("=_{kind}_{}", draft.id);
+    let is_shown = |file: &&Attachment| file.content_id.is_some() && draft.html.is_some();
+    let (shown, files): (Vec<_>, Vec<_>) =
+        draft.attachments.iter().enumerate().partition(|(_, file)| is_shown(file));
+    let mut html = draft.html.map(|html| leaf("html", html));
+    if let Some(page) = html.take_if(|_| !shown.is_empty()) {
+        // RFC 2387 3.1 asks for the type of the root.
+        html = Some(multipart("related; type=\"text/html\"", &boundary("related"), page, &shown)?);
+    }
+    let mut body = match (draft.text.map(|text| leaf("plain", text)), html) {
+        (Some(text), Some(html)) => container("alternative", &boundary("alternative"), &[text, html]),
+        (None, Some(html)) => html,
+        (text, None) => text.unwrap_or_else(|| leaf("plain", "")),
+    };
+    if !files.is_empty() {
+        body = multipart("mixed", &boundary("mixed"), body, &files)?;
+    }
+    out.extend_from_slice(&body);
+    Ok(out)
+}
+
+fn header(draft: &Draft<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
+    let people = [draft.reply_to, draft.to, draft.cc].into_iter().flatten().chain([draft.from]);
+    let is_utf8 = people.into_iter().any(|person| person.mailbox.needs_smtputf8());
+    let mut put = |name: &str, value: &str| {
+        let name: HeaderName = name.parse().map_err(|_| (name.to_owned(), "is no field".to_owned()))?;
+        out.extend_from_slice(&encode_field(&name, value, is_utf8));
+        Ok(())
+    };
+    let moment =
+        OffsetDateTime::from_unix_timestamp(draft.date.seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    put("Date", &moment.format(&Rfc2822).unwrap_or_default())?;
+    put("Message-ID", &format!("<{}@{}>", draft.id, draft.from.mailbox.domain()))?;
+    put("From", &shown(draft.from))?;
+    for (name, people) in [("Reply-To", draft.reply_to), ("To", draft.to), ("Cc", draft.cc)] {
+        if !people.is_empty() {
+            put(name, &people.iter().map(shown).collect::<Vec<_>>().join(", "))?;
+        }
+    }
+    put("Subject", draft.subject)?;
+    for (index, (name, value)) in draft.fields.iter().enumerate() {
+        if is_reserved(name.as_str()) {
+            return Err((
+                format!("headers[{index}].name"),
+                format!("{name} is made by the relay and can not be set"),
+            ));
+        }
+        put(name.as_str(), value)?;
+    }
+    put("MIME-Version", "1.0")
+}
+
+fn is_reserved(given: &str) -> bool {
+    let begins = |reserved: &str| {
+        given.get(..reserved.len()).is_some_and(|start| start.eq_ignore_ascii_case(reserved))
+    };
+    let is_it = |reserved: &&str| {
+        given.eq_ignore_ascii_case(reserved) || (reserved.ends_with('-') && begins(reserved))
+    };
+    RESERVED.iter().any(|reserved| is_it(&reserved))
+}
+
+/// As the value of an address field (RFC 5322 3.4).
+fn shown(person: &Person) -> String {
+    let Some(name) = &person.name else { return person.mailbox.to_string() };
+    let is_phrase =
+        |character: char| character.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~ ".contains(character);
+    if name.chars().all(is_phrase) && !name.contains("=?") {
+        return format!("{name} <{}>", person.mailbox);
+    }
+    let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{quoted}\" <{}>", person.mailbox)
+}
+
+/// A text with its fields.
+fn leaf(kind: &str, content: &str) -> Vec<u8> {
+    let mut part = format!("Content-Type: text/{kind}; charset=utf-8\r\n").into_bytes();
+    encode(lines(content).as_bytes(), &mut part);
+    part
+}
+
+fn multipart(
+    kind: &str,
+    boundary: &str,
+    first: Vec<u8>,
+    files: &[(usize, &Attachment)],
+) -> Result<Vec<u8>, Flaw> {
+    let mut parts = vec![first];
+    for (index, file) in files {
+        parts.push(file_part(*index, file)?);
+    }
+    Ok(container(kind, boundary, &parts))
+}
+
+/// Parts in a container. No base64 and no field has `=_` at the beginning of a line.
+fn container(kind: &str, boundary: &str, parts: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = format!("Content-Type: multipart/{kind}; boundary=\"{boundary}\"\r\n\r\n").into_bytes();
+    for part in parts {
+        out.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    out
+}
+
+fn file_part(index: usize, file: &Attachment) -> Result<Vec<u8>, Flaw> {
+    let wrong = |name: &str, detail: &str| (format!("attachments[{index}].{name}"), detail.to_owned());
+    if !is_media_type(&file.content_type) {
+        return Err(wrong("content_type", "is no media type such as `application/pdf`"));
+    }
+    let mut part = Vec::with_capacity(file.content.len() * 3 / 2 + 500);
+    part.extend_from_slice(format!("Content-Type: {}\r\n", file.content_type).as_bytes());
+    let disposition = if file.content_id.is_some() { "inline" } else { "attachment" };
+    let name = file.filename.as_deref().map(base_name).unwrap_or_default();
+    if name.len() > FILENAME_OCTETS_MAX || name.chars().any(is_unsafe) {
+        return Err(wrong("filename", "has 255 octets at most and no control characters"));
+    }
+    part.extend_from_slice(format!("Content-Disposition: {disposition}{}\r\n", parameter(name)).as_bytes());
+    if let Some(id) = &file.content_id {
+        let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.@+".contains(&octet);
+        if id.is_empty() || id.len() > CONTENT_ID_OCTETS_MAX || !id.bytes().all(is_plain) {
+            return Err(wrong("content_id", "has 1 to 200 letters, digits and any of `-_.@+`"));
+        }
+        part.extend_from_slice(format!("Content-ID: <{id}>\r\n").as_bytes());
+    }
+    encode(&file.content, &mut part);
+    Ok(part)
+}
+
+/// The last piece of a path, of any system.
+fn base_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path).trim()
+}
+
+/// The name of a file as a parameter, on lines of its own: plain, or by RFC 2231 in pieces.
+fn parameter(name: &str) -> String {
+    let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-_. ()+".contains(&octet);
+    if name.is_empty() {
+        return String::new();
+    }
+    if name.len() <= 60 && name.bytes().all(is_plain) {
+        return format!(";\r\n\tfilename=\"{name}\"");
+    }
+    let escaped: Vec<String> = name
+        .bytes()
+        .map(|octet| match octet {
+            _ if octet.is_ascii_alphanumeric() || b"-_.".contains(&octet) => char::from(octet).to_string(),
+            _ => format!("%{octet:02X}"),
+        })
+        .collect();
+    let piece = |(number, octets): (usize, &[String])| {
+        let charset = if number == 0 { "utf-8''" } else { "" };
+        format!(";\r\n\tfilename*{number}*={charset}{}", octets.concat())
+    };
+    escaped.chunks(18).enumerate().map(piece).collect()
+}
+
+/// `type/subtype` of tokens, without parameters (RFC 2045 5.1).
+fn is_media_type(text: &str) -> bool {
+    let is_token = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&octet))
+    };
+    let halves = text.split_once('/');
+    text.len() <= TYPE_OCTETS_MAX && halves.is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
+}
+
+/// Text in lines that end with CRLF, as its canonical form is (RFC 2046 4.1.1).
+fn lines(text: &str) -> String {
+    let mut whole = text.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n");
+    if !whole.ends_with("\r\n") {
+        whole.push_str("\r\n");
+    }
+    whole
+}
+
+/// The end of a part's fields, and its content in base64.
+fn encode(content: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Content-Transfer-Encoding: base64\r\n\r\n");
+    for line in content.chunks(LINE_OCTETS) {
+        out.extend_from_slice(STANDARD.encode(line).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_mail::body::Content;
+    use baton_mail::mime::{MimeLimits, check_shape};
+
+    use super::*;
+
+    fn person(name: Option<&str>, mailbox: &str) -> Person {
+        Person { name: name.map(str::to_owned), mailbox: mailbox.parse().unwrap() }
+    }
+
+    fn file(name: &str, kind: &str, id: Option<&str>) -> Attachment {
+        Attachment {
+            filename: Some(name.to_owned()),
+            content_type: kind.to_owned(),
+            content: Bytes::from_static(b"content"),
+            content_id: id.map(str::to_owned),
+        }
+    }
+
+    fn composed(
+        subject: &str,
+        html: Option<&str>,
+        fields: &[(HeaderName, String)],
+        attachments: &[Attachment],
+    ) -> Result<String, Flaw> {
+        let (from, to) =
+            (person(Some("Shop, \"the\" \u{e4}"), "shop@acme.example"), [person(None, "ann@dest.example")]);
+        let (id, date) = (MessageId::first_at(UnixMs(1_800_000_000_000)), UnixMs(1_800_000_000_000));
+        let draft = Draft {
+            id,
+            date,
+            from: &from,
+            reply_to: &[],
+            to: &to,
+            cc: &[],
+            subject,
+            text: Some("one\ntwo"),
+            html,
+            fields,
+            attachments,
+        };
+        let octets = compose(&draft)?;
+        let shape = check_shape(&Content::split(octets.clone().into()), &MimeLimits::default()).unwrap();
+        assert!(!shape.eight_bit && octets.is_ascii());
+        Ok(String::from_utf8(octets).unwrap())
+    }
+
+    #[test]
+    fn parts_nest_as_programs_expect() {
+        let files =
+            [file("a/b\\c.pdf", "application/pdf", None), file("logo.png", "image/png", Some("logo"))];
+        let text = composed("Gr\u{fc}\u{df}e", Some("<p>x</p>"), &[], &files).unwrap();
+        let order = [
+            "multipart/mixed",
+            "multipart/alternative",
+            "text/plain",
+            "multipart/related",
+            "text/html",
+            "image/png",
+            "application/pdf",
+        ];
+        let place = |kind: &&str| text.find(&format!("Content-Type: {kind}")).unwrap();
+        assert!(order.iter().map(place).is_sorted(), "{text}");
+        assert!(text.contains("filename=\"c.pdf\"") && text.contains("Content-ID: <logo>"));
+        assert!(text.contains("From: =?utf-8?B?") && text.contains("<shop@acme.example>"), "{text}");
+        assert!(!text.lines().any(|line| line.len() > 100), "{text}");
+    }
+
+    #[test]
+    fn no_field_says_more_than_it_should() {
+        for name in ["Bcc", "Content-Type", "x-baton-track", "DKIM-Signature"] {
+            let own = [(name.parse().unwrap(), "x".to_owned())];
+            assert_eq!(composed("x", None, &own, &[]).unwrap_err().0, "headers[0].name");
+        }
+        for (bad, field) in [
+            (file("a\r\nb", "text/plain", None), "attachments[0].filename"),
+            (file("a", "text/plain\r\nX: y", None), "attachments[0].content_type"),
+            (file("a", "text", None), "attachments[0].content_type"),
+            (file("a", "image/png", Some("a>\r\n")), "attachments[0].content_id"),
+        ] {
+            assert_eq!(composed("x", None, &[], &[bad]).unwrap_err().0, field);
+        }
+        let text = composed("a\r\nBcc: x@y.example", None, &[], &[]).unwrap();
+        assert!(!text.contains("\nBcc"), "{text}");
+    }
+
+    #[test]
+    fn names_of_files_are_kept_whole() {
+        assert_eq!(parameter("bill 7.pdf"), ";\r\n\tfilename=\"bill 7.pdf\"");
+        assert_eq!(parameter("\u{e4}.pdf"), ";\r\n\tfilename*0*=utf-8''%C3%A4.pdf");
+        let long = parameter(&"x".repeat(40));
+        assert!(!long.contains('*'));
+        let longer = parameter(&"x\"".repeat(40));
+        assert!(longer.contains("filename*1*=") && longer.lines().all(|line| line.len() < 78), "{longer}");
+    }
+}

@@ -1,0 +1,58 @@
+//! The API of programs: its messages go through the gate of inbound, by the rules that hold for clients of SMTP.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use baton_api::{ApiListener, ApiSettings, Face, FaceDeps};
+use baton_inbound::Inbound;
+use baton_mail::Clock;
+use baton_store::Store;
+use baton_tls::{Certificates, TlsServer};
+use tokio::net::TcpListener;
+
+use crate::settings::check::Checked;
+
+/// The listener's name in metrics, trace facts and guards.
+const GATE: &str = "api";
+
+/// The API over the parts of the relay.
+pub(crate) fn face(
+    inbound: &Inbound,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+    settings: &Arc<ArcSwap<ApiSettings>>,
+) -> Face {
+    let gate = inbound.gate(GATE);
+    let submit = move |submission, beside| -> baton_api::v1::Submitting {
+        let gate = gate.clone();
+        Box::pin(async move { gate.submit(submission, beside).await })
+    };
+    Face::new(FaceDeps {
+        store: store.clone(),
+        clock: clock.clone(),
+        submit: Arc::new(submit),
+        settings: settings.clone(),
+    })
+}
+
+/// The socket of the API; none when it is off.
+pub(crate) async fn bind(
+    checked: &Checked,
+    certificates: Option<Arc<Certificates>>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<ApiListener>> {
+    let Some(address) = checked.api.listen else { return Ok(None) };
+    let explain = || format!("api.listen: can not listen on {address}; choose another address or port");
+    let socket = TcpListener::bind(address).await.with_context(explain)?;
+    let tls = match (&checked.api.tls, certificates) {
+        (Some(settings), Some(certificates)) => {
+            let made = TlsServer::new(certificates, settings, clock.clone());
+            Some(Arc::new(made.context("api.tls: TLS can not be spoken so; see [tls]")?))
+        }
+        (Some(_), None) => anyhow::bail!("api.tls: there is no certificate; see [tls]"),
+        (None, _) => None,
+    };
+    let (connections_max, drain_s) = (checked.api.connections_max, checked.inbound.drain_s);
+    Ok(Some(ApiListener { socket, tls, connections_max, drain_s }))
+}
