@@ -90,6 +90,8 @@ mod tests {
         raw.plugin_trust.keys.clear();
         raw.tls.certificates.clear();
         raw.accounts.issuers.0.clear();
+        raw.events.files.0.clear();
+        raw.streams.0.clear();
         assert_eq!(raw, Raw::default());
     }
 
