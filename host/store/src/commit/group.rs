@@ -89,8 +89,9 @@ fn write_group(core: &Core, mut ops: Vec<Op>) -> Vec<Op> {
             }
             crash_point(&ops, "written");
             core.kv.forget_written(written);
-            answer_written(core, ops, &effects);
+            // Before the answers: who begins to watch after one is not told of what it was about.
             core.watchers.tell(&told);
+            answer_written(core, ops, &effects);
             core.feed.publish(told);
             Vec::new()
         }
