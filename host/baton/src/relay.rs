@@ -16,6 +16,7 @@ use baton_hooks::host::{Capabilities, HttpBackend};
 use baton_hooks::{Engine, EventFeed, Generation};
 use baton_identity::Signer;
 use baton_identity::domains::{Domains, Inspector};
+use baton_identity::reports::outgoing::{Tally, TlsCounts};
 use baton_inbound::{Inbound, InboundDeps, ListenerTls, Policy, Sockets};
 use baton_mail::trace::Hub;
 use baton_mail::{Clock, SystemClock};
@@ -36,8 +37,8 @@ use crate::registry::{Fetched, fetch_all};
 use crate::reporting::{Reporter, ReporterDeps};
 use crate::settings::check::Checked;
 use crate::wiring::{
-    Acme, CertificateKeeper, Following, PluginDns, PluginHttp, PluginKv, PluginVerify, count_complaints,
-    delivery_face, fetch_by, follow, programs, tell_observers,
+    Acme, CertificateKeeper, Following, PluginDns, PluginHttp, PluginKv, PluginVerify, Programs,
+    count_complaints, delivery_face, fetch_by, follow, programs, tell_observers,
 };
 
 /// Wishes to reload that may wait.
@@ -94,8 +95,7 @@ pub(crate) struct Relay {
     admin: UnixListener,
     metrics: Option<TcpListener>,
     /// The API, and where it listens.
-    face: Face,
-    api: Option<ApiListener>,
+    programs: Programs,
     registry: Registry,
     /// Those who follow what happens.
     following: Following,
@@ -127,6 +127,9 @@ struct Ground {
     resolver: Resolver,
     engine: Engine,
     http: Arc<PluginHttp>,
+    client: HttpClient,
+    trace: Arc<Hub>,
+    metrics: Arc<baton_outbound::metrics::Metrics>,
 }
 
 impl Ground {
@@ -139,41 +142,36 @@ impl Ground {
         let resolver = Resolver::new(&checked.dns).context("the DNS resolver can not be made; see [dns]")?;
         let engine = make_engine(checked)?;
         let http = Arc::new(PluginHttp::new(checked.http.clone(), resolver.clone())?);
-        Ok(Ground { clock, registry, store, admin, resolver, engine, http })
+        let client = http_client(&http);
+        let trace = Hub::new(clock.clone());
+        let names = store.suppression().names();
+        log.name_addresses_by(Box::new(move |address| names.of(address)));
+        let metrics = outbound_metrics(&mut registry);
+        Ok(Ground { clock, registry, store, admin, resolver, engine, http, client, trace, metrics })
     }
 
     /// What domains publish about the TLS of their mail hosts.
-    fn policies(&self, client: &HttpClient, metrics: &Arc<baton_outbound::metrics::Metrics>) -> Policies {
-        let Ground { resolver, store, clock, .. } = self;
+    fn policies(&self) -> Policies {
+        let Ground { resolver, store, clock, client, metrics, .. } = self;
         Policies::new(resolver.clone(), client.clone(), store.kv(), clock.clone(), metrics.clone())
     }
 
     /// Asks next hops about recipients.
-    fn verifier(
-        &self,
-        settings: &Arc<ArcSwap<OutboundSettings>>,
-        policies: &Policies,
-        metrics: &Arc<baton_outbound::metrics::Metrics>,
-        trace: &Arc<Hub>,
-    ) -> Verifier {
-        let resolver = self.resolver.clone();
-        Verifier::new(settings.clone(), resolver, policies.clone(), metrics.clone(), trace.clone())
+    fn verifier(&self, settings: &Arc<ArcSwap<OutboundSettings>>, policies: &Policies) -> Verifier {
+        let Ground { resolver, trace, metrics, .. } = self;
+        Verifier::new(settings.clone(), resolver.clone(), policies.clone(), metrics.clone(), trace.clone())
     }
 }
 
 impl Relay {
     /// Makes all parts, or says which one failed and why.
     pub(crate) async fn build(checked: &Checked, sockets: OpenSockets, log: &Log) -> anyhow::Result<Relay> {
-        let mut ground = Ground::lay(checked, log)?;
-        let names = ground.store.suppression().names();
-        log.name_addresses_by(Box::new(move |address| names.of(address)));
-        let metrics = outbound_metrics(&mut ground.registry);
+        let ground = Ground::lay(checked, log)?;
         let settings = Arc::new(ArcSwap::from_pointee(checked.outbound.clone()));
-        let client = http_client(&ground.http);
-        let trace = Hub::new(ground.clock.clone());
-        let policies = ground.policies(&client, &metrics);
-        let verifier = ground.verifier(&settings, &policies, &metrics, &trace);
-        let Ground { clock, mut registry, store, admin, resolver, engine, http } = ground;
+        let policies = ground.policies();
+        let verifier = ground.verifier(&settings, &policies);
+        let Ground { clock, mut registry, store, admin, resolver, engine, http, client, trace, metrics } =
+            ground;
         let capabilities = services(&store, &resolver, &http, verifier, &clock, &mut registry);
         let (hooks, feed) = start_plugins(&engine, checked, &capabilities).await?;
         let policy = Arc::new(ArcSwap::from_pointee(checked.policy.clone()));
@@ -181,6 +179,7 @@ impl Relay {
         let reporter = reporter(checked, &store, &resolver, &signer, &client, &clock, &mut registry);
         let authenticator = authenticator(checked, &store, &clock, fetch_by(&http), &mut registry)?;
         let certificates = start_certificates(checked, &clock)?;
+        let shown = certificates.as_ref().map(|keeper| keeper.certificates());
         let deps = InboundDeps {
             store: store.clone(),
             hooks: hooks.clone(),
@@ -193,28 +192,14 @@ impl Relay {
             metrics: inbound_metrics(&mut registry),
             dmarc: reporter.dmarc(),
             trace: trace.clone(),
-            certificates: certificates.as_ref().map(|keeper| keeper.certificates()),
+            certificates: shown.clone(),
         };
+        let delivering = outbound_deps(&deps, policies, reporter.tls(), &client, metrics);
         let inbound = Inbound::over(checked.inbound.clone(), sockets.inbound, deps).await?;
         settings.store(Arc::new(knowing_itself(checked.outbound.clone(), &inbound, &store)));
-        let deps = OutboundDeps {
-            store: store.clone(),
-            hooks: hooks.clone(),
-            resolver: resolver.clone(),
-            policies,
-            tally: reporter.tls(),
-            http: client.clone(),
-            signer: signer.clone(),
-            clock: clock.clone(),
-            metrics,
-            trace: trace.clone(),
-        };
-        let outbound = Outbound::new(settings.clone(), deps);
+        let outbound = Outbound::new(settings.clone(), delivering);
         let following = follow(&checked.follow, &store, &clock, &resolver, &settings, &mut registry)?;
-        let api = Arc::new(ArcSwap::from_pointee(checked.api.limits.clone()));
-        let face = programs::face(&inbound, &store, &clock, &api);
-        let shown = certificates.as_ref().map(|keeper| keeper.certificates());
-        let listener = programs::bind(checked, shown, &clock).await?;
+        let programs = programs::open(checked, &inbound, &store, &clock, shown).await?;
         let swappable = Swappable {
             hooks,
             policy,
@@ -225,7 +210,7 @@ impl Relay {
             domains,
             authenticator,
             suppression: store.suppression(),
-            api,
+            api: programs.settings.clone(),
         };
         Ok(Relay {
             swappable,
@@ -244,8 +229,7 @@ impl Relay {
             outbound,
             admin,
             metrics: bind_metrics(checked).await?,
-            face,
-            api: listener,
+            programs,
             registry,
             following,
             trace,
@@ -260,7 +244,8 @@ impl Relay {
             .into_iter()
             .chain(metrics.map(|address| ("metrics".to_owned(), address)))
             .chain(
-                self.api
+                self.programs
+                    .listener
                     .as_ref()
                     .and_then(|api| api.address().ok())
                     .map(|address| ("api".to_owned(), address)),
@@ -291,7 +276,7 @@ impl Relay {
             trace: self.trace,
             webhooks: self.following.webhooks.clone(),
             reports: self.following.reports.clone(),
-            face: self.face.clone(),
+            face: self.programs.face.clone(),
             public: public.clone(),
         };
         let mut faces = vec![tokio::spawn(serve_admin(self.admin, deps, stop_faces.clone()))];
@@ -311,7 +296,7 @@ impl Relay {
         let stop_following = CancellationToken::new();
         let following = self.following.followers.start(stop_following.clone());
         let following = following.inspect_err(|error| events::part_failed("events", &error.to_string())).ok();
-        let api = self.api.map(|listener| (listener, self.face));
+        let api = self.programs.listener.map(|listener| (listener, self.programs.face));
         let stages = tokio::spawn(drive_stages(self.inbound, self.outbound, api, shutdown.clone()));
         Running {
             reloads,
@@ -496,6 +481,28 @@ fn outbound_metrics(registry: &mut Registry) -> Arc<baton_outbound::metrics::Met
     let metrics = Arc::new(baton_outbound::metrics::Metrics::default());
     metrics.register(registry);
     metrics
+}
+
+/// Delivery shares with reception what both need.
+fn outbound_deps(
+    reception: &InboundDeps,
+    policies: Policies,
+    tally: Arc<Tally<TlsCounts>>,
+    http: &HttpClient,
+    metrics: Arc<baton_outbound::metrics::Metrics>,
+) -> OutboundDeps {
+    OutboundDeps {
+        store: reception.store.clone(),
+        hooks: reception.hooks.clone(),
+        resolver: reception.resolver.clone(),
+        policies,
+        tally,
+        http: http.clone(),
+        signer: reception.signer.clone(),
+        clock: reception.clock.clone(),
+        metrics,
+        trace: reception.trace.clone(),
+    }
 }
 
 fn inbound_metrics(registry: &mut Registry) -> Arc<baton_inbound::metrics::Metrics> {

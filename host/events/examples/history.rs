@@ -101,7 +101,12 @@ async fn write(store: &Store, messages: u64, now: UnixMs) -> Result<(), Failed> 
         let mut envelope =
             Envelope::new(id, at, Duration::from_secs(86_400), sender.clone(), Origin::internal());
         envelope.tenant = Some(format!("tenant{}", mix(number) % 20));
-        envelope.stream = Some(["codes", "orders", "news"][(mix(number) % 3) as usize].to_owned());
+        let stream = match mix(number) % 3 {
+            0 => "codes",
+            1 => "orders",
+            _ => "news",
+        };
+        envelope.stream = Some(stream.to_owned());
         envelope.tags = vec![("template".to_owned(), format!("t{}", mix(number) % 12))];
         let recipients = vec![recipient(number)?];
         let domain = recipients.first().map(|one| one.domain().to_string()).unwrap_or_default();

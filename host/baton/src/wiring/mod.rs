@@ -24,4 +24,5 @@ pub(crate) use followers::{FollowSettings, Following, follow};
 pub(crate) use http::{HttpSettings, PluginHttp, read_certificates};
 pub(crate) use keys::fetch_by;
 pub(crate) use kv::PluginKv;
+pub(crate) use programs::Programs;
 pub(crate) use verify::PluginVerify;

@@ -16,8 +16,30 @@ use crate::settings::check::Checked;
 /// The listener's name in metrics, trace facts and guards.
 const GATE: &str = "api";
 
-/// The API over the parts of the relay.
-pub(crate) fn face(
+/// The API of programs, before it runs.
+pub(crate) struct Programs {
+    /// Its bounds, replaced by a reload.
+    pub(crate) settings: Arc<ArcSwap<ApiSettings>>,
+    pub(crate) face: Face,
+    /// Where it listens; none when it is off.
+    pub(crate) listener: Option<ApiListener>,
+}
+
+/// The API over the parts of the relay, its socket open.
+pub(crate) async fn open(
+    checked: &Checked,
+    inbound: &Inbound,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+    certificates: Option<Arc<Certificates>>,
+) -> anyhow::Result<Programs> {
+    let settings = Arc::new(ArcSwap::from_pointee(checked.api.limits.clone()));
+    let face = face(inbound, store, clock, &settings);
+    let listener = bind(checked, certificates, clock).await?;
+    Ok(Programs { settings, face, listener })
+}
+
+fn face(
     inbound: &Inbound,
     store: &Store,
     clock: &Arc<dyn Clock>,
@@ -36,8 +58,7 @@ pub(crate) fn face(
     })
 }
 
-/// The socket of the API; none when it is off.
-pub(crate) async fn bind(
+async fn bind(
     checked: &Checked,
     certificates: Option<Arc<Certificates>>,
     clock: &Arc<dyn Clock>,

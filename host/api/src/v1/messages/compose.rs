@@ -142,7 +142,7 @@ fn is_reserved(given: &str) -> bool {
     let is_it = |reserved: &&str| {
         given.eq_ignore_ascii_case(reserved) || (reserved.ends_with('-') && begins(reserved))
     };
-    RESERVED.iter().any(|reserved| is_it(&reserved))
+    RESERVED.iter().any(is_it)
 }
 
 /// As the value of an address field (RFC 5322 3.4).

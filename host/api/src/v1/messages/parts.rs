@@ -2,6 +2,7 @@
 //! field that is at fault.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +10,7 @@ use baton_mail::envelope::PRIORITY_MAX;
 use baton_mail::header::{HeaderName, check_value};
 use baton_mail::tenant::Label;
 use baton_mail::text::is_unsafe;
-use baton_mail::{Mailbox, ReversePath, UnixMs};
+use baton_mail::{Mailbox, MessageId, ReversePath, UnixMs};
 use bytes::Bytes;
 
 use super::super::Face;
@@ -234,7 +235,7 @@ pub(super) async fn files(
     attachments: &[NewAttachment],
 ) -> Result<Vec<Attachment>, Problem> {
     let mut files = Vec::with_capacity(attachments.len());
-    let mut fetched = HashMap::new();
+    let mut fetched = HashMap::<MessageId, (uploads::Upload, Bytes)>::new();
     for (index, new) in attachments.iter().enumerate() {
         let at = |name: &str| format!("attachments[{index}].{name}");
         let (content, upload) = match (&new.content, &new.upload) {
@@ -246,15 +247,17 @@ pub(super) async fn files(
             (None, Some(id)) => {
                 let wrong = |detail: String| Problem::unfit(&at("upload"), detail);
                 let id = id.parse().map_err(|error| wrong(format!("{error}")))?;
-                if !fetched.contains_key(&id) {
-                    let found = uploads::read(face, tenant, id).await;
-                    let found = found.map_err(|problem| match problem.status {
-                        404 => wrong(problem.detail),
-                        _ => problem,
-                    })?;
-                    fetched.insert(id, found);
-                }
-                let (upload, content) = fetched.get(&id).cloned().ok_or_else(|| wrong(id.to_string()))?;
+                let (upload, content) = match fetched.entry(id) {
+                    Entry::Occupied(known) => known.get().clone(),
+                    Entry::Vacant(free) => {
+                        let found = uploads::read(face, tenant, id).await;
+                        let found = found.map_err(|problem| match problem.status {
+                            404 => wrong(problem.detail),
+                            _ => problem,
+                        })?;
+                        free.insert(found).clone()
+                    }
+                };
                 (content, Some(upload))
             }
             _ => return Err(Problem::unfit(&at("content"), "name either `content` or `upload`")),
