@@ -71,7 +71,7 @@ test: setup-test relay guests examples vectors
 		echo "==> cases of suites that passed"; cat "$(BATON_SUITES)"/*; exit $${status:-0}
 
 bars: setup-bars relay guests
-	cargo build --workspace --bin bare-parser
+	cargo build --workspace --bin bare-parser --bin published
 	tests/bars/run.py all
 
 # Each fuzz target for a while, on stable Rust. What is built for it and what it learns lies in ~/.cache/baton/fuzz.

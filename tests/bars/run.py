@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """The bars, one after the other: each with its control run, which must fail.
 
-    run.py all | kill9 | disk_full | smuggling | bombs | hostile | io_errors | clock | peers | postfix | exim      [options of that bar]
+    run.py all | kill9 | disk_full | smuggling | bombs | hostile | io_errors | clock | peers | postfix | exim | published      [options of that bar]
 """
 import pathlib
 import subprocess
 import sys
 
-BARS = ("kill9", "disk_full", "smuggling", "bombs", "hostile", "io_errors", "clock", "peers", "postfix", "exim")
+BARS = ("kill9", "disk_full", "smuggling", "bombs", "hostile", "io_errors", "clock", "peers", "postfix", "exim", "published")
 
 
 def main():

@@ -86,14 +86,14 @@ class Exim(Process):
     """One instance, relaying everything to a port on loopback. `chain` and `key` let it offer TLS, `authority` is whom it
     believes; `transport` and `extra` are lines of its configuration, in which {0} is its folder."""
 
-    def __init__(self, next_hop, chain=None, key=None, authority=None, transport="", extra=""):
+    def __init__(self, next_hop, chain=None, key=None, authority=None, transport="", extra="", port=None):
         if os.geteuid() != 0:
             raise Unavailable("Exim starts only as root")
         super().__init__()
         # A cache below a home directory can not be entered by Exim's own user.
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="exim-", dir="/var/tmp"))
         os.chmod(self.home, 0o755)
-        self.port = ports.free()
+        self.port = port or ports.free()
         self.program = self.home / "exim4"
         shutil.copy(unpack() / "usr/sbin/exim4", self.program)
         for folder in ("spool", "log"):

@@ -109,7 +109,7 @@ def missing_libraries(tree):
 class Postfix(Process):
     """One instance, relaying everything to a port on loopback. Its settings are Debian's, but for names and paths."""
 
-    def __init__(self, next_hop, extra=""):
+    def __init__(self, next_hop, extra="", port=None):
         if os.geteuid() != 0:
             raise Unavailable("Postfix starts only as root")
         super().__init__()
@@ -120,7 +120,7 @@ class Postfix(Process):
         shutil.copytree(unpack(), self.unpacked, symlinks=True)
         self.next_hop = next_hop
         self.extra = extra
-        self.port = ports.free()
+        self.port = port or ports.free()
         self.lay_out()
 
     @property
