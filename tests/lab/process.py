@@ -99,8 +99,12 @@ class Process:
         except OSError:
             return 0
 
+    def forget_peak(self):
+        """The peak is counted from now on."""
+        pathlib.Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
     def peak_octets(self):
-        """The most resident memory the child ever had."""
+        """The most resident memory the child had, ever or since `forget_peak`."""
         try:
             for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
