@@ -50,8 +50,9 @@ impl Shared {
         };
         let site = self.site(&settings, place, source);
         let (limits, pace, lane) = (&settings.limits, site.pace(), job.lane());
+        let ready_max = pace.ready_max(limits.ready_max);
         let draw = || site.standing.drew(pace.draw(false));
-        match site.ready.push(job.place(), job, pace.ready_max(limits.ready_max), draw) {
+        match site.ready.push(job.place(), job, ready_max, draw) {
             Ok(pushed) => {
                 self.metrics.ready_jobs.inc();
                 if pushed == Pushed::StartWorker {
@@ -63,7 +64,7 @@ impl Shared {
                 let interval = pace.interval();
                 let overflow = Duration::from_millis(limits.overflow_ms.max(1));
                 let most = interval.map_or(overflow, |_| AWAY_MAX);
-                let wait = site.ready.comeback(lane, most, interval);
+                let wait = site.ready.comeback(lane, ready_max, most, interval);
                 let why = site.standing.held_up().map(|wait| in_words(&wait.limiter));
                 self.hand_back(job, &place.name, HandBack { wait, why });
             }

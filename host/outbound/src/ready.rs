@@ -18,6 +18,9 @@ use tokio::time::Instant;
 /// A queue whose first job waits no longer than this moves on well: it may be longer than its bound, which the
 /// number of jobs in hand bounds anyway.
 const MOVING_WAIT_MAX: Duration = Duration::from_secs(1);
+/// The pace of a lane is that of so long a time at least; and one that is older than the second tells nothing.
+const PACE_SPAN_MIN: Duration = Duration::from_millis(250);
+const PACE_SPAN_MAX: Duration = Duration::from_secs(5);
 
 /// Jobs and workers of one site.
 #[derive(Debug)]
@@ -28,7 +31,7 @@ pub(crate) struct ReadyQueue<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    jobs: LaneQueue<(Instant, T)>,
+    jobs: LaneQueue<Queued<T>>,
     /// Each is given a job, or nothing when it should look again.
     parked: Vec<oneshot::Sender<Option<T>>>,
     workers: usize,
@@ -40,7 +43,44 @@ struct State<T> {
     starting: usize,
     /// When the next overflowing job of each lane may come back.
     next_slot: PerLane<Option<Instant>>,
+    departures: PerLane<Departures>,
     closed: bool,
+}
+
+/// A job that waits.
+#[derive(Debug)]
+struct Queued<T> {
+    since: Instant,
+    lane: Lane,
+    job: T,
+}
+
+/// How fast the jobs of a lane are taken.
+#[derive(Debug, Default)]
+struct Departures {
+    /// How many were taken, ever.
+    count: u32,
+    /// A moment, and how many were taken until then.
+    mark: Option<(Instant, u32)>,
+    /// As it was before the mark.
+    pace: Option<Duration>,
+}
+
+impl Departures {
+    /// How long a job takes on average; none when nothing is known of the last seconds.
+    fn pace(&mut self, now: Instant) -> Option<Duration> {
+        let (at, before) = self.mark.unwrap_or((now, self.count));
+        let span = now.saturating_duration_since(at);
+        if span > PACE_SPAN_MAX {
+            self.pace = None;
+        } else if span >= PACE_SPAN_MIN {
+            self.pace = Some(span / self.count.wrapping_sub(before).max(1));
+        }
+        if self.mark.is_none() || span >= PACE_SPAN_MIN {
+            self.mark = Some((now, self.count));
+        }
+        self.pace
+    }
 }
 
 /// What became of a pushed job.
@@ -63,6 +103,7 @@ impl<T> ReadyQueue<T> {
             waiting: 0,
             starting: 0,
             next_slot: PerLane::default(),
+            departures: PerLane::default(),
             closed: false,
         };
         ReadyQueue { state: Mutex::new(state), stirred: Notify::new() }
@@ -108,7 +149,7 @@ impl<T> ReadyQueue<T> {
         if state.closed || is_full {
             return Err(job);
         }
-        state.jobs.push(place, (now, job));
+        state.jobs.push(place, Queued { since: now, lane: place.lane, job });
         Ok(if state.call_worker() { Pushed::StartWorker } else { Pushed::Taken })
     }
 
@@ -138,13 +179,13 @@ impl<T> ReadyQueue<T> {
 
     /// True when one that waits is `wanted`.
     pub(crate) fn has(&self, wanted: impl Fn(&T) -> bool) -> bool {
-        self.state.lock().jobs.iter().any(|(_, job)| wanted(job))
+        self.state.lock().jobs.iter().any(|queued| wanted(&queued.job))
     }
 
     /// Takes out all that is `wanted` of what waits.
     pub(crate) fn take_all(&self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
-        let taken = self.state.lock().jobs.take_all(|(_, job)| wanted(job));
-        taken.into_iter().map(|(_, job)| job).collect()
+        let taken = self.state.lock().jobs.take_all(|queued| wanted(&queued.job));
+        taken.into_iter().map(|queued| queued.job).collect()
     }
 
     /// Lets the worker that waits for a token look again.
@@ -155,36 +196,52 @@ impl<T> ReadyQueue<T> {
     /// Takes the first waiting job of a lane when `wanted` says so of it, out of turn.
     pub(crate) fn take_if(&self, lane: Lane, wanted: impl FnOnce(&T) -> bool) -> Option<T> {
         let mut state = self.state.lock();
-        let is_wanted = state.jobs.front_of(lane).is_some_and(|(_, job)| wanted(job));
-        if is_wanted { state.jobs.pop_of(lane).map(|(_, job)| job) } else { None }
+        let is_wanted = state.jobs.front_of(lane).is_some_and(|queued| wanted(&queued.job));
+        let taken = if is_wanted { state.jobs.pop_of(lane) } else { None };
+        taken.map(|queued| state.depart(queued))
     }
 
     /// How long a job that did not fit should stay away.
     ///
-    /// Jobs come back one by one, at the pace at which the queue moves: as long after another as one job took on
-    /// average while the first of its lane waited, or as the rate of the site has it. So a long backlog is not handed to and
-    /// fro all the time.
-    pub(crate) fn comeback(&self, lane: Lane, wait_max: Duration, by_rate: Option<Duration>) -> Duration {
-        self.comeback_at(lane, wait_max, by_rate, Instant::now())
+    /// Jobs come back one by one: the first when half of the queue's bound is to be free, and then a little faster than the
+    /// lane moves, or as the rate of the site has it. So a long backlog is not handed to and fro all the time, and the site
+    /// does not run out of work while some of its jobs are away.
+    pub(crate) fn comeback(
+        &self,
+        lane: Lane,
+        ready_max: usize,
+        wait_max: Duration,
+        by_rate: Option<Duration>,
+    ) -> Duration {
+        self.comeback_at(lane, ready_max, wait_max, by_rate, Instant::now())
     }
 
     /// As [`ReadyQueue::comeback`], at a moment.
     pub(crate) fn comeback_at(
         &self,
         lane: Lane,
+        ready_max: usize,
         wait_max: Duration,
         by_rate: Option<Duration>,
         now: Instant,
     ) -> Duration {
         let mut state = self.state.lock();
-        let count = u32::try_from(state.jobs.len_of(lane).max(1)).unwrap_or(u32::MAX);
-        let waited = match by_rate {
-            Some(interval) => interval.saturating_mul(count),
-            None => state.first_wait(lane, now),
+        let count = state.jobs.len_of(lane).max(1);
+        let measured = state.departures.of_mut(lane).pace(now);
+        let (pace, apart) = match (by_rate, measured) {
+            (Some(interval), _) => (interval, interval),
+            (None, Some(pace)) => (pace, pace * 4 / 5),
+            // Nothing is known of how it moves: as fast as it grew.
+            (None, None) => {
+                let pace = state.first_wait(lane, now) / u32::try_from(count).unwrap_or(u32::MAX);
+                (pace, pace)
+            }
         };
-        let pace = waited / count;
-        let slot = state.next_slot.of(lane).unwrap_or(now).max(now + waited / 2).min(now + wait_max);
-        *state.next_slot.of_mut(lane) = Some(slot + pace);
+        let beyond = u32::try_from(count.saturating_sub(ready_max / 2)).unwrap_or(u32::MAX);
+        let until_room = pace.saturating_mul(beyond);
+        let slot =
+            state.next_slot.of(lane).unwrap_or(now).max(now + until_room.min(wait_max)).min(now + wait_max);
+        *state.next_slot.of_mut(lane) = Some(slot + apart.min(wait_max));
         slot - now
     }
 
@@ -194,7 +251,7 @@ impl<T> ReadyQueue<T> {
         state.closed = true;
         state.parked.clear();
         self.stirred.notify_waiters();
-        state.jobs.drain().into_iter().map(|(_, job)| job).collect()
+        state.jobs.drain().into_iter().map(|queued| queued.job).collect()
     }
 }
 
@@ -205,7 +262,14 @@ impl<T> State<T> {
             return Ok(None);
         }
         draw()?;
-        Ok(self.jobs.pop().map(|(_, job)| job))
+        Ok(self.jobs.pop().map(|queued| self.depart(queued)))
+    }
+
+    /// A job is taken to be delivered.
+    fn depart(&mut self, queued: Queued<T>) -> T {
+        let departures = self.departures.of_mut(queued.lane);
+        departures.count = departures.count.wrapping_add(1);
+        queued.job
     }
 
     /// Sees to it that somebody takes what waits. True when that needs one more worker, which is counted already.
@@ -233,7 +297,7 @@ impl<T> State<T> {
 
     /// How long the first job of a lane waits already.
     fn first_wait(&self, lane: Lane, now: Instant) -> Duration {
-        self.jobs.front_of(lane).map_or(Duration::ZERO, |(since, _)| now.duration_since(*since))
+        self.jobs.front_of(lane).map_or(Duration::ZERO, |queued| now.duration_since(queued.since))
     }
 }
 
@@ -413,8 +477,8 @@ mod tests {
     /// As if the first job had waited for longer than a moving queue lets it.
     fn make_slow(queue: &ReadyQueue<u8>) {
         let mut state = queue.state.lock();
-        for (since, job) in state.jobs.drain() {
-            state.jobs.push(Normal, (since - MOVING_WAIT_MAX * 4, job));
+        for queued in state.jobs.drain() {
+            state.jobs.push(Normal, Queued { since: queued.since - MOVING_WAIT_MAX * 4, ..queued });
         }
     }
 
@@ -426,11 +490,43 @@ mod tests {
         }
         make_slow(&queue);
         let bound = Duration::from_secs(60);
-        let waits: Vec<_> = (0..100).map(|_| queue.comeback(Normal, bound, None)).collect();
+        let waits: Vec<_> = (0..100).map(|_| queue.comeback(Normal, 4, bound, None)).collect();
         assert!(
             waits.is_sorted() && waits[0] < waits[10] && waits.iter().all(|wait| *wait <= bound),
             "{waits:?}"
         );
+        assert!(waits[1] - waits[0] >= Duration::from_secs(1), "as fast as it grew");
+    }
+
+    /// Takes a job each millisecond for so many, and tells when it is then.
+    fn take_one_each_ms(queue: &ReadyQueue<u32>, from: Instant, count: u32) -> Instant {
+        (0..count).for_each(|_| assert!(queue.take(free).is_some()));
+        from + Duration::from_millis(u64::from(count))
+    }
+
+    #[test]
+    fn overflowing_jobs_come_back_a_little_faster_than_the_lane_moves() {
+        let (queue, began, bound) = (queue(), Instant::now(), Duration::from_secs(60));
+        (0..4_000).for_each(|job| assert!(queue.push_at(Normal, job, 5_000, began, free).is_ok()));
+        let first = queue.comeback_at(Normal, 2_000, bound, None, began + Duration::from_secs(4));
+        assert_eq!(first, Duration::from_secs(3), "as fast as it grew, while nothing is known");
+        queue.state.lock().next_slot = PerLane::default();
+        let now = take_one_each_ms(&queue, began + Duration::from_secs(4), 1_000);
+        // All that waits came long ago; that says nothing of how fast it goes now.
+        let waits: Vec<_> = (0..3).map(|_| queue.comeback_at(Normal, 2_000, bound, None, now)).collect();
+        assert_eq!(waits, [2_000_000, 2_000_800, 2_001_600].map(Duration::from_micros));
+    }
+
+    #[test]
+    fn what_was_measured_long_ago_tells_nothing() {
+        let mut departures = Departures::default();
+        let now = Instant::now();
+        assert_eq!(departures.pace(now), None);
+        departures.count = 100;
+        assert_eq!(departures.pace(now + Duration::from_secs(1)), Some(Duration::from_millis(10)));
+        assert_eq!(departures.pace(now + Duration::from_millis(1_100)), Some(Duration::from_millis(10)));
+        assert_eq!(departures.pace(now + Duration::from_secs(2)), Some(Duration::from_secs(1)), "it stands");
+        assert_eq!(departures.pace(now + Duration::from_secs(20)), None);
     }
 
     #[test]

@@ -283,8 +283,9 @@ impl<'a> Engine<'a> {
         let (lane_place, lane) = (envelope.place(), envelope.lane());
         let (instant, limits) = (self.instant(), &self.settings.limits);
         let pace = site.pace.borrow();
+        let ready_max = pace.ready_max(limits.ready_max);
         let draw = || site.standing.drew(pace.draw_at(false, instant));
-        match site.ready.push_at(lane_place, number, pace.ready_max(limits.ready_max), instant, draw) {
+        match site.ready.push_at(lane_place, number, ready_max, instant, draw) {
             Ok(Pushed::StartWorker) => self.start_worker(site),
             Ok(Pushed::Taken) => self.call_parked(site),
             Err(number) => {
@@ -292,7 +293,7 @@ impl<'a> Engine<'a> {
                 let interval = pace.interval();
                 let overflow = Duration::from_millis(limits.overflow_ms.max(1));
                 let most = interval.map_or(overflow, |_| SLEEP_MAX);
-                let wait = site.ready.comeback_at(lane, most, interval, instant);
+                let wait = site.ready.comeback_at(lane, ready_max, most, interval, instant);
                 self.put_off(number, wait);
             }
         }
