@@ -2,6 +2,8 @@
 //!
 //! What counts is a code close behind or before a word that announces it; words alone, and codes alone, are not enough.
 
+use std::cell::OnceCell;
+
 use crate::words::{COMPANIONS, MINUTES, OTHER, STRONG, WEAK};
 
 /// Characters before a code, and behind it, in which a word that announces it is looked for.
@@ -54,31 +56,36 @@ fn text_points(text: &Text, is_announced: bool, more_words: &[String]) -> i32 {
     points - 2 * i32::from(text.characters > LONG)
 }
 
-/// A text in lower case, and what stands around the codes in it.
-struct Text {
-    lower: String,
+/// A text, and what stands around the codes in it.
+struct Text<'a> {
+    original: &'a str,
+    /// In lower case, once that is asked for.
+    lower: OnceCell<String>,
     characters: usize,
     around_codes: Vec<String>,
 }
 
-impl Text {
-    fn new(text: &str) -> Text {
-        let original: Vec<char> = text.chars().map(one_digit).collect();
-        let lower: Vec<char> =
-            original.iter().flat_map(|character| character.to_lowercase().take(1)).collect();
+impl Text<'_> {
+    fn new(original: &str) -> Text<'_> {
+        let characters: Vec<char> = original.chars().map(one_digit).collect();
         let around = |(from, to): (usize, usize)| {
-            let window = lower.get(from.saturating_sub(BEFORE)..(to + BEHIND).min(lower.len()));
-            window.unwrap_or_default().iter().collect()
+            let window = characters.get(from.saturating_sub(BEFORE)..(to + BEHIND).min(characters.len()));
+            window.unwrap_or_default().iter().copied().map(lower).collect()
         };
         Text {
-            around_codes: codes(&original).into_iter().take(CODES_MAX).map(around).collect(),
-            characters: lower.len(),
-            lower: lower.into_iter().collect(),
+            original,
+            lower: OnceCell::new(),
+            around_codes: codes(&characters).into_iter().take(CODES_MAX).map(around).collect(),
+            characters: characters.len(),
         }
     }
 
+    fn lower(&self) -> &str {
+        self.lower.get_or_init(|| self.original.chars().map(one_digit).map(lower).collect())
+    }
+
     fn has(&self, word: &str) -> bool {
-        stands_in(word, &self.lower)
+        stands_in(word, self.lower())
     }
 
     fn has_any(&self, words: &[&str], more: &[String]) -> bool {
@@ -86,8 +93,8 @@ impl Text {
     }
 
     fn has_minutes(&self) -> bool {
-        MINUTES.iter().flat_map(|word| self.lower.match_indices(word)).any(|(at, _)| {
-            let before = self.lower.get(..at).unwrap_or_default().trim_end();
+        MINUTES.iter().flat_map(|word| self.lower().match_indices(word)).any(|(at, _)| {
+            let before = self.lower().get(..at).unwrap_or_default().trim_end();
             before.ends_with(|character: char| character.is_ascii_digit())
         })
     }
@@ -116,8 +123,19 @@ fn stands_in(word: &str, text: &str) -> bool {
     })
 }
 
+/// In lower case; of what becomes several characters the first.
+fn lower(character: char) -> char {
+    if character.is_ascii() {
+        return character.to_ascii_lowercase();
+    }
+    character.to_lowercase().next().unwrap_or(character)
+}
+
 /// Digits of other scripts as those of ASCII.
 fn one_digit(character: char) -> char {
+    if character.is_ascii() {
+        return character;
+    }
     let zeros = ['\u{0660}', '\u{06f0}', '\u{0966}', '\u{ff10}'];
     let value = zeros
         .iter()
