@@ -12,8 +12,10 @@ use bytes::Bytes;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-/// Octets of content on one line of base64 (RFC 2045 6.8: 76 characters).
-const LINE_OCTETS: usize = 57;
+/// Characters on one line of base64 (RFC 2045 6.8).
+const LINE_OCTETS: usize = 76;
+/// Octets on one line of text without its end (RFC 5322 2.1.1).
+const LINE_OCTETS_MAX: usize = 998;
 /// Octets of a file's name, of a media type and of a content id at most.
 const FILENAME_OCTETS_MAX: usize = 255;
 const TYPE_OCTETS_MAX: usize = 127;
@@ -157,11 +159,23 @@ fn shown(person: &Person) -> String {
     format!("\"{quoted}\" <{}>", person.mailbox)
 }
 
-/// A text with its fields.
+/// A text with its fields: as it is where every server passes that on, else in base64.
 fn leaf(kind: &str, content: &str) -> Vec<u8> {
-    let mut part = format!("Content-Type: text/{kind}; charset=utf-8\r\n").into_bytes();
-    encode(lines(content).as_bytes(), &mut part);
+    let content = lines(content);
+    let mut part = Vec::with_capacity(content.len() + 128);
+    part.extend_from_slice(format!("Content-Type: text/{kind}; charset=utf-8\r\n").as_bytes());
+    if is_seven_bit(&content) {
+        part.extend_from_slice(b"Content-Transfer-Encoding: 7bit\r\n\r\n");
+        part.extend_from_slice(content.as_bytes());
+    } else {
+        encode(content.as_bytes(), &mut part);
+    }
     part
+}
+
+/// True for lines of ASCII that are not too long (RFC 2045 2.7).
+fn is_seven_bit(lines: &str) -> bool {
+    lines.is_ascii() && !lines.contains('\0') && lines.split("\r\n").all(|line| line.len() <= LINE_OCTETS_MAX)
 }
 
 fn multipart(
@@ -252,8 +266,16 @@ fn is_media_type(text: &str) -> bool {
 
 /// Text in lines that end with CRLF, as its canonical form is (RFC 2046 4.1.1).
 fn lines(text: &str) -> String {
-    let mut whole = text.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n");
-    if !whole.ends_with("\r\n") {
+    let mut whole = String::with_capacity(text.len() + text.len() / 32 + 2);
+    let mut rest = text;
+    while let Some((line, after)) = rest.split_once(['\r', '\n']) {
+        let is_pair = rest.as_bytes().get(line.len()..).is_some_and(|end| end.starts_with(b"\r\n"));
+        whole.push_str(line);
+        whole.push_str("\r\n");
+        rest = if is_pair { after.strip_prefix('\n').unwrap_or(after) } else { after };
+    }
+    if !rest.is_empty() || whole.is_empty() {
+        whole.push_str(rest);
         whole.push_str("\r\n");
     }
     whole
@@ -262,8 +284,8 @@ fn lines(text: &str) -> String {
 /// The end of a part's fields, and its content in base64.
 fn encode(content: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"Content-Transfer-Encoding: base64\r\n\r\n");
-    for line in content.chunks(LINE_OCTETS) {
-        out.extend_from_slice(STANDARD.encode(line).as_bytes());
+    for line in STANDARD.encode(content).as_bytes().chunks(LINE_OCTETS) {
+        out.extend_from_slice(line);
         out.extend_from_slice(b"\r\n");
     }
 }
@@ -353,6 +375,20 @@ mod tests {
         }
         let text = composed("a\r\nBcc: x@y.example", None, &[], &[]).unwrap();
         assert!(!text.contains("\nBcc"), "{text}");
+    }
+
+    #[test]
+    fn text_that_every_server_passes_on_stays_as_it_is() {
+        let part = |text: &str| String::from_utf8(leaf("plain", text)).unwrap();
+        let head = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: ";
+        assert_eq!(part("a\nb\r\n.\rc\n\n"), format!("{head}7bit\r\n\r\na\r\nb\r\n.\r\nc\r\n\r\n"));
+        assert_eq!(part(""), format!("{head}7bit\r\n\r\n\r\n"));
+        assert_eq!(part("gr\u{fc}n"), format!("{head}base64\r\n\r\nZ3LDvG4NCg==\r\n"));
+        for text in [&"x".repeat(999), "a\0b"] {
+            let part = part(text);
+            assert!(part.contains("base64") && part.lines().all(|line| line.len() <= 76), "{part}");
+        }
+        assert!(part(&"x".repeat(998)).contains("7bit"));
     }
 
     #[test]
