@@ -40,7 +40,7 @@ fn read_one(content: &Content) -> Incoming {
     read(content, &ReversePath::Null, &MimeLimits::default(), &Classes::default()).unwrap()
 }
 
-/// Files that nobody looked at while the rules were written: every fourth.
+/// Files that nobody looked at while the first rules were written: every fourth. Later ones saw all.
 fn is_unseen(name: &str) -> bool {
     let digits: String = name.chars().filter(char::is_ascii_digit).collect();
     let number: u32 = name.rsplit(['-', '.']).nth(1).and_then(|part| part.parse().ok()).unwrap_or(0);
@@ -60,7 +60,7 @@ impl Score {
     }
 }
 
-/// The shares that were reached; the aim is nine of ten reasons and 98 of 100 digits (`CONFORMANCE.md` says what is missing).
+/// Sisimai's reason for nine of ten. The aim for digits is 98 of 100; `CONFORMANCE.md` says why they are fewer.
 #[test]
 fn real_bounces_are_read_as_sisimai_reads_them() {
     let messages = messages();
@@ -101,7 +101,11 @@ fn real_bounces_are_read_as_sisimai_reads_them() {
             reason => same_as(reason).contains(&copy.status.class),
         };
         score.reasons += u32::from(agrees);
-        score.digits += u32::from(digit == "-" || copy.status.enhanced.0.to_string() == digit);
+        let has_digit = digit == "-" || copy.status.enhanced.0.to_string() == digit;
+        score.digits += u32::from(has_digit);
+        if !has_digit {
+            others.push(format!("{name}: {} instead of {digit}.: {}", copy.status.enhanced, copy.status.text));
+        }
         if !agrees {
             others.push(format!("{name}: {} instead of {reason}: {}", copy.status.class, copy.status.text));
         }
@@ -119,10 +123,10 @@ fn real_bounces_are_read_as_sisimai_reads_them() {
         feedback.1,
         feedback.0
     );
-    println!("{told}");
-    let is_enough = seen.share(seen.reasons) >= 85.0 && unseen.share(unseen.reasons) >= 75.0;
+    println!("{told}\n{}", others.join("\n"));
+    let is_enough = seen.share(seen.reasons) >= 90.0 && unseen.share(unseen.reasons) >= 87.0;
     assert!(is_enough, "{told}\n{}", others.join("\n"));
-    assert!(seen.share(seen.digits) >= 92.0 && unseen.share(unseen.digits) >= 90.0, "{told}");
+    assert!(seen.share(seen.digits) >= 96.0 && unseen.share(unseen.digits) >= 96.0, "{told}");
     assert!(feedback.1 * 10 >= feedback.0 * 9, "{told}");
 }
 

@@ -83,11 +83,14 @@ impl Said<'_> {
         for text in &self.sources {
             let mut status = self.status_of(text, digit);
             classes.classify(&mut status);
-            // A source that says more than that it failed is taken.
-            if status.class != FailureClass::Unknown {
-                return (action, status);
+            match status.class {
+                // That it failed, or took too long, is less than why.
+                FailureClass::Unknown => best = best.or(Some(status)),
+                FailureClass::Expired => {
+                    best = best.filter(|best| best.class == FailureClass::Expired).or(Some(status));
+                }
+                _ => return (action, status),
             }
-            best = best.or(Some(status));
         }
         let mut status = best.unwrap_or_else(|| self.status_of("", digit));
         if action == Action::Delayed {
