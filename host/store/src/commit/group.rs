@@ -89,10 +89,11 @@ fn write_group(core: &Core, mut ops: Vec<Op>) -> Vec<Op> {
             }
             crash_point(&ops, "written");
             core.kv.forget_written(written);
-            // Before the answers: who begins to watch after one is not told of what it was about.
+            // Before the answers: who begins to watch after one is not told of what it was about, and who reads the feed
+            // after one finds it.
             core.watchers.tell(&told);
-            answer_written(core, ops, &effects);
             core.feed.publish(told);
+            answer_written(core, ops, &effects);
             Vec::new()
         }
         Err(error) => {
