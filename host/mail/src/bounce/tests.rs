@@ -104,7 +104,8 @@ fn real_bounces_are_read_as_sisimai_reads_them() {
         let has_digit = digit == "-" || copy.status.enhanced.0.to_string() == digit;
         score.digits += u32::from(has_digit);
         if !has_digit {
-            others.push(format!("{name}: {} instead of {digit}.: {}", copy.status.enhanced, copy.status.text));
+            others
+                .push(format!("{name}: {} instead of {digit}.: {}", copy.status.enhanced, copy.status.text));
         }
         if !agrees {
             others.push(format!("{name}: {} instead of {reason}: {}", copy.status.class, copy.status.text));
