@@ -6,30 +6,23 @@
 //! Invariant: every answer is bounded: lists come in pages, request bodies and connections have limits.
 //! Invariant: an error is `application/problem+json` (RFC 9457) and names the field at fault.
 
-pub mod accounts;
 pub mod admin;
-pub mod delivery;
-mod domains;
 mod filter;
-pub mod happened;
 mod listener;
-mod messages;
 pub mod problem;
 pub mod public;
-mod queue;
-mod reports;
 pub mod scope;
-pub mod sums;
-pub mod suppressions;
 pub mod trace;
 pub mod transfers;
 pub mod v1;
-pub mod webhooks;
 pub mod wire;
 
-pub use admin::{AdminDeps, ReloadRequest, SendReports, bind_admin, serve_admin};
+pub use admin::{AdminDeps, bind_admin, serve_admin};
 pub use filter::read_time_ms;
 pub use problem::{FieldError, Problem};
 pub use public::{PublicDeps, serve_public};
 pub use scope::Scope;
-pub use v1::{ApiListener, ApiSettings, Face, FaceDeps, serve_api};
+pub use v1::{
+    ApiListener, ApiSettings, Face, FaceDeps, ReloadRequest, SendReports, accounts, delivery, happened,
+    serve_api, sums, suppressions, webhooks,
+};

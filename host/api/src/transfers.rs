@@ -15,8 +15,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::Problem;
-use crate::admin::{AdminDeps, store_problem};
+use crate::admin::store_problem;
 use crate::filter::Fields;
+use crate::v1::Face;
 
 /// Octets of a message that comes: more than any relay takes.
 pub(crate) const PARCEL_OCTETS_MAX: usize = 2 << 30;
@@ -41,7 +42,7 @@ pub struct Forgotten {
 
 /// `POST /v1/transfers/{id}`: holds a message and answers it as octets.
 pub(crate) async fn pack(
-    State(deps): State<AdminDeps>,
+    State(deps): State<Face>,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Response, Problem> {
@@ -50,14 +51,14 @@ pub(crate) async fn pack(
 }
 
 /// `PUT /v1/transfers`: takes a message that another relay packed.
-pub(crate) async fn take(State(deps): State<AdminDeps>, octets: Bytes) -> Result<Json<Taken>, Problem> {
+pub(crate) async fn take(State(deps): State<Face>, octets: Bytes) -> Result<Json<Taken>, Problem> {
     let taken = deps.store.take_moved(octets).await.map_err(problem)?;
     Ok(Json(Taken { message: taken.message, known: taken.known }))
 }
 
 /// `DELETE /v1/transfers/{id}`: forgets a message that the other relay has.
 pub(crate) async fn forget(
-    State(deps): State<AdminDeps>,
+    State(deps): State<Face>,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Forgotten>, Problem> {

@@ -6,11 +6,13 @@ use baton_identity::reports::Report;
 use baton_mail::event::Event;
 use baton_mail::{Mailbox, MessageId, ReversePath, Status, UnixMs};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One entry of the queue: a message for some of its recipients.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobRow {
     /// The message.
+    #[schema(value_type = String)]
     pub message: MessageId,
     /// Which of its jobs.
     pub job: u16,
@@ -19,20 +21,26 @@ pub struct JobRow {
     /// `ready`, `waiting`, `held` or `claimed`.
     pub state: String,
     /// When the next attempt is due; none when it is held.
+    #[schema(value_type = Option<u64>)]
     pub due: Option<UnixMs>,
     /// Finished attempts.
     pub attempt: u16,
     /// The recipients it is for.
+    #[schema(value_type = Vec<String>)]
     pub recipients: Vec<Mailbox>,
     /// The return path.
+    #[schema(value_type = String)]
     pub sender: ReversePath,
     /// Octets of content.
     pub size: u64,
     /// When the message was accepted.
+    #[schema(value_type = u64)]
     pub received_at: UnixMs,
     /// When it is given up.
+    #[schema(value_type = u64)]
     pub expires_at: UnixMs,
     /// What the last attempt ended with.
+    #[schema(value_type = Option<Object>)]
     pub last: Option<Status>,
     /// Why it is held.
     pub hold: Option<String>,
@@ -50,7 +58,7 @@ pub struct JobRow {
 }
 
 /// How many entries match, as far as they were looked at.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct CountPage {
     /// Entries which may run now.
     pub ready: u64,
@@ -69,25 +77,27 @@ pub struct CountPage {
 }
 
 /// A page of reports.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReportsPage {
     /// The reports, by domain and time.
+    #[schema(value_type = Vec<Object>)]
     pub reports: Vec<Report>,
     /// Where the next page begins; none after the last one.
     pub next: Option<String>,
 }
 
 /// What became of our own reports about others.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReportsSent {
     /// A line for each report that somebody wants.
     pub reports: Vec<String>,
 }
 
 /// A page of the queue.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct QueuePage {
     /// The relay's time.
+    #[schema(value_type = u64)]
     pub now: UnixMs,
     /// The entries.
     pub jobs: Vec<JobRow>,
@@ -96,7 +106,7 @@ pub struct QueuePage {
 }
 
 /// The queue in figures.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SummaryView {
     /// Jobs which may run now.
     pub ready: u64,
@@ -115,7 +125,7 @@ pub struct SummaryView {
 }
 
 /// One scheduled queue.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct QueueRow {
     /// Its name; empty for all those that were too many to be told apart.
     pub queue: String,
@@ -126,7 +136,7 @@ pub struct QueueRow {
 }
 
 /// What an operation changed.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Changed {
     /// Jobs that were changed.
     pub changed: usize,
@@ -136,32 +146,38 @@ pub struct Changed {
 }
 
 /// The story of one message.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Story {
     /// The message.
+    #[schema(value_type = String)]
     pub message: MessageId,
     /// The relay's time.
+    #[schema(value_type = u64)]
     pub now: UnixMs,
     /// What happened, oldest first.
+    #[schema(value_type = Vec<Object>)]
     pub events: Vec<Event>,
     /// What is still in the queue.
     pub jobs: Vec<JobRow>,
     /// What jobs in memory wait for, in words, by their numbers.
     #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
     pub waits: Vec<(u16, String)>,
 }
 
 /// The newest messages.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Recent {
     /// The relay's time.
+    #[schema(value_type = u64)]
     pub now: UnixMs,
     /// First event of each, newest first.
+    #[schema(value_type = Vec<Object>)]
     pub messages: Vec<Event>,
 }
 
 /// What a reload changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReloadReport {
     /// The number of the plugin generation that serves now.
     pub generation: u64,
@@ -177,7 +193,7 @@ pub struct ReloadReport {
 }
 
 /// One loaded plugin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PluginRow {
     /// Its name in the settings.
     pub name: String,
@@ -209,12 +225,13 @@ pub struct PluginRow {
 }
 
 /// The loaded plugins and the order in which each hook asks them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PluginsView {
     /// The number of the load: each reload counts it up.
     pub generation: u64,
     /// The plugins.
     pub plugins: Vec<PluginRow>,
     /// Hook, plugins in order.
+    #[schema(value_type = Vec<Object>)]
     pub order: Vec<(String, Vec<String>)>,
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use baton_accounts::{Authenticator, Fetch};
 use baton_api::{
-    AdminDeps, ApiListener, ApiSettings, Face, PublicDeps, ReloadRequest, SendReports, bind_admin,
+    AdminDeps, ApiListener, ApiSettings, Face, FaceDeps, PublicDeps, ReloadRequest, SendReports, bind_admin,
     serve_admin, serve_api, serve_public,
 };
 use baton_dns::Resolver;
@@ -199,7 +199,7 @@ impl Relay {
         settings.store(Arc::new(knowing_itself(checked.outbound.clone(), &inbound, &store)));
         let outbound = Outbound::new(settings.clone(), delivering);
         let following = follow(&checked.follow, &store, &clock, &resolver, &settings, &mut registry)?;
-        let programs = programs::open(checked, &inbound, &store, &clock, shown).await?;
+        let programs = programs::open(checked, &inbound, &clock, shown).await?;
         let swappable = Swappable {
             hooks,
             policy,
@@ -263,22 +263,22 @@ impl Relay {
         let outbound = self.swappable.outbound.clone();
         let check_next_hop =
             Arc::new(move |text: &str| read_next_hop(text, &outbound.load().routes).map(|_| ()));
-        let deps = AdminDeps {
+        let face = Face::new(FaceDeps {
             store: self.store.clone(),
-            check_next_hop,
+            clock: self.clock,
+            submit: self.programs.submit,
+            settings: self.programs.settings,
             inspector: self.inspector,
             authenticator: self.swappable.authenticator.clone(),
             hooks: self.swappable.hooks.clone(),
-            clock: self.clock,
-            delivery: delivery_face(self.outbound.view()),
             reload,
+            check_next_hop,
+            delivery: delivery_face(self.outbound.view()),
             send_reports: send_by(&self.reporter),
-            trace: self.trace,
             webhooks: self.following.webhooks.clone(),
             reports: self.following.reports.clone(),
-            face: self.programs.face.clone(),
-            public: public.clone(),
-        };
+        });
+        let deps = AdminDeps { face: face.clone(), trace: self.trace, public: public.clone() };
         let mut faces = vec![tokio::spawn(serve_admin(self.admin, deps, stop_faces.clone()))];
         if let Some(keeper) = self.certificates {
             faces.extend(self.acme.map(|acme| tokio::spawn(acme.keep(keeper.clone()))));
@@ -296,7 +296,7 @@ impl Relay {
         let stop_following = CancellationToken::new();
         let following = self.following.followers.start(stop_following.clone());
         let following = following.inspect_err(|error| events::part_failed("events", &error.to_string())).ok();
-        let api = self.programs.listener.map(|listener| (listener, self.programs.face));
+        let api = self.programs.listener.map(|listener| (listener, face));
         let stages = tokio::spawn(drive_stages(self.inbound, self.outbound, api, shutdown.clone()));
         Running {
             reloads,

@@ -6,9 +6,11 @@ use std::str::FromStr;
 use baton_mail::FailureClass;
 use baton_mail::event::{Event, What};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
 
 /// What happened, by one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ToSchema)]
+#[schema(as = EventKind, rename_all = "kebab-case")]
 pub enum Kind {
     /// In the queue.
     Accepted,

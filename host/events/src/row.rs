@@ -6,14 +6,17 @@ use baton_mail::event::{Event, What};
 use baton_mail::{Mailbox, MessageId};
 use baton_store::{Facts, FoundMessage};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::kind::Kind;
 use crate::shown::{Moment, recipients, tags, template};
 
 /// One message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = FoundMessage)]
 pub struct MessageRow {
     /// The relay's name for it.
+    #[schema(value_type = String)]
     pub message: MessageId,
     /// When it came (RFC 3339).
     pub time: String,
@@ -36,9 +39,11 @@ pub struct MessageRow {
 }
 
 /// The copy of one recipient.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageCopy)]
 pub struct Copy {
     /// Who.
+    #[schema(value_type = String)]
     pub recipient: Mailbox,
     /// Where it stands: the kind of the last event that says so, `accepted` while it waits for its first attempt.
     pub state: Kind,

@@ -10,7 +10,7 @@ use utoipa::{OpenApi, ToSchema};
 
 use super::Face;
 use super::caller::Caller;
-use super::input::Params;
+use super::input::Asked;
 use super::route::Route;
 use crate::Problem;
 
@@ -87,20 +87,23 @@ pub(super) fn lines(face: &Face, caller: &Caller, deed: Deed<'_>) -> Result<Vec<
     owners.into_iter().flatten().map(line).collect::<Result<_, CatalogError>>().map_err(catalog_problem)
 }
 
+/// Notes a deed before it is done, where its line can not be in the batch of the change.
+pub(super) async fn note(face: &Face, caller: &Caller, deed: Deed<'_>) -> Result<(), Problem> {
+    let lines = lines(face, caller, deed)?;
+    face.store.catalog().apply(lines).await.map_err(catalog_problem).map(drop)
+}
+
 /// The audit log, the newest change first.
 #[utoipa::path(get, path = "/v1/audit", tag = "audit",
     params(("tenant" = Option<String>, Query, description = "Changes to this tenant's things; operators only"),
         ("after" = Option<String>, Query, description = "The `next` of the page before"),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000)),
-    responses((status = 200, body = AuditPage), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = AuditPage)))]
 pub(super) async fn list(
     State(face): State<Face>,
-    caller: Caller,
-    mut params: Params,
+    Asked { whose, mut params }: Asked,
 ) -> Result<Json<AuditPage>, Problem> {
-    let named = params.0.take::<Label>("tenant")?;
-    let tenant = caller.tenant_of(named.as_ref())?;
-    let tenant = tenant.as_ref().map(Label::as_str);
+    let tenant = whose.tenant();
     let (after, limit) = (params.0.take::<String>("after")?, params.take_limit()?);
     params.0.finish(&["tenant", "after", "limit"])?;
     let after = after.map(|name| Key::new(AUDIT, tenant, &name)).transpose();

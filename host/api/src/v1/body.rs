@@ -1,6 +1,6 @@
 //! Bodies: bounded while they come, unpacked within the same bound, and bounded all together.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -56,6 +56,24 @@ pub(super) struct Bounds {
     pub(super) octets_max: usize,
     pub(super) memory_octets_max: usize,
     pub(super) patience: Duration,
+}
+
+/// A body that comes piece by piece, each of them in time.
+pub(super) fn paced(body: Body, headers: &HeaderMap, patience: Duration) -> Result<Body, Problem> {
+    let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim());
+    if !matches!(encoding, None | Some("" | "identity")) {
+        return Err(Problem::unsupported(
+            "this body is read while it comes: send it without Content-Encoding",
+        ));
+    }
+    let pieces = futures_util::stream::unfold(body.into_data_stream(), move |mut pieces| async move {
+        let piece = match tokio::time::timeout(patience, pieces.next()).await {
+            Ok(piece) => piece?.map_err(io::Error::other),
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the rest did not come in time")),
+        };
+        Some((piece, pieces))
+    });
+    Ok(Body::from_stream(pieces))
 }
 
 /// Reads a body, and unpacks it when it is packed.

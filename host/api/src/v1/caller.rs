@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use baton_mail::tenant::Label;
 use baton_mail::{AccountName, TlsFacts};
 
-use crate::Problem;
+use crate::{Problem, Scope};
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -62,6 +62,10 @@ impl Caller {
     /// The tenant that a request is about: its own. Who sees all tenants names one, or means the relay itself.
     pub(crate) fn tenant_of(&self, named: Option<&Label>) -> Result<Option<Label>, Problem> {
         match (&self.tenant, named) {
+            // A stream of the relay itself is no tenant's.
+            (None, Some(named)) if self.stream.is_some() => {
+                Err(Problem::not_found(format!("there is no tenant `{named}`")))
+            }
             (None, named) => Ok(named.cloned()),
             (Some(own), None) => Ok(Some(own.clone())),
             (Some(own), Some(named)) if own == named => Ok(Some(own.clone())),
@@ -84,13 +88,32 @@ impl Caller {
 
     /// True when what belongs to that tenant and stream is its business.
     pub(crate) fn sees(&self, tenant: Option<&str>, stream: Option<&str>) -> bool {
-        self.tenant.as_ref().is_none_or(|own| Some(own.as_str()) == tenant)
-            && self.stream.as_ref().is_none_or(|own| Some(own.as_str()) == stream)
+        let own_tenant = self.tenant.as_ref().map(Label::as_str);
+        self.is_relay()
+            || own_tenant == tenant && self.stream.as_ref().is_none_or(|own| Some(own.as_str()) == stream)
     }
 
     /// True when it sees all tenants.
     pub(crate) fn is_relay(&self) -> bool {
-        self.tenant.is_none()
+        self.tenant.is_none() && self.stream.is_none()
+    }
+
+    /// The part of the relay that is its business.
+    pub(crate) fn scope(&self) -> Result<Scope, Problem> {
+        if self.tenant.is_none() && self.stream.is_some() {
+            return Err(Problem::forbidden("this token is for a stream of the relay itself, to send by"));
+        }
+        let text = |label: &Option<Label>| label.as_ref().map(|label| label.as_str().to_owned());
+        Ok(Scope { tenant: text(&self.tenant), stream: text(&self.stream) })
+    }
+
+    /// Who did something, where the operator may say so.
+    pub(crate) fn by(&self, named: Option<String>) -> Result<String, Problem> {
+        match (&self.who, named) {
+            (Who::Operator, Some(named)) => Ok(baton_mail::text::sanitize(&named, BY_OCTETS_MAX)),
+            (_, None) => Ok(self.name()),
+            (_, Some(_)) => Err(Problem::field("by", "is what the token says; leave it out")),
+        }
     }
 }
 
@@ -100,6 +123,8 @@ pub(super) fn read_name(account: &str) -> Option<(Option<&str>, &str)> {
     Some((Some(tenant).filter(|tenant| !tenant.is_empty()), id))
 }
 
+/// Octets of the name of who did something.
+const BY_OCTETS_MAX: usize = 100;
 /// What the names of programs begin with.
 const PREFIX: &str = "token:";
 
@@ -109,5 +134,13 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Problem> {
         // The guard puts it there, and no route is without a guard.
         parts.extensions.get::<Caller>().cloned().ok_or_else(|| Problem::unauthorized("nobody asks"))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Scope {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Scope, Problem> {
+        Caller::from_request_parts(parts, state).await?.scope()
     }
 }

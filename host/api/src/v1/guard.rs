@@ -1,11 +1,12 @@
 //! The guard before each route: who asks, whether it may, how often, and how much it sends.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
@@ -16,9 +17,12 @@ use super::body::{self, Bounds};
 use super::caller::{Caller, Who};
 use super::client::{Peer, client};
 use super::pace::Standing;
-use super::route::{Need, Route};
+use super::route::{Bodies, Need, Route};
 use super::{Face, tokens};
 use crate::Problem;
+
+/// Octets of a small body at most.
+const SMALL_OCTETS_MAX: usize = 64 << 10;
 
 /// Stands before one route.
 #[derive(Clone)]
@@ -27,28 +31,31 @@ pub(super) struct Guard {
     method: Method,
     path: &'static str,
     need: Need,
-    body_octets_max: Option<usize>,
+    body: Bodies,
+    /// The names that a query may have.
+    query: Arc<[String]>,
     /// Whoever asks is the operator: the way itself is the proof.
     is_operators: bool,
 }
 
 impl Guard {
     /// Lets in whoever shows a token that has what the route needs.
-    pub(super) fn tokens(face: &Face, route: &Route) -> Guard {
-        let face = face.clone();
+    pub(super) fn tokens(face: &Face, route: &Route, query: Vec<String>) -> Guard {
+        let (face, query) = (face.clone(), query.into());
         Guard {
             face,
             method: route.method.clone(),
             path: route.path,
             need: route.need,
-            body_octets_max: route.body_octets_max,
+            body: route.body,
+            query,
             is_operators: false,
         }
     }
 
     /// Lets in everybody, as the operator.
-    pub(super) fn operator(face: &Face, route: &Route) -> Guard {
-        Guard { is_operators: true, ..Guard::tokens(face, route) }
+    pub(super) fn operator(face: &Face, route: &Route, query: Vec<String>) -> Guard {
+        Guard { is_operators: true, ..Guard::tokens(face, route, query) }
     }
 
     /// The handler behind the guard.
@@ -120,7 +127,7 @@ impl Guard {
         let (id, token) = tokens::judge(&self.face, request.headers(), client.ip())?;
         let caller =
             Caller { tenant: token.tenant.clone(), stream: token.stream.clone(), ..unknown(Who::Token(id)) };
-        check_need(self.need, &token)?;
+        check_need(self.need, &token, &caller)?;
         Ok((caller, Some(token)))
     }
 
@@ -134,17 +141,40 @@ impl Guard {
         self.face.0.pace.take(&id, limit)
     }
 
+    /// Refuses what no handler would read: a mistyped name must never widen what is meant.
+    fn check_query(&self, uri: &Uri) -> Result<(), Problem> {
+        if uri.query().is_none_or(str::is_empty) {
+            return Ok(());
+        }
+        let Query(fields) = Query::<BTreeMap<String, String>>::try_from_uri(uri)
+            .map_err(|error| Problem::field("query", error.body_text()))?;
+        match fields.keys().find(|name| !self.query.contains(*name)) {
+            None => Ok(()),
+            Some(name) => {
+                let name = baton_mail::text::sanitize(name, 100);
+                let known = self.query.join(", ");
+                Err(Problem::field(&name, format!("there is no such field; known are {known}")))
+            }
+        }
+    }
+
     /// Reads the body and lets the request through.
     async fn pass(&self, request: Request, next: Next) -> Result<Response, Problem> {
+        self.check_query(request.uri())?;
         let (mut parts, body) = request.into_parts();
-        let bounds = {
-            let settings = self.face.settings();
-            Bounds {
-                octets_max: self.body_octets_max.unwrap_or(settings.body_octets_max),
-                memory_octets_max: settings.memory_octets_max,
-                patience: Duration::from_secs(settings.request_s),
+        let settings = self.face.settings();
+        let patience = Duration::from_secs(settings.request_s);
+        let octets_max = match self.body {
+            Bodies::Small => SMALL_OCTETS_MAX,
+            Bodies::Large => settings.body_octets_max,
+            Bodies::Streamed => {
+                let body = body::paced(body, &parts.headers, patience)?;
+                drop(settings);
+                return Ok(next.run(Request::from_parts(parts, body)).await);
             }
         };
+        let bounds = Bounds { octets_max, memory_octets_max: settings.memory_octets_max, patience };
+        drop(settings);
         let (octets, held) = body::read(body, &parts.headers, &self.face.0.memory, bounds).await?;
         parts.headers.remove(header::CONTENT_ENCODING);
         parts.headers.remove(header::TRANSFER_ENCODING);
@@ -155,12 +185,12 @@ impl Guard {
     }
 }
 
-fn check_need(need: Need, token: &Token) -> Result<(), Problem> {
+fn check_need(need: Need, token: &Token, caller: &Caller) -> Result<(), Problem> {
     match need {
         Need::Nothing => Ok(()),
         Need::Scope(scope) if token.may(scope) => Ok(()),
         Need::Scope(scope) => Err(Problem::forbidden(format!("this needs a token with the scope `{scope}`"))),
-        Need::Relay if token.tenant.is_none() && token.may(Scope::Admin) => Ok(()),
+        Need::Relay if caller.is_relay() && token.may(Scope::Admin) => Ok(()),
         Need::Relay => Err(Problem::forbidden("this is for operators of the relay")),
     }
 }

@@ -7,9 +7,11 @@ use std::str::FromStr;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use baton_mail::tenant::Label;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
+use super::caller::Caller;
 use crate::Problem;
 use crate::filter::Fields;
 
@@ -86,7 +88,8 @@ where
         let Some((name, text)) = found.into_iter().next() else {
             return Err(Problem::not_found("no such path"));
         };
-        text.parse().map(At).map_err(|error| Problem::field(&name, format!("{error}")))
+        let shown = baton_mail::text::sanitize(&text, 200);
+        text.parse().map(At).map_err(|error| Problem::field(&name, format!("`{shown}`: {error}")))
     }
 }
 
@@ -111,5 +114,45 @@ impl Params {
             1..=PAGE_MAX => Ok(limit),
             _ => Err(Problem::field("limit", format!("is a number from 1 to {PAGE_MAX}"))),
         }
+    }
+}
+
+/// Whose things a request is about: the caller's, or those of whom an operator names. Its query says nothing else.
+pub(crate) struct Whose {
+    pub(crate) caller: Caller,
+    /// None is the relay's own.
+    pub(crate) tenant: Option<Label>,
+}
+
+/// The same, with what else the query says.
+pub(crate) struct Asked {
+    pub(crate) whose: Whose,
+    pub(crate) params: Params,
+}
+
+impl Whose {
+    pub(crate) fn tenant(&self) -> Option<&str> {
+        self.tenant.as_ref().map(Label::as_str)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Asked, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let mut params = Params::from_request_parts(parts, state).await?;
+        let tenant = caller.tenant_of(params.0.take::<Label>("tenant")?.as_ref())?;
+        Ok(Asked { whose: Whose { caller, tenant }, params })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Whose {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Whose, Problem> {
+        let Asked { whose, params } = Asked::from_request_parts(parts, state).await?;
+        params.0.finish(&["tenant"])?;
+        Ok(whose)
     }
 }

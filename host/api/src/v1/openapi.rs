@@ -4,12 +4,15 @@ use axum::Json;
 use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi as Document, RefOr, SecurityRequirement};
+use utoipa::openapi::{
+    ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder,
+    SecurityRequirement,
+};
 
 use super::route::{Need, Route};
-use super::{audit, messages, streams, tenants, tokens, uploads};
+use crate::Problem;
 
 /// The name of the way in which a token is shown.
 const BEARER: &str = "token";
@@ -19,27 +22,21 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 #[derive(OpenApi)]
-#[openapi(paths(show))]
-struct Doc;
+#[openapi(paths(show), components(schemas(Problem)))]
+pub(super) struct Doc;
 
 /// The whole API as an OpenAPI document.
 pub(crate) fn document() -> Document {
-    let mut document = Doc::openapi();
+    let mut document = Document::default();
     document.info = InfoBuilder::new()
         .title("Baton")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some("Sends mail, and tells what became of it."))
         .build();
-    let parts = [
-        messages::Doc::openapi(),
-        uploads::Doc::openapi(),
-        tenants::Doc::openapi(),
-        streams::Doc::openapi(),
-        tokens::Doc::openapi(),
-        audit::Doc::openapi(),
-    ];
-    for part in parts {
-        document.merge(part);
+    let mut routes = Vec::new();
+    for (of_part, told) in super::parts() {
+        routes.extend(of_part);
+        document.merge(told);
     }
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -50,15 +47,59 @@ pub(crate) fn document() -> Document {
         ComponentsBuilder::from(components).security_scheme(BEARER, SecurityScheme::Http(scheme)).build(),
     );
     document.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
-    for item in document.paths.paths.values_mut() {
-        let all = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
-        all.into_iter().flatten().for_each(complete);
+    for route in &routes {
+        let item = document.paths.paths.get_mut(route.path);
+        if let Some(operation) = item.and_then(|item| operation_of(item, &route.method)) {
+            complete(operation, route.need);
+        }
     }
     document
 }
 
-/// Gives an operation a name of its own, as programs make functions of them, and each answer its description.
-fn complete(operation: &mut Operation) {
+/// The names that the query of a route may have: those that the document tells.
+pub(super) fn query_of(document: &Document, route: &Route) -> Vec<String> {
+    let item = document.paths.paths.get(route.path).cloned();
+    let operation = item.and_then(|mut item| operation_of(&mut item, &route.method).cloned());
+    let told = operation.and_then(|operation| operation.parameters).unwrap_or_default();
+    let name = |parameter: RefOr<Parameter>| match parameter {
+        RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => Some(parameter.name),
+        _ => None,
+    };
+    told.into_iter().filter_map(name).collect()
+}
+
+fn operation_of<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut Operation> {
+    match *method {
+        Method::GET => item.get.as_mut(),
+        Method::PUT => item.put.as_mut(),
+        Method::POST => item.post.as_mut(),
+        Method::PATCH => item.patch.as_mut(),
+        Method::DELETE => item.delete.as_mut(),
+        _ => None,
+    }
+}
+
+/// Gives an operation a name of its own, as programs make functions of them, each answer its description, and says what
+/// every operation has in common: who may ask (`x-scope`), and how it is refused.
+fn complete(operation: &mut Operation, need: Need) {
+    let (scope, who) = match need {
+        Need::Nothing => ("none".to_owned(), "Needs no token.".to_owned()),
+        Need::Scope(scope) => (scope.to_string(), format!("Needs the scope `{scope}`.")),
+        Need::Relay => {
+            ("operator".to_owned(), "For operators: needs the scope `admin`, of no tenant.".to_owned())
+        }
+    };
+    operation.description =
+        Some([operation.description.take().unwrap_or_default(), who].join("\n\n").trim().to_owned());
+    operation.extensions.get_or_insert_default().insert("x-scope".to_owned(), scope.into());
+    let refused = || {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let response = ResponseBuilder::new().content("application/problem+json", content);
+        RefOr::T(response.description("Refused, and why").build())
+    };
+    for status in ["4XX", "5XX"] {
+        operation.responses.responses.entry(status.to_owned()).or_insert_with(refused);
+    }
     let tag = operation.tags.as_ref().and_then(|tags| tags.first()).cloned().unwrap_or_default();
     let name = operation.operation_id.take().unwrap_or_default();
     // Each module has handlers of these names; all others tell what they are about themselves.
@@ -86,8 +127,6 @@ pub(super) async fn show() -> Response {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-
-    use utoipa::openapi::path::PathItem;
 
     use super::*;
 

@@ -8,9 +8,6 @@ use baton_mail::tenant::Scope;
 
 use super::Face;
 
-/// Octets of a body at most, where a route does not say otherwise.
-const BODY_OCTETS_MAX: usize = 64 << 10;
-
 /// Who may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
@@ -22,6 +19,17 @@ pub(crate) enum Need {
     Relay,
 }
 
+/// What bodies a route takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bodies {
+    /// Small ones.
+    Small,
+    /// As large as the settings allow.
+    Large,
+    /// Read piece by piece by the handler, which has bounds of its own.
+    Streamed,
+}
+
 /// One route.
 pub(crate) struct Route {
     pub(super) method: Method,
@@ -29,8 +37,7 @@ pub(crate) struct Route {
     pub(super) need: Need,
     /// The admin socket has it too.
     pub(super) on_socket: bool,
-    /// Octets of a body at most; none is what the settings say.
-    pub(super) body_octets_max: Option<usize>,
+    pub(super) body: Bodies,
     pub(super) handler: MethodRouter<Face>,
 }
 
@@ -43,7 +50,7 @@ impl Route {
     {
         let filter = MethodFilter::try_from(method.clone()).expect("the table has methods of HTTP only");
         let handler = on(filter, handler);
-        Route { method, path, need, on_socket: true, body_octets_max: Some(BODY_OCTETS_MAX), handler }
+        Route { method, path, need, on_socket: true, body: Bodies::Small, handler }
     }
 
     /// As [`Route::new`], to read something.
@@ -57,7 +64,12 @@ impl Route {
 
     /// With a body as large as the settings allow.
     pub(crate) fn large(self) -> Route {
-        Route { body_octets_max: None, ..self }
+        Route { body: Bodies::Large, ..self }
+    }
+
+    /// With a body that is read piece by piece.
+    pub(crate) fn streamed(self) -> Route {
+        Route { body: Bodies::Streamed, ..self }
     }
 
     /// Not on the admin socket, which has something else there.

@@ -14,7 +14,7 @@ use utoipa::{OpenApi, ToSchema};
 use super::Face;
 use super::audit::{self, Deed, catalog_problem};
 use super::caller::Caller;
-use super::input::{At, Input, Params};
+use super::input::{Asked, At, Input, Whose};
 use super::route::{Need, Route};
 use super::tenants::QuotaSchema;
 use crate::Problem;
@@ -202,13 +202,12 @@ impl StreamChange {
     params(("tenant" = Option<String>, Query, description = "Whose; operators only, and none is the relay's own"),
         ("after" = Option<String>, Query, description = "The `next` of the page before"),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000)),
-    responses((status = 200, body = StreamPage), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = StreamPage)))]
 pub(super) async fn list(
     State(face): State<Face>,
-    caller: Caller,
-    mut params: Params,
+    Asked { whose, mut params }: Asked,
 ) -> Result<Json<StreamPage>, Problem> {
-    let tenant = caller.tenant_of(params.0.take::<Label>("tenant")?.as_ref())?;
+    let Whose { caller, tenant } = &whose;
     let (after, limit) = (params.0.take::<Label>("after")?, params.take_limit()?);
     params.0.finish(&["tenant", "after", "limit"])?;
     if let Some(own) = &caller.stream {
@@ -216,7 +215,7 @@ pub(super) async fn list(
         return Ok(Json(StreamPage { streams: vec![streams], next: None }));
     }
     let after = after.map(|name| key(tenant.as_ref(), &name)).transpose()?;
-    let query = Query::of(STREAM).tenant(tenant.as_ref().map(Label::as_str)).after(after).limit(limit);
+    let query = Query::of(STREAM).tenant(whose.tenant()).after(after).limit(limit);
     let page = face.store.catalog().list(&query).await.map_err(catalog_problem)?;
     let streams = page.records.iter().map(row).collect::<Result<_, _>>()?;
     Ok(Json(StreamPage { streams, next: page.next.map(|key| key.name().to_owned()) }))
@@ -224,7 +223,7 @@ pub(super) async fn list(
 
 /// Makes a stream.
 #[utoipa::path(post, path = "/v1/streams", tag = "streams", request_body = StreamChange,
-    responses((status = 201, body = StreamRow), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 201, body = StreamRow)))]
 pub(super) async fn add(
     State(face): State<Face>,
     caller: Caller,
@@ -247,29 +246,27 @@ pub(super) async fn add(
 /// One stream.
 #[utoipa::path(get, path = "/v1/streams/{stream}", tag = "streams",
     params(("stream" = String, Path), ("tenant" = Option<String>, Query, description = "Whose; operators only")),
-    responses((status = 200, body = StreamRow), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = StreamRow)))]
 pub(super) async fn show(
     State(face): State<Face>,
-    caller: Caller,
     At(name): At<Label>,
-    params: Params,
+    whose: Whose,
 ) -> Result<Json<StreamRow>, Problem> {
-    let place = place(&caller, name, params)?;
+    let place = Place::of(&whose, name)?;
     Ok(Json(row(&find(&face, place.tenant.as_ref(), &place.name).await?)?))
 }
 
 /// Changes a stream; what is absent stays.
 #[utoipa::path(patch, path = "/v1/streams/{stream}", tag = "streams", request_body = StreamChange,
     params(("stream" = String, Path), ("tenant" = Option<String>, Query, description = "Whose; operators only")),
-    responses((status = 200, body = StreamRow), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = StreamRow)))]
 pub(super) async fn change(
     State(face): State<Face>,
-    caller: Caller,
     At(name): At<Label>,
-    params: Params,
+    whose: Whose,
     Input(change): Input<StreamChange>,
 ) -> Result<Json<StreamRow>, Problem> {
-    let place = place(&caller, name, params)?;
+    let place = Place::of(&whose, name)?;
     if change.name.as_ref().is_some_and(|new| *new != place.name) {
         return Err(Problem::unfit("name", "can not be changed"));
     }
@@ -279,22 +276,21 @@ pub(super) async fn change(
     let record = find(&face, place.tenant.as_ref(), &place.name).await?;
     let before = record.json().map_err(catalog_problem)?;
     let expect = Expect::Version(change.version.unwrap_or(record.version));
-    write(&face, &caller, &place, &change, before, expect).await.map(Json)
+    write(&face, &whose.caller, &place, &change, before, expect).await.map(Json)
 }
 
 /// Removes a stream. What it has in the queue is delivered.
 #[utoipa::path(delete, path = "/v1/streams/{stream}", tag = "streams",
     params(("stream" = String, Path), ("tenant" = Option<String>, Query, description = "Whose; operators only")),
-    responses((status = 200, body = StreamRow), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = StreamRow)))]
 pub(super) async fn remove(
     State(face): State<Face>,
-    caller: Caller,
     At(name): At<Label>,
-    params: Params,
+    whose: Whose,
 ) -> Result<Json<StreamRow>, Problem> {
-    let place = place(&caller, name, params)?;
+    let place = Place::of(&whose, name)?;
     let record = find(&face, place.tenant.as_ref(), &place.name).await?;
-    let mut edits = audit::lines(&face, &caller, place.deed("stream.remove", serde_json::Value::Null))?;
+    let mut edits = audit::lines(&face, &whose.caller, place.deed("stream.remove", serde_json::Value::Null))?;
     edits.push(Edit::remove(record.key.clone()).expecting(Expect::Version(record.version)));
     face.store.catalog().apply(edits).await.map_err(catalog_problem)?;
     Ok(Json(row(&record)?))
@@ -307,18 +303,16 @@ struct Place {
 }
 
 impl Place {
+    fn of(whose: &Whose, name: Label) -> Result<Place, Problem> {
+        if whose.caller.stream.as_ref().is_some_and(|own| *own != name) {
+            return Err(missing(&name));
+        }
+        Ok(Place { tenant: whose.tenant.clone(), name })
+    }
+
     fn deed<'a>(&'a self, action: &'a str, change: serde_json::Value) -> Deed<'a> {
         Deed { action, tenant: self.tenant.as_ref(), target: self.name.as_str(), change }
     }
-}
-
-fn place(caller: &Caller, name: Label, mut params: Params) -> Result<Place, Problem> {
-    let tenant = caller.tenant_of(params.0.take::<Label>("tenant")?.as_ref())?;
-    params.0.finish(&["tenant"])?;
-    if caller.stream.as_ref().is_some_and(|own| *own != name) {
-        return Err(missing(&name));
-    }
-    Ok(Place { tenant, name })
 }
 
 /// Whether there is such a tenant.

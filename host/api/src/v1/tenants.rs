@@ -140,7 +140,7 @@ impl TenantChange {
 #[utoipa::path(get, path = "/v1/tenants", tag = "tenants",
     params(("after" = Option<String>, Query, description = "The `next` of the page before"),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000)),
-    responses((status = 200, body = TenantPage), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = TenantPage)))]
 pub(super) async fn list(
     State(face): State<Face>,
     caller: Caller,
@@ -162,7 +162,7 @@ pub(super) async fn list(
 
 /// Makes a tenant.
 #[utoipa::path(post, path = "/v1/tenants", tag = "tenants", request_body = TenantChange,
-    responses((status = 201, body = TenantRow), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 201, body = TenantRow)))]
 pub(super) async fn add(
     State(face): State<Face>,
     caller: Caller,
@@ -181,7 +181,7 @@ pub(super) async fn add(
 /// One tenant.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}", tag = "tenants",
     params(("tenant" = String, Path)),
-    responses((status = 200, body = TenantRow), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = TenantRow)))]
 pub(super) async fn show(
     State(face): State<Face>,
     caller: Caller,
@@ -194,7 +194,7 @@ pub(super) async fn show(
 /// Changes a tenant; what is absent stays.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}", tag = "tenants", request_body = TenantChange,
     params(("tenant" = String, Path)),
-    responses((status = 200, body = TenantRow), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = TenantRow)))]
 pub(super) async fn change(
     State(face): State<Face>,
     caller: Caller,
@@ -214,7 +214,7 @@ pub(super) async fn change(
 /// Removes a tenant that has no streams and no tokens any more.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}", tag = "tenants",
     params(("tenant" = String, Path)),
-    responses((status = 200, body = TenantRow), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = TenantRow)))]
 pub(super) async fn remove(
     State(face): State<Face>,
     caller: Caller,

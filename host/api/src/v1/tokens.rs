@@ -21,7 +21,7 @@ use utoipa::{OpenApi, ToSchema};
 use super::Face;
 use super::audit::{self, Deed, catalog_problem};
 use super::caller::Caller;
-use super::input::{At, Input, Params};
+use super::input::{Asked, At, Input, Whose};
 use super::route::{Need, Route};
 use super::streams::check_tenant;
 use crate::Problem;
@@ -231,17 +231,16 @@ fn id_of(digest: &[u8]) -> String {
     params(("tenant" = Option<String>, Query, description = "Whose; operators only, and none is the relay's own"),
         ("after" = Option<String>, Query, description = "The `next` of the page before"),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000)),
-    responses((status = 200, body = TokenPage), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = TokenPage)))]
 pub(super) async fn list(
     State(face): State<Face>,
-    caller: Caller,
-    mut params: Params,
+    Asked { whose, mut params }: Asked,
 ) -> Result<Json<TokenPage>, Problem> {
-    let tenant = caller.tenant_of(params.0.take::<Label>("tenant")?.as_ref())?;
+    let Whose { caller, tenant } = &whose;
     let (after, limit) = (params.0.take::<TokenId>("after")?, params.take_limit()?);
     params.0.finish(&["tenant", "after", "limit"])?;
     let after = after.map(|id| key(tenant.as_ref(), &id)).transpose()?;
-    let query = Query::of(TOKEN).tenant(tenant.as_ref().map(Label::as_str)).after(after).limit(limit);
+    let query = Query::of(TOKEN).tenant(whose.tenant()).after(after).limit(limit);
     let page = face.store.catalog().list(&query).await.map_err(catalog_problem)?;
     let mut tokens = Vec::with_capacity(page.records.len());
     for record in &page.records {
@@ -255,7 +254,7 @@ pub(super) async fn list(
 
 /// Makes a token. It is in this answer and nowhere else.
 #[utoipa::path(post, path = "/v1/tokens", tag = "tokens", request_body = NewToken,
-    responses((status = 201, body = TokenMade), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 201, body = TokenMade)))]
 pub(super) async fn add(
     State(face): State<Face>,
     caller: Caller,
@@ -297,7 +296,7 @@ pub(super) async fn add(
 /// One token.
 #[utoipa::path(get, path = "/v1/tokens/{token}", tag = "tokens",
     params(("token" = String, Path, description = "Its id")),
-    responses((status = 200, body = TokenRow), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = TokenRow)))]
 pub(super) async fn show(
     State(face): State<Face>,
     caller: Caller,
@@ -310,7 +309,7 @@ pub(super) async fn show(
 /// Changes a token; what is absent stays.
 #[utoipa::path(patch, path = "/v1/tokens/{token}", tag = "tokens", request_body = TokenChange,
     params(("token" = String, Path, description = "Its id")),
-    responses((status = 200, body = TokenRow), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = TokenRow)))]
 pub(super) async fn change(
     State(face): State<Face>,
     caller: Caller,
@@ -337,7 +336,7 @@ pub(super) async fn change(
 /// Removes a token: it is worth nothing from now on.
 #[utoipa::path(delete, path = "/v1/tokens/{token}", tag = "tokens",
     params(("token" = String, Path, description = "Its id")),
-    responses((status = 200, body = TokenRow), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = TokenRow)))]
 pub(super) async fn remove(
     State(face): State<Face>,
     caller: Caller,

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use baton_mail::tenant::{Label, Scope};
+use baton_mail::tenant::Scope;
 use baton_mail::text::is_unsafe;
 use baton_mail::{MessageId, UnixMs};
 use baton_store::catalog::{EDITS_MAX, Edit, Expect, Key, Kind, VALUE_OCTETS_MAX};
@@ -13,8 +13,7 @@ use utoipa::{OpenApi, ToSchema};
 
 use super::Face;
 use super::audit::catalog_problem;
-use super::caller::Caller;
-use super::input::{At, Params};
+use super::input::{Asked, At, Whose};
 use super::route::{Need, Route};
 use crate::Problem;
 
@@ -62,15 +61,13 @@ pub struct Upload {
     params(("filename" = Option<String>, Query, description = "The name of the file"),
         ("tenant" = Option<String>, Query, description = "Whose; operators only")),
     request_body(content = String, content_type = "application/octet-stream"),
-    responses((status = 201, body = Upload), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 201, body = Upload)))]
 pub(super) async fn add(
     State(face): State<Face>,
-    caller: Caller,
-    mut params: Params,
+    Asked { whose, mut params }: Asked,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Upload>), Problem> {
-    let tenant = caller.tenant_of(params.0.take::<Label>("tenant")?.as_ref())?;
     let filename = params.0.take::<String>("filename")?;
     params.0.finish(&["filename", "tenant"])?;
     if body.len() > UPLOAD_OCTETS_MAX {
@@ -91,7 +88,7 @@ pub(super) async fn add(
     let hours = u64::from(face.settings().upload_hours);
     let expires_at = UnixMs(now.0.saturating_add(hours * 3_600_000));
     let upload = Upload { id: MessageId::new(now), size: body.len(), content_type, filename, expires_at };
-    let tenant = tenant.as_ref().map(Label::as_str);
+    let tenant = whose.tenant();
     let key = key(UPLOAD, tenant, &upload.id.to_string())?;
     let mut edits = vec![Edit::put_json(key, &upload).map_err(catalog_problem)?.expecting(Expect::Nothing)];
     for (number, piece) in body.chunks(VALUE_OCTETS_MAX).enumerate() {
@@ -106,31 +103,25 @@ pub(super) async fn add(
 /// What is known of an upload.
 #[utoipa::path(get, path = "/v1/uploads/{upload}", tag = "uploads",
     params(("upload" = String, Path), ("tenant" = Option<String>, Query, description = "Whose; operators only")),
-    responses((status = 200, body = Upload), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Upload)))]
 pub(super) async fn show(
     State(face): State<Face>,
-    caller: Caller,
     At(id): At<MessageId>,
-    mut params: Params,
+    whose: Whose,
 ) -> Result<Json<Upload>, Problem> {
-    let tenant = caller.tenant_of(params.0.take::<Label>("tenant")?.as_ref())?;
-    params.0.finish(&["tenant"])?;
-    find(&face, tenant.as_ref().map(Label::as_str), id).await.map(Json)
+    find(&face, whose.tenant(), id).await.map(Json)
 }
 
 /// Forgets an upload. Messages that named it have its content.
 #[utoipa::path(delete, path = "/v1/uploads/{upload}", tag = "uploads",
     params(("upload" = String, Path), ("tenant" = Option<String>, Query, description = "Whose; operators only")),
-    responses((status = 200, body = Upload), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Upload)))]
 pub(super) async fn remove(
     State(face): State<Face>,
-    caller: Caller,
     At(id): At<MessageId>,
-    mut params: Params,
+    whose: Whose,
 ) -> Result<Json<Upload>, Problem> {
-    let tenant = caller.tenant_of(params.0.take::<Label>("tenant")?.as_ref())?;
-    params.0.finish(&["tenant"])?;
-    let tenant = tenant.as_ref().map(Label::as_str);
+    let tenant = whose.tenant();
     let upload = find(&face, tenant, id).await?;
     let mut edits = vec![Edit::remove(key(UPLOAD, tenant, &id.to_string())?)];
     for number in 0..pieces(&upload) {

@@ -7,6 +7,7 @@ use baton_mail::account::SenderRule;
 use clap::{Args, Subcommand};
 
 use super::Target;
+use super::tenants::QuotaOptions;
 
 #[derive(Args, Debug)]
 pub(crate) struct UserOptions {
@@ -92,18 +93,8 @@ pub(crate) struct Rights {
     /// Take all sender rules away: it sends in its own name
     #[arg(long, conflicts_with = "senders")]
     pub(crate) own_name: bool,
-    /// Messages within an hour; 0 for any number
-    #[arg(long, value_name = "COUNT")]
-    pub(crate) messages_per_hour: Option<u32>,
-    /// Messages within a day; 0 for any number
-    #[arg(long, value_name = "COUNT")]
-    pub(crate) messages_per_day: Option<u32>,
-    /// Recipients within an hour; 0 for any number
-    #[arg(long, value_name = "COUNT")]
-    pub(crate) recipients_per_hour: Option<u32>,
-    /// Recipients within a day; 0 for any number
-    #[arg(long, value_name = "COUNT")]
-    pub(crate) recipients_per_day: Option<u32>,
+    #[command(flatten)]
+    pub(crate) quota: QuotaOptions,
 }
 
 #[derive(Args, Debug)]

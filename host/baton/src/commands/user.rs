@@ -50,7 +50,7 @@ async fn passwd(options: NewPassword) -> anyhow::Result<()> {
 
 async fn change(one: &OneUser, body: &AccountChange) -> anyhow::Result<()> {
     let row: AccountRow =
-        Admin::of(&one.target)?.post(&path(&one.name), &serde_json::to_value(body)?).await?;
+        Admin::of(&one.target)?.patch(&path(&one.name), &serde_json::to_value(body)?).await?;
     print(&row, one.target.json, render::user::shown)
 }
 
@@ -85,10 +85,10 @@ impl Rights {
             tenant: self.tenant.clone(),
             stream: self.stream.clone(),
             senders: has_rules.then(|| self.senders.clone()),
-            messages_per_hour: self.messages_per_hour,
-            messages_per_day: self.messages_per_day,
-            recipients_per_hour: self.recipients_per_hour,
-            recipients_per_day: self.recipients_per_day,
+            messages_per_hour: self.quota.messages_per_hour,
+            messages_per_day: self.quota.messages_per_day,
+            recipients_per_hour: self.quota.recipients_per_hour,
+            recipients_per_day: self.quota.recipients_per_day,
             ..AccountChange::default()
         }
     }

@@ -64,7 +64,7 @@ async fn set(options: SetOptions) -> anyhow::Result<()> {
         body.insert("paused".to_owned(), json!(pause));
     }
     let admin = Admin::of(&endpoint.target)?;
-    let view: EndpointView = admin.post(&path(&endpoint, ""), &Value::Object(body)).await?;
+    let view: EndpointView = admin.patch(&path(&endpoint, ""), &Value::Object(body)).await?;
     print(&view, endpoint.target.json, render::webhook::full)
 }
 

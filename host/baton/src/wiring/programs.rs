@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use baton_api::{ApiListener, ApiSettings, Face, FaceDeps};
+use baton_api::v1::Submit;
+use baton_api::{ApiListener, ApiSettings};
 use baton_inbound::Inbound;
 use baton_mail::Clock;
-use baton_store::Store;
 use baton_tls::{Certificates, TlsServer};
 use tokio::net::TcpListener;
 
@@ -20,41 +20,29 @@ const GATE: &str = "api";
 pub(crate) struct Programs {
     /// Its bounds, replaced by a reload.
     pub(crate) settings: Arc<ArcSwap<ApiSettings>>,
-    pub(crate) face: Face,
+    /// Takes their messages.
+    pub(crate) submit: Submit,
     /// Where it listens; none when it is off.
     pub(crate) listener: Option<ApiListener>,
 }
 
-/// The API over the parts of the relay, its socket open.
+/// The API before it has the other parts of the relay, its socket open.
 pub(crate) async fn open(
     checked: &Checked,
     inbound: &Inbound,
-    store: &Store,
     clock: &Arc<dyn Clock>,
     certificates: Option<Arc<Certificates>>,
 ) -> anyhow::Result<Programs> {
     let settings = Arc::new(ArcSwap::from_pointee(checked.api.limits.clone()));
-    let face = face(inbound, store, clock, &settings);
     let listener = bind(checked, certificates, clock).await?;
-    Ok(Programs { settings, face, listener })
+    Ok(Programs { settings, submit: submit(inbound), listener })
 }
 
-fn face(
-    inbound: &Inbound,
-    store: &Store,
-    clock: &Arc<dyn Clock>,
-    settings: &Arc<ArcSwap<ApiSettings>>,
-) -> Face {
+fn submit(inbound: &Inbound) -> Submit {
     let gate = inbound.gate(GATE);
-    let submit = move |submission, beside| -> baton_api::v1::Submitting {
+    Arc::new(move |submission, beside| {
         let gate = gate.clone();
         Box::pin(async move { gate.submit(submission, beside).await })
-    };
-    Face::new(FaceDeps {
-        store: store.clone(),
-        clock: clock.clone(),
-        submit: Arc::new(submit),
-        settings: settings.clone(),
     })
 }
 

@@ -6,6 +6,7 @@ use baton_mail::UnixMs;
 use baton_store::rollups::{Reader, Rollups, decode_value};
 use baton_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::cell::{BEHIND_TIME, Cell, Dimension, Measure, Period, group_prefix, read_subject};
 use crate::shown::Moment;
@@ -122,7 +123,7 @@ pub enum ReportError {
 }
 
 /// One row: the values that tell it apart, and what was counted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReportRow {
     /// When its part of time begins (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,7 +140,7 @@ pub struct ReportRow {
 }
 
 /// Shares; none where there is nothing to share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Rates {
     /// Delivered, of all that came to an end.
     pub delivered: Option<f64>,
@@ -154,7 +155,7 @@ pub struct Rates {
 }
 
 /// Quantiles in milliseconds, right to 3 %.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Latency {
     /// Half of the deliveries.
     pub p50_ms: Option<u64>,
@@ -165,7 +166,7 @@ pub struct Latency {
 }
 
 /// An answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
     /// The range that is told (RFC 3339).
     pub since: String,

@@ -8,6 +8,7 @@ use baton_mail::UnixMs;
 use baton_store::catalog::{CatalogError, Key, Kind as RecordKind};
 use baton_store::feed::ConsumerName;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::filter::EventFilter;
 use crate::kind::Kind;
@@ -58,7 +59,7 @@ impl fmt::Debug for Secret {
 }
 
 /// What somebody may say about an endpoint.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EndpointChange {
     /// Where it is.

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
+use utoipa::ToSchema;
 
 use super::endpoint::{Endpoint, EndpointChange, Unfit, WEBHOOK, consumer, key};
 use super::post::{Answer, Posted, post};
@@ -51,7 +52,7 @@ impl From<CatalogError> for WebhookError {
 }
 
 /// An endpoint as it is shown: all but its secrets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EndpointView {
     /// Whose it is; none is the relay's own, which gets everybody's events.
     pub tenant: Option<String>,
@@ -67,7 +68,8 @@ pub struct EndpointView {
     pub about: String,
     /// Nothing is posted while this says why.
     pub paused: Option<String>,
-    /// Until when each of its secrets counts; none for the newest.
+    /// Until when each of its secrets counts, in milliseconds since 1970; none for the newest.
+    #[schema(value_type = Vec<Option<u64>>)]
     pub secrets_until: Vec<Option<UnixMs>>,
     /// The new secret: shown once, when it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,7 +81,7 @@ pub struct EndpointView {
 }
 
 /// What came of a post that tells of nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Tested {
     /// They took it.
     pub taken: bool,
@@ -118,19 +120,22 @@ impl Webhooks {
         self.view(&record)
     }
 
-    /// A new endpoint, for what happens from now on. Its secret is in the answer and never again.
+    /// A new endpoint, for what happens from now on, and what is written `beside` it. Its secret is in the answer and never
+    /// again.
     pub async fn add(
         &self,
         tenant: Option<&str>,
         name: &str,
         change: EndpointChange,
+        beside: Vec<Edit>,
     ) -> Result<EndpointView, WebhookError> {
         let key = key(tenant, name)?;
         let endpoint = Endpoint::new(change)?;
         // What was there before under this name has nothing to do with it.
         self.begin_at(&key, self.0.store.feed().head())?;
         let edit = Edit::put_json(key, &endpoint)?.expecting(Expect::Nothing);
-        let written = self.0.store.catalog().apply(vec![edit]).await?;
+        let edits = std::iter::once(edit).chain(beside).collect();
+        let written = self.0.store.catalog().apply(edits).await?;
         let record = written.into_iter().flatten().next().ok_or(WebhookError::NotFound)?;
         self.0.changed.notify_one();
         let secret = endpoint.newest_secret().map(str::to_owned);
@@ -143,32 +148,42 @@ impl Webhooks {
         tenant: Option<&str>,
         name: &str,
         change: EndpointChange,
+        beside: Vec<Edit>,
     ) -> Result<EndpointView, WebhookError> {
         let key = key(tenant, name)?;
-        self.view(&self.change(&key, |endpoint| endpoint.changed(change)).await?)
+        self.view(&self.change(&key, |endpoint| endpoint.changed(change), beside).await?)
     }
 
     /// A new secret for an endpoint; those of before count for a day. It is in the answer and never again.
-    pub async fn rotate(&self, tenant: Option<&str>, name: &str) -> Result<EndpointView, WebhookError> {
+    pub async fn rotate(
+        &self,
+        tenant: Option<&str>,
+        name: &str,
+        beside: Vec<Edit>,
+    ) -> Result<EndpointView, WebhookError> {
         let key = key(tenant, name)?;
         let now = self.0.clock.now();
         let until = now.plus(Duration::from_secs(self.0.settings.secret_overlap_s));
         let mut secret = None;
-        let record = self
-            .change(&key, |endpoint| {
-                let (endpoint, text) = endpoint.rotated(now, until)?;
-                secret = Some(text);
-                Ok(endpoint)
-            })
-            .await?;
+        let rotate = |endpoint: Endpoint| {
+            let (endpoint, text) = endpoint.rotated(now, until)?;
+            secret = Some(text);
+            Ok(endpoint)
+        };
+        let record = self.change(&key, rotate, beside).await?;
         Ok(EndpointView { secret, ..self.view(&record)? })
     }
 
     /// Removes an endpoint; what it was not told it never is.
-    pub async fn remove(&self, tenant: Option<&str>, name: &str) -> Result<(), WebhookError> {
+    pub async fn remove(
+        &self,
+        tenant: Option<&str>,
+        name: &str,
+        beside: Vec<Edit>,
+    ) -> Result<(), WebhookError> {
         let key = key(tenant, name)?;
         let edit = Edit::remove(key.clone()).expecting(Expect::Something);
-        self.0.store.catalog().apply(vec![edit]).await?;
+        self.0.store.catalog().apply(std::iter::once(edit).chain(beside).collect()).await?;
         self.0.states.lock().remove(&key.to_string());
         if let Some(consumer) = consumer(&key) {
             self.0.store.feed().forget(&consumer).map_err(of_store)?;
@@ -219,16 +234,18 @@ impl Webhooks {
         &self,
         key: &Key,
         change: impl FnOnce(Endpoint) -> Result<Endpoint, Unfit>,
+        beside: Vec<Edit>,
     ) -> Result<Record, WebhookError> {
         let edit = |record: Option<Record>| -> Result<Option<Edit>, WebhookError> {
             let record = record.ok_or(WebhookError::NotFound)?;
             let endpoint = change(record.json()?)?;
             Ok(Some(Edit::put_json(record.key, &endpoint)?))
         };
-        let changed = self.0.store.catalog().change(key, edit).await.map_err(|error| match error {
-            EditError::Refused(error) => error,
-            EditError::Catalog(error) => error.into(),
-        })?;
+        let changed =
+            self.0.store.catalog().change(key, edit, beside).await.map_err(|error| match error {
+                EditError::Refused(error) => error,
+                EditError::Catalog(error) => error.into(),
+            })?;
         self.0.changed.notify_one();
         changed.ok_or(WebhookError::NotFound)
     }

@@ -228,8 +228,9 @@ impl Webhooks {
             Ok(Some(key)) => {
                 let why = "the endpoint answered 410 Gone".to_owned();
                 tracing::warn!(target: "events", endpoint = %key, "the endpoint wants nothing any more; it is paused");
-                let paused =
-                    self.change(&key, |endpoint| Ok(Endpoint { paused: Some(why), ..endpoint })).await;
+                let paused = self
+                    .change(&key, |endpoint| Ok(Endpoint { paused: Some(why), ..endpoint }), Vec::new())
+                    .await;
                 if let Err(error) = paused {
                     tracing::error!(target: "events", endpoint = %key, %error, "it can not be paused");
                 }

@@ -4,9 +4,10 @@ use baton_mail::UnixMs;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
+use utoipa::ToSchema;
 
 /// How it goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EndpointStatus {
     /// Events that were posted and taken since the relay's start.
     pub posted: u64,
@@ -17,14 +18,17 @@ pub struct EndpointStatus {
     /// Failures one after the other.
     pub failures: u32,
     /// Since when nothing was taken; none while it is well.
+    #[schema(value_type = Option<u64>)]
     pub failing_since: Option<UnixMs>,
     /// Why the last post failed.
     pub last_error: Option<String>,
     /// The last answer that was a success, and when it came.
     pub last_status: Option<u16>,
     /// When the last post was taken.
+    #[schema(value_type = Option<u64>)]
     pub last_taken_at: Option<UnixMs>,
     /// When it is tried again, while it fails.
+    #[schema(value_type = Option<u64>)]
     pub next_try_at: Option<UnixMs>,
     /// Where in the feed it is.
     pub at: u64,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use baton_dns::{DnsError, Resolver, Reverse};
 use baton_mail::Domain;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::file::{DomainFile, KeyRecord, KeyState};
 use super::publish::DnsRecord;
@@ -22,7 +23,7 @@ pub struct Host {
 }
 
 /// What was found about one thing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Finding {
     /// What it is about, such as `DKIM r20261127`.
     pub what: String,
@@ -37,7 +38,7 @@ pub struct Finding {
 }
 
 /// How a thing is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FindingState {
     /// As it should be.

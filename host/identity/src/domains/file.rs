@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use baton_mail::{Domain, UnixMs};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A domain with its keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +44,7 @@ pub struct KeyRecord {
 }
 
 /// Whether a key signs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyState {
     /// Not yet: its record was not seen in the DNS.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use baton_dns::Resolver;
 use baton_mail::{Domain, UnixMs};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{DomainError, DomainFile, Domains, Finding, FindingState, Host, KeyState};
 
@@ -18,11 +19,13 @@ pub struct Inspector {
 }
 
 /// What was found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Inspection {
     /// The domain.
+    #[schema(value_type = String)]
     pub domain: Domain,
     /// When the records of its keys were first seen in the DNS.
+    #[schema(value_type = Option<u64>)]
     pub seen_at: Option<UnixMs>,
     /// Everything is there that mail needs.
     pub is_ready: bool,
@@ -34,18 +37,20 @@ pub struct Inspection {
 }
 
 /// A domain in a list, without anything secret.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct DomainRow {
     /// The domain.
+    #[schema(value_type = String)]
     pub domain: Domain,
     /// When the records of its keys were first seen in the DNS.
+    #[schema(value_type = Option<u64>)]
     pub seen_at: Option<UnixMs>,
     /// Its keys.
     pub keys: Vec<KeyRow>,
 }
 
 /// A key in a list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct KeyRow {
     /// The name under which it is published.
     pub selector: String,
@@ -54,6 +59,7 @@ pub struct KeyRow {
     /// Whether it signs.
     pub state: KeyState,
     /// Since when it is in that state.
+    #[schema(value_type = u64)]
     pub since: UnixMs,
 }
 

@@ -3,11 +3,12 @@
 use std::fmt::Write;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::file::{DomainFile, KeyRecord, KeyState};
 
 /// One record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DnsRecord {
     /// The name, without a dot at its end.
     pub name: String,

@@ -246,7 +246,7 @@ impl Catalog {
     }
 
     /// Changes one record as one step: `change` gets what is there and says what is to be there. Returns the record that
-    /// is there then, on disk.
+    /// is there then, on disk, with what is written `beside` it when it is changed.
     ///
     /// # Errors
     /// When `change` refuses, or the catalog can not be read or changed.
@@ -254,8 +254,10 @@ impl Catalog {
         &self,
         key: &Key,
         change: impl FnOnce(Option<Record>) -> Result<Option<Edit>, E>,
+        beside: Vec<Edit>,
     ) -> Result<Option<Record>, EditError<E>> {
-        let alone = self.core.catalog.locks.take(std::iter::once(key)).await;
+        let keys = std::iter::once(key).chain(beside.iter().map(|edit| &edit.key));
+        let alone = self.core.catalog.locks.take(keys).await;
         let before = self.get(key).await.map_err(EditError::Catalog)?;
         let is_new = before.is_none();
         let Some(edit) = change(before).map_err(EditError::Refused)? else { return Ok(None) };
@@ -266,7 +268,8 @@ impl Catalog {
         if is_new && edit.is_put() {
             self.check_room(std::slice::from_ref(key)).await.map_err(EditError::Catalog)?;
         }
-        let written = self.write(&[edit], alone).await.map_err(EditError::Catalog)?;
+        let edits: Vec<Edit> = std::iter::once(edit).chain(beside).collect();
+        let written = self.write(&edits, alone).await.map_err(EditError::Catalog)?;
         Ok(written.into_iter().next().flatten())
     }
 

@@ -98,7 +98,7 @@ fn changes_of_one_record_wait_for_one_another() {
                 let before: u32 = found.map_or(0, |record| record.json().unwrap());
                 Edit::put_json(counter.clone(), &(before + 1)).map(Some)
             };
-            catalog.change(&counter, more).await.unwrap();
+            catalog.change(&counter, more, Vec::new()).await.unwrap();
         };
         let tasks: Vec<_> = (0..50).map(|_| tokio::spawn(count(bench.store.catalog()))).collect();
         for task in tasks {
@@ -106,7 +106,7 @@ fn changes_of_one_record_wait_for_one_another() {
         }
         let record = bench.store.catalog().get(&key(None, "counter")).await.unwrap().unwrap();
         assert_eq!(record.json::<u32>().unwrap(), 50);
-        let refused = bench.store.catalog().change(&key(None, "counter"), |_| Err("no")).await;
+        let refused = bench.store.catalog().change(&key(None, "counter"), |_| Err("no"), Vec::new()).await;
         assert!(matches!(refused, Err(EditError::Refused("no"))));
     });
 }
@@ -123,7 +123,8 @@ fn a_tenant_has_a_bounded_number_of_records() {
         let two_more = catalog.apply(vec![put("3", "3"), put("4", "4")]).await;
         assert!(matches!(two_more, Err(CatalogError::TooMany { kind: "thing", most: 3 })), "{two_more:?}");
         catalog.apply(vec![put("3", "3")]).await.unwrap();
-        let one_more = catalog.change(&key(Some("acme"), "4"), |_| Ok::<_, ()>(Some(put("4", "4")))).await;
+        let one_more =
+            catalog.change(&key(Some("acme"), "4"), |_| Ok::<_, ()>(Some(put("4", "4"))), Vec::new()).await;
         assert!(matches!(one_more, Err(EditError::Catalog(CatalogError::TooMany { .. }))));
         catalog.apply(vec![put("3", "changed")]).await.unwrap();
         let other = Edit::put_json(key(Some("other"), "1"), &1).unwrap();

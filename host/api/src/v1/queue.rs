@@ -1,18 +1,26 @@
 //! `/v1/queue`: look at the queue and operate on it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
+use axum::http::Method;
 use baton_mail::envelope::PRIORITY_MAX;
 use baton_mail::text::sanitize;
 use baton_store::{Action, Assignment, Filter, JobState, JobView, QueueCount};
+use bytes::Bytes;
+use utoipa::{IntoParams, OpenApi, ToSchema};
 
+use super::Face;
+use super::audit::{self, Deed};
+use super::caller::Caller;
+use super::delivery::DeliveryFace;
+use super::input::{At, Params, read_json};
+use super::route::{Need, Route};
 use crate::Problem;
-use crate::admin::{AdminDeps, store_problem};
-use crate::delivery::DeliveryFace;
+use crate::admin::store_problem;
 use crate::filter::{FILTER_FIELDS, Fields, state_name, write_cursor};
+use crate::scope::Scope;
 use crate::wire::{Changed, CountPage, JobRow, QueuePage, QueueRow, SummaryView};
 
 /// Entries of a page when the request does not say.
@@ -32,13 +40,90 @@ const NAME_OCTETS_MAX: usize = 200;
 /// What a sender is told when the operator says nothing else.
 const RETURNED: &str = "returned by the operator of the mail system";
 
-/// `GET /v1/queue`: entries that match, in pages; a page may be shorter, or empty, when the time was over.
-pub(crate) async fn list(
-    State(deps): State<AdminDeps>,
-    Query(query): Query<BTreeMap<String, String>>,
+pub(super) fn routes() -> Vec<Route> {
+    let read = baton_mail::tenant::Scope::Read;
+    vec![
+        Route::get("/v1/queue", read, list),
+        Route::get("/v1/queue/count", read, count_queue),
+        Route::new(Method::GET, "/v1/queue/summary", Need::Relay, sum_up_queue),
+        Route::new(Method::POST, "/v1/queue/{operation}", Need::Relay, operate_on_queue),
+    ]
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(list, count_queue, sum_up_queue, operate_on_queue))]
+pub(super) struct Doc;
+
+/// Which entries of the queue are meant; all that is given must fit.
+#[derive(ToSchema, IntoParams)]
+#[schema(as = QueueFilter)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what is read field by field")]
+struct FilterSchema {
+    /// Of this message.
+    message: Option<String>,
+    /// To this domain.
+    domain: Option<String>,
+    /// With this return path.
+    sender: Option<String>,
+    /// To this recipient.
+    recipient: Option<String>,
+    /// `ready`, `waiting`, `held` or `claimed`.
+    state: Option<String>,
+    /// Of this tenant.
+    tenant: Option<String>,
+    /// Of this stream.
+    stream: Option<String>,
+    /// To this site.
+    site: Option<String>,
+    /// By this source.
+    source: Option<String>,
+    /// Accepted so long ago at least, such as `2h`.
+    older: Option<String>,
+    /// Accepted so long ago at most.
+    younger: Option<String>,
+    /// With this text in its last failure.
+    error: Option<String>,
+    /// With a last failure of this class.
+    class: Option<String>,
+}
+
+/// What is to be done to which entries.
+#[derive(ToSchema)]
+#[schema(as = QueueChange)]
+#[allow(dead_code, reason = "describes what is read field by field")]
+struct ChangeSchema {
+    #[serde(flatten)]
+    filter: FilterSchema,
+    /// All entries, instead of a filter.
+    all: Option<bool>,
+    /// The `next` of the answer before.
+    after: Option<String>,
+    /// To `bounce`: what the sender is told.
+    reason: Option<String>,
+    /// To `reroute`: a next hop; `settings` means as the settings say.
+    next_hop: Option<String>,
+    /// To `reassign`: the tenant.
+    to_tenant: Option<String>,
+    /// To `reassign`: the stream.
+    to_stream: Option<String>,
+    /// To `reassign`: the priority.
+    #[schema(minimum = -9, maximum = 9)]
+    to_priority: Option<i8>,
+}
+
+/// Entries that match, in pages; a page may be shorter, or empty, when the time was over.
+#[utoipa::path(get, path = "/v1/queue", tag = "queue",
+    params(FilterSchema, ("after" = Option<String>, Query, description = "The `next` of the page before"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000)),
+    responses((status = 200, body = QueuePage)))]
+pub(super) async fn list(
+    State(deps): State<Face>,
+    scope: Scope,
+    params: Params,
 ) -> Result<Json<QueuePage>, Problem> {
-    let mut fields = Fields::new(query);
-    let filter = fields.take_filter()?;
+    let mut fields = params.0;
+    let filter = take_filter(&mut fields, &scope)?;
     let after = fields.take_cursor()?;
     let limit = fields.take::<usize>("limit")?.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
     fields.finish(&[&FILTER_FIELDS[..], &["after", "limit"]].concat())?;
@@ -48,8 +133,16 @@ pub(crate) async fn list(
     Ok(Json(QueuePage { now: deps.clock.now(), jobs, next }))
 }
 
-/// `GET /v1/queue/summary`: counts.
-pub(crate) async fn summary(State(deps): State<AdminDeps>) -> Result<Json<SummaryView>, Problem> {
+/// Takes the fields of a filter, within a scope.
+fn take_filter(fields: &mut Fields, scope: &Scope) -> Result<Filter, Problem> {
+    let filter = fields.take_filter()?;
+    let (tenant, stream) = (scope.tenant(filter.tenant)?, scope.stream(filter.stream)?);
+    Ok(Filter { tenant, stream, ..filter })
+}
+
+/// The whole queue in figures.
+#[utoipa::path(get, path = "/v1/queue/summary", tag = "queue", responses((status = 200, body = SummaryView)))]
+pub(super) async fn sum_up_queue(State(deps): State<Face>) -> Result<Json<SummaryView>, Problem> {
     let summary = deps.store.summary().await.map_err(store_problem)?;
     Ok(Json(SummaryView {
         ready: summary.ready,
@@ -62,13 +155,17 @@ pub(crate) async fn summary(State(deps): State<AdminDeps>) -> Result<Json<Summar
     }))
 }
 
-/// `GET /v1/queue/count`: how many entries match, by state, as far as the time reaches.
-pub(crate) async fn count(
-    State(deps): State<AdminDeps>,
-    Query(query): Query<BTreeMap<String, String>>,
+/// How many entries match, by state, as far as the time reaches.
+#[utoipa::path(get, path = "/v1/queue/count", tag = "queue",
+    params(FilterSchema, ("after" = Option<String>, Query, description = "The `next` of the answer before")),
+    responses((status = 200, body = CountPage)))]
+pub(super) async fn count_queue(
+    State(deps): State<Face>,
+    scope: Scope,
+    params: Params,
 ) -> Result<Json<CountPage>, Problem> {
-    let mut fields = Fields::new(query);
-    let filter = fields.take_filter()?;
+    let mut fields = params.0;
+    let filter = take_filter(&mut fields, &scope)?;
     let after = fields.take_cursor()?;
     fields.finish(&[&FILTER_FIELDS[..], &["after"]].concat())?;
     let found = deps.store.find_for(&filter, after, COUNTED_MAX, LOOK_BUDGET).await.map_err(store_problem)?;
@@ -91,7 +188,7 @@ pub(crate) async fn count(
 const OPERATIONS: &str = "hold, release, retry, remove, bounce, reroute, reassign";
 
 /// Reads the operation of that name with its own fields.
-fn read_operation(name: &str, fields: &mut Fields, deps: &AdminDeps) -> Result<Action, Problem> {
+fn read_operation(name: &str, fields: &mut Fields, deps: &Face) -> Result<Action, Problem> {
     match name {
         "hold" => Ok(Action::Hold),
         "release" => Ok(Action::Release),
@@ -131,22 +228,28 @@ fn read_assignment(fields: &mut Fields) -> Result<Assignment, Problem> {
     }
 }
 
-/// `POST /v1/queue/{operation}`: the body is a filter; `"all": true` instead of one means every entry. When the answer
-/// has `next`, the operation goes on with that as `after`.
-pub(crate) async fn operate(
-    State(deps): State<AdminDeps>,
-    Path(name): Path<String>,
-    body: bytes::Bytes,
+/// Does something to entries: hold, release, retry, remove, bounce, reroute or reassign. The body is a filter; `"all": true`
+/// instead of one means every entry. When the answer has `next`, the operation goes on with that as `after`.
+#[utoipa::path(post, path = "/v1/queue/{operation}", tag = "queue", request_body = ChangeSchema,
+    params(("operation" = String, Path)), responses((status = 200, body = Changed)))]
+pub(super) async fn operate_on_queue(
+    State(deps): State<Face>,
+    caller: Caller,
+    At(name): At<String>,
+    body: Bytes,
 ) -> Result<Json<Changed>, Problem> {
+    let asked: serde_json::Value = read_json(&body)?;
     let mut fields = Fields::of_body(&body)?;
     let operation = read_operation(&name, &mut fields, &deps)?;
     let filter = fields.take_filter()?;
     let after = fields.take_cursor()?;
     let all = fields.take::<bool>("all")?.unwrap_or(false);
-    let by = fields.take::<String>("by")?.unwrap_or_else(|| "operator".to_owned());
+    let by = caller.by(fields.take("by")?)?;
     fields.finish(&[&FILTER_FIELDS[..], &["all", "by", "after"]].concat())?;
     check_scope(&filter, all)?;
-    let by = sanitize(&by, 100);
+    let action = format!("queue.{name}");
+    let deed = Deed { action: &action, tenant: None, target: "queue", change: asked };
+    audit::note(&deps, &caller, deed).await?;
     let reached = deps.store.operate_for(operation, &filter, &by, after, OPERATE_BUDGET).await;
     let reached = reached.map_err(store_problem)?;
     Ok(Json(Changed { changed: reached.jobs, next: reached.next.map(write_cursor) }))

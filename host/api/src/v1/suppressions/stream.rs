@@ -1,11 +1,10 @@
 //! Whole lists in and out, line by line: nothing of them is held in memory but a batch.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::{Body, BodyDataStream};
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use baton_mail::{Clock, UnixMs};
@@ -14,12 +13,16 @@ use baton_store::suppression::{CHANGES_MAX, Change, Suppress, Wanted};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::lines::{Format, Line, Reader};
-use super::{NewSuppression, Owner, SuppressionRow, read_reason, suppress, take_wanted};
-use crate::Problem;
-use crate::admin::{AdminDeps, store_problem};
+use super::{NewSuppression, SuppressionRow, note, read_reason, suppress, take_wanted};
+use crate::admin::store_problem;
 use crate::filter::Fields;
+use crate::v1::Face;
+use crate::v1::caller::Caller;
+use crate::v1::input::Params;
+use crate::{Problem, Scope};
 
 /// Octets of a line at most.
 const LINE_OCTETS_MAX: usize = 4_096;
@@ -29,7 +32,7 @@ const LINES_MAX: u64 = 20_000_000;
 const ERRORS_MAX: usize = 20;
 
 /// What came of an import.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Imported {
     /// Entries made.
     pub added: u64,
@@ -42,7 +45,7 @@ pub struct Imported {
 }
 
 /// A line that was wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LineError {
     /// Which, from 1.
     pub line: u64,
@@ -50,52 +53,50 @@ pub struct LineError {
     pub message: String,
 }
 
-/// Takes a list of lines. Those that are wrong are left out and told of; entries without tenant, stream or reason of their
-/// own get those of `defaults`.
-///
-/// # Errors
-/// When a line has no end, there are too many, or the store fails; what came before is made.
-pub async fn import(
-    lists: &Suppressions,
-    owner: Owner<'_>,
-    defaults: NewSuppression,
-    mut body: BodyDataStream,
-    clock: &Arc<dyn Clock>,
-) -> Result<Imported, Problem> {
-    let mut taking = Taking {
-        lists,
-        owner,
-        defaults,
-        reader: Reader::default(),
-        batch: Vec::new(),
-        lines: 0,
-        done: Imported::default(),
+/// Takes a list, a line each: JSON objects, or CSV behind a line of names, as it is exported. Lines that are wrong are left out
+/// and told of; entries without tenant, stream or reason of their own get those of the query. When it ends early, what came
+/// before is made.
+#[utoipa::path(post, path = "/v1/suppressions/import", tag = "suppressions",
+    params(("tenant" = Option<String>, Query, description = "Of lines that do not say it; operators only"),
+        ("stream" = Option<String>, Query, description = "Of lines that do not say it"),
+        ("reason" = Option<String>, Query, description = "Of lines that do not say it")),
+    request_body(content((String = "application/x-ndjson"), (String = "text/csv"))),
+    responses((status = 200, body = Imported)))]
+pub(in crate::v1) async fn import_suppressions(
+    State(face): State<Face>,
+    caller: Caller,
+    scope: Scope,
+    params: Params,
+    body: Body,
+) -> Result<Json<Imported>, Problem> {
+    let defaults = take_defaults(params.0)?;
+    // Before anything of it is read: whose list it is not, is told so at once.
+    scope.list(defaults.tenant.clone(), defaults.stream.clone())?;
+    note(&face, &caller, "suppression.import", "a list").await?;
+    let by = format!("import by {}", caller.name());
+    let lists = face.store.suppression();
+    let (reader, batch, done) = (Reader::default(), Vec::new(), Imported::default());
+    let taking = Taking { lists: &lists, scope: &scope, by: &by, defaults, reader, batch, lines: 0, done };
+    taking.run(body.into_data_stream(), &face.clock).await.map(Json)
+}
+
+/// What holds for lines that do not say it themselves.
+fn take_defaults(mut fields: Fields) -> Result<NewSuppression, Problem> {
+    let defaults = NewSuppression {
+        tenant: fields.take("tenant")?,
+        stream: fields.take("stream")?,
+        reason: fields.take::<String>("reason")?.map(|name| read_reason(&name)).transpose()?,
+        ..NewSuppression::default()
     };
-    let mut rest = BytesMut::new();
-    while let Some(piece) = body.next().await {
-        let piece = piece.map_err(|error| Problem::field("body", format!("ended early: {error}")))?;
-        rest.extend_from_slice(&piece);
-        while let Some(end) = rest.iter().position(|octet| *octet == b'\n') {
-            let line = rest.split_to(end + 1);
-            taking.take(&line, clock.now()).await?;
-        }
-        if rest.len() > LINE_OCTETS_MAX {
-            let line = taking.lines + 1;
-            return Err(Problem::field(
-                "body",
-                format!("line {line} has more than {LINE_OCTETS_MAX} octets"),
-            ));
-        }
-    }
-    taking.take(&rest, clock.now()).await?;
-    taking.write().await?;
-    Ok(taking.done)
+    fields.finish(&["tenant", "stream", "reason"])?;
+    Ok(defaults)
 }
 
 /// An import under way.
 struct Taking<'a> {
     lists: &'a Suppressions,
-    owner: Owner<'a>,
+    scope: &'a Scope,
+    by: &'a str,
     defaults: NewSuppression,
     reader: Reader,
     batch: Vec<Suppress>,
@@ -104,6 +105,28 @@ struct Taking<'a> {
 }
 
 impl Taking<'_> {
+    async fn run(mut self, mut body: BodyDataStream, clock: &Arc<dyn Clock>) -> Result<Imported, Problem> {
+        let mut rest = BytesMut::new();
+        while let Some(piece) = body.next().await {
+            let piece = piece.map_err(|error| Problem::field("body", format!("ended early: {error}")))?;
+            rest.extend_from_slice(&piece);
+            while let Some(end) = rest.iter().position(|octet| *octet == b'\n') {
+                let line = rest.split_to(end + 1);
+                self.take(&line, clock.now()).await?;
+            }
+            if rest.len() > LINE_OCTETS_MAX {
+                let line = self.lines + 1;
+                return Err(Problem::field(
+                    "body",
+                    format!("line {line} has more than {LINE_OCTETS_MAX} octets"),
+                ));
+            }
+        }
+        self.take(&rest, clock.now()).await?;
+        self.write().await?;
+        Ok(self.done)
+    }
+
     async fn take(&mut self, line: &[u8], now: UnixMs) -> Result<(), Problem> {
         self.lines += 1;
         if self.lines > LINES_MAX {
@@ -140,7 +163,7 @@ impl Taking<'_> {
         if until.flatten().is_some_and(|until| until <= now.0) {
             return self.refuse("is over already".to_owned());
         }
-        match suppress(self.lists, self.owner, entry, "import", now) {
+        match suppress(self.lists, self.scope, entry, self.by, now) {
             Ok(mut change) => {
                 if let (Change::Add(new), Some(until)) = (&mut change.change, until) {
                     new.until = until.map(UnixMs);
@@ -176,23 +199,21 @@ enum Walk {
 }
 
 /// Whole lists, page by page.
-pub fn export(
+fn export(
     lists: Suppressions,
-    owner: String,
-    is_operator: bool,
+    scope: Scope,
     wanted: Wanted,
     format: Format,
     clock: Arc<dyn Clock>,
 ) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send {
     let header = Bytes::from_static(format.header().as_bytes());
     let pages = stream::try_unfold(Walk::Page(None), move |walk| {
-        let (lists, wanted, clock, owner) = (lists.clone(), wanted.clone(), clock.clone(), owner.clone());
+        let (lists, wanted, clock, scope) = (lists.clone(), wanted.clone(), clock.clone(), scope.clone());
         async move {
             let Walk::Page(after) = walk else { return Ok(None) };
             let page = lists.list(wanted, after, 1_000).await.map_err(std::io::Error::other)?;
-            let owner = if is_operator { Owner::Operator } else { Owner::Tenant(&owner) };
             let now = clock.now();
-            let row = |listed| format.line(&SuppressionRow::of(listed, owner, now));
+            let row = |listed| format.line(&SuppressionRow::of(listed, &scope, now));
             let text: String = page.entries.into_iter().map(row).collect();
             let next = page.next.map_or(Walk::End, |key| Walk::Page(Some(key)));
             Ok::<_, std::io::Error>(Some((Bytes::from(text), next)))
@@ -201,39 +222,23 @@ pub fn export(
     stream::once(async move { Ok(header) }).chain(pages)
 }
 
-/// `GET /v1/suppressions/export`.
-pub(super) async fn admin_export(
-    State(deps): State<AdminDeps>,
-    Query(query): Query<BTreeMap<String, String>>,
+/// Whole lists, a line for each entry.
+#[utoipa::path(get, path = "/v1/suppressions/export", tag = "suppressions",
+    params(("format" = Option<String>, Query, description = "`json` (a line each) or `csv`"),
+        ("tenant" = Option<String>, Query, description = "Whose lists; operators only, and an empty text is the global one"),
+        ("stream" = Option<String>, Query, description = "That of this stream only"),
+        ("reason" = Option<String>, Query), ("text" = Option<String>, Query, description = "In the address"),
+        ("ended" = Option<bool>, Query, description = "Those too that do not hold any more")),
+    responses((status = 200, description = "The lines", content((String = "application/x-ndjson"), (String = "text/csv")))))]
+pub(in crate::v1) async fn export_suppressions(
+    State(face): State<Face>,
+    scope: Scope,
+    params: Params,
 ) -> Result<Response, Problem> {
-    let mut fields = Fields::new(query);
+    let mut fields = params.0;
     let format = fields.take::<Format>("format")?.unwrap_or_default();
-    let wanted = take_wanted(&mut fields, Owner::Operator)?;
+    let wanted = take_wanted(&mut fields, &scope)?;
     fields.finish(&["format", "tenant", "stream", "reason", "text", "ended"])?;
-    let lines = export(deps.store.suppression(), String::new(), true, wanted, format, deps.clock.clone());
+    let lines = export(face.store.suppression(), scope, wanted, format, face.clock.clone());
     Ok(([(header::CONTENT_TYPE, format.media_type())], Body::from_stream(lines)).into_response())
-}
-
-/// `POST /v1/suppressions/import`: what a line does not say is taken from the fields `tenant`, `stream`, `reason`.
-pub(super) async fn admin_import(
-    State(deps): State<AdminDeps>,
-    Query(query): Query<BTreeMap<String, String>>,
-    body: Body,
-) -> Result<Json<Imported>, Problem> {
-    let defaults = take_defaults(query)?;
-    let lists = deps.store.suppression();
-    import(&lists, Owner::Operator, defaults, body.into_data_stream(), &deps.clock).await.map(Json)
-}
-
-/// What holds for lines that do not say it themselves.
-pub(super) fn take_defaults(query: BTreeMap<String, String>) -> Result<NewSuppression, Problem> {
-    let mut fields = Fields::new(query);
-    let defaults = NewSuppression {
-        tenant: fields.take("tenant")?,
-        stream: fields.take("stream")?,
-        reason: fields.take::<String>("reason")?.map(|name| read_reason(&name)).transpose()?,
-        ..NewSuppression::default()
-    };
-    fields.finish(&["tenant", "stream", "reason"])?;
-    Ok(defaults)
 }

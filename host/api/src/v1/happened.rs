@@ -1,20 +1,21 @@
 //! `/v1/events` and the search in `/v1/messages`: what happened, from the feed and from the history.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
-use axum::routing::get;
-use axum::{Extension, Json, Router};
+use axum::Json;
+use axum::extract::State;
 use baton_events::{EventFilter, Kind, MessageRow, Shown, read_tag};
-use baton_mail::{Clock, MessageId, UnixMs};
+use baton_mail::{MessageId, UnixMs};
 use baton_store::{SearchFilter, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use utoipa::{OpenApi, ToSchema};
 
+use super::Face;
+use super::input::Params;
+use super::route::Route;
 use crate::Problem;
 use crate::admin::store_problem;
 use crate::filter::{Fields, read_time_ms};
@@ -30,19 +31,62 @@ const PAGE_MAX: usize = 1_000;
 /// How long an answer may wait for something to happen, in seconds.
 const WAIT_S_MAX: u64 = 60;
 
-/// What these routes need.
-#[derive(Clone)]
-pub struct HappenedDeps {
-    /// Feed and history.
-    pub store: Store,
-    /// The relay's time.
-    pub clock: Arc<dyn Clock>,
+pub(super) fn routes() -> Vec<Route> {
+    let read = baton_mail::tenant::Scope::Read;
+    vec![Route::get("/v1/events", read, list_events), Route::get("/v1/messages", read, search_messages)]
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(list_events, search_messages))]
+pub(super) struct Doc;
+
+/// One thing that happened to one recipient's copy, or to a message as a whole. Members that say nothing are left out.
+#[derive(ToSchema)]
+#[schema(as = Event)]
+#[allow(dead_code, reason = "describes a type of another crate")]
+struct EventSchema {
+    /// Its name: the same whenever it is told.
+    #[schema(example = "evt_00000000004d_0001")]
+    id: String,
+    /// What happened, such as `accepted`, `deferred`, `delivered` or `bounced`.
+    r#type: String,
+    /// When (RFC 3339).
+    time: String,
+    /// The relay's name for the message.
+    message: String,
+    /// The sender's own name for it.
+    message_id: Option<String>,
+    /// Whose mail it is.
+    tenant: Option<String>,
+    /// Which stream of that tenant.
+    stream: Option<String>,
+    /// The message's tags.
+    tags: Option<Vec<String>>,
+    /// What its sender noted of it.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<()>,
+    /// The template that it was made of.
+    template: Option<String>,
+    /// The return path; empty for the null sender.
+    sender: Option<String>,
+    /// Whose copy.
+    recipient: Option<String>,
+    /// The recipient's domain.
+    domain: Option<String>,
+    /// The last word about this copy.
+    r#final: Option<bool>,
+    /// What the next hop said: `code`, `enhanced`, `text`.
+    #[schema(value_type = Option<Object>)]
+    reply: Option<()>,
+    /// The class of a failure, the reason of a suppression or of a decision, the kind of a complaint.
+    reason: Option<String>,
 }
 
 /// Events in the order in which they happened.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct EventsPage {
     /// Each as webhooks get it.
+    #[schema(value_type = Vec<EventSchema>)]
     pub events: Vec<Value>,
     /// Ask with `after` for what follows.
     pub next: String,
@@ -53,48 +97,54 @@ pub struct EventsPage {
 }
 
 /// Messages, newest first.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct MessagesPage {
     /// Each with what became of its copies.
     pub messages: Vec<MessageRow>,
     /// Ask with `after` for older ones; none when there are none. An empty page may have it: so much is looked at only.
+    #[schema(value_type = Option<String>)]
     pub next: Option<MessageId>,
     /// Events that happened and can not be found yet.
     pub behind: u64,
 }
 
-/// The routes. Who mounts them puts an [`Extension`] with the [`Scope`] of the request in front.
-pub fn routes(deps: HappenedDeps) -> Router {
-    Router::new().route("/v1/events", get(events)).route("/v1/messages", get(messages)).with_state(deps)
-}
-
-/// `GET /v1/events`: what happened, in order, from `after` or `since` on.
-async fn events(
-    State(deps): State<HappenedDeps>,
-    Extension(scope): Extension<Scope>,
-    Query(query): Query<BTreeMap<String, String>>,
+/// What happened, in order, from `after` or `since` on.
+#[utoipa::path(get, path = "/v1/events", tag = "events",
+    params(("kind" = Option<String>, Query, description = "Kinds, with commas between"),
+        ("tenant" = Option<String>, Query, description = "Whose; operators only"),
+        ("stream" = Option<String>, Query, description = "Of this stream"),
+        ("recipient" = Option<String>, Query, description = "About this recipient"),
+        ("after" = Option<u64>, Query, description = "The `next` of the answer before"),
+        ("since" = Option<String>, Query, description = "From then on: RFC 3339, or how long ago, such as `2h`"),
+        ("wait_s" = Option<u64>, Query, description = "Wait so long for something to happen, 60 at most"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000)),
+    responses((status = 200, body = EventsPage)))]
+pub(super) async fn list_events(
+    State(face): State<Face>,
+    scope: Scope,
+    params: Params,
 ) -> Result<Json<EventsPage>, Problem> {
-    let mut fields = Fields::new(query);
+    let mut fields = params.0;
     let filter = take_event_filter(&mut fields, &scope)?;
     let after = fields.take::<u64>("after")?;
-    let since = take_moment(&mut fields, "since", deps.clock.now())?;
+    let since = take_moment(&mut fields, "since", face.clock.now())?;
     let wait = fields.take::<u64>("wait_s")?.unwrap_or(0).min(WAIT_S_MAX);
     let limit = fields.take::<usize>("limit")?.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
     fields.finish(&["kind", "tenant", "stream", "recipient", "after", "since", "wait_s", "limit"])?;
-    let feed = deps.store.feed();
+    let feed = face.store.feed();
     let from = match (after, since) {
         (Some(after), _) => after.min(feed.head()),
         (None, Some(since)) => feed.at(since).await.map_err(store_problem)?,
         (None, None) => feed.first(),
     };
-    let page = look(&deps.store, &filter, from, limit).await?;
+    let page = look(&face.store, &filter, from, limit).await?;
     if !page.events.is_empty() || wait == 0 {
         return Ok(Json(page));
     }
     let from = page.next.parse().unwrap_or(from);
     // Nothing happened: the answer is empty.
     let _ = tokio::time::timeout(Duration::from_secs(wait), feed.wait(from)).await;
-    look(&deps.store, &filter, from, limit).await.map(Json)
+    look(&face.store, &filter, from, limit).await.map(Json)
 }
 
 async fn look(store: &Store, filter: &EventFilter, from: u64, limit: usize) -> Result<EventsPage, Problem> {
@@ -125,14 +175,24 @@ fn to_json(shown: &Shown<'_>) -> Result<Value, Problem> {
     serde_json::to_value(shown).map_err(|error| Problem::unavailable(error.to_string()))
 }
 
-/// `GET /v1/messages`: messages by what is known of them.
-async fn messages(
-    State(deps): State<HappenedDeps>,
-    Extension(scope): Extension<Scope>,
-    Query(query): Query<BTreeMap<String, String>>,
+/// Messages by what is known of them, newest first. All that is given must fit.
+#[utoipa::path(get, path = "/v1/messages", tag = "messages",
+    params(("recipient" = Option<String>, Query), ("domain" = Option<String>, Query, description = "The recipient's"),
+        ("sender" = Option<String>, Query), ("message_id" = Option<String>, Query, description = "The sender's own name for it"),
+        ("tenant" = Option<String>, Query, description = "Whose; operators only"),
+        ("stream" = Option<String>, Query), ("tag" = Option<String>, Query, description = "A tag, or name=value"),
+        ("since" = Option<String>, Query, description = "RFC 3339, or how long ago, such as `2h`"),
+        ("until" = Option<String>, Query, description = "RFC 3339, or how long ago"),
+        ("after" = Option<String>, Query, description = "The `next` of the page before"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000)),
+    responses((status = 200, body = MessagesPage)))]
+pub(super) async fn search_messages(
+    State(face): State<Face>,
+    scope: Scope,
+    params: Params,
 ) -> Result<Json<MessagesPage>, Problem> {
-    let mut fields = Fields::new(query);
-    let now = deps.clock.now();
+    let mut fields = params.0;
+    let now = face.clock.now();
     let filter = SearchFilter {
         recipient: fields.take("recipient")?,
         domain: fields.take("domain")?,
@@ -147,7 +207,7 @@ async fn messages(
     let after = fields.take::<MessageId>("after")?;
     let limit = fields.take::<usize>("limit")?.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
     fields.finish(&MESSAGE_FIELDS)?;
-    let found = deps.store.search(filter, after, limit).await.map_err(store_problem)?;
+    let found = face.store.search(filter, after, limit).await.map_err(store_problem)?;
     let messages = found.messages.iter().map(MessageRow::of).collect();
     Ok(Json(MessagesPage { messages, next: found.next, behind: found.behind }))
 }
@@ -207,6 +267,8 @@ pub(crate) fn read_moment(text: &str, now: UnixMs) -> Option<UnixMs> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@ use super::{NewSuppression, SuppressionRow};
 
 /// The form of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
+pub(super) enum Format {
     /// A JSON object in each line.
     #[default]
     Json,
@@ -28,7 +28,7 @@ impl std::str::FromStr for Format {
 
 impl Format {
     /// The media type.
-    pub fn media_type(self) -> &'static str {
+    pub(super) fn media_type(self) -> &'static str {
         match self {
             Format::Json => "application/x-ndjson",
             Format::Csv => "text/csv; charset=utf-8",

@@ -1,56 +1,63 @@
 //! `/v1/reports/mail`: what became of mail, in sums over time.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::Json;
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Extension, Json, Router};
-use baton_events::report::{Group, ReportError, ReportQuery, Reports, Step};
-use baton_mail::{Clock, UnixMs};
+use baton_events::report::{Group, Report, ReportError, ReportQuery, Step};
+use baton_mail::UnixMs;
+use utoipa::OpenApi;
 
+use super::Face;
+use super::happened::take_moment;
+use super::input::Params;
+use super::route::Route;
 use crate::Problem;
 use crate::filter::Fields;
-use crate::happened::take_moment;
 use crate::scope::Scope;
 
 /// How far a report goes back when the request does not say: a day, in milliseconds.
 const SINCE_DEFAULT_MS: u64 = 86_400_000;
 
-/// What these routes need.
-#[derive(Clone)]
-pub struct SumDeps {
-    /// The sums.
-    pub reports: Reports,
-    /// The relay's time.
-    pub clock: Arc<dyn Clock>,
+pub(super) fn routes() -> Vec<Route> {
+    vec![Route::get("/v1/reports/mail", baton_mail::tenant::Scope::Read, report_mail)]
 }
 
-/// The routes. Who mounts them puts an [`Extension`] with the [`Scope`] of the request in front.
-pub fn routes(deps: SumDeps) -> Router {
-    Router::new().route("/v1/reports/mail", get(report)).with_state(deps)
-}
+#[derive(OpenApi)]
+#[openapi(paths(report_mail))]
+pub(super) struct Doc;
 
-/// `GET /v1/reports/mail`: by whatever `by` names, of whatever is filtered for, as JSON or (`format=csv`) as a table.
-async fn report(
-    State(deps): State<SumDeps>,
-    Extension(scope): Extension<Scope>,
-    Query(query): Query<BTreeMap<String, String>>,
+/// What became of mail: by whatever `by` names, of whatever is filtered for, as JSON or as a table. Filters have the names
+/// of the groups.
+#[utoipa::path(get, path = "/v1/reports/mail", tag = "reports",
+    params(("since" = Option<String>, Query, description = "RFC 3339, or how long ago, such as `30d`; a day ago when it is not said"),
+        ("until" = Option<String>, Query, description = "RFC 3339, or how long ago"),
+        ("step" = Option<String>, Query, description = "`hour`, `day` or `none`"),
+        ("by" = Option<String>, Query, description = "Groups, with commas between: tenant, stream, tag, domain, provider, source, template, reason"),
+        ("tenant" = Option<String>, Query, description = "Operators only"), ("stream" = Option<String>, Query),
+        ("tag" = Option<String>, Query), ("domain" = Option<String>, Query), ("provider" = Option<String>, Query),
+        ("source" = Option<String>, Query), ("template" = Option<String>, Query), ("reason" = Option<String>, Query),
+        ("format" = Option<String>, Query, description = "`json` or `csv`")),
+    responses((status = 200, description = "The sums", content((Report = "application/json"), (String = "text/csv")))))]
+pub(super) async fn report_mail(
+    State(face): State<Face>,
+    scope: Scope,
+    params: Params,
 ) -> Result<Response, Problem> {
-    let mut fields = Fields::new(query);
+    let mut fields = params.0;
     let is_csv = match fields.take::<String>("format")?.as_deref() {
         None | Some("json") => false,
         Some("csv") => true,
         Some(other) => return Err(Problem::field("format", format!("`{other}` is not json or csv"))),
     };
-    let query = take_query(&mut fields, &scope, deps.clock.now())?;
+    let query = take_query(&mut fields, &scope, face.clock.now())?;
     let mut known = vec!["format", "since", "until", "step", "by"];
     known.extend(Group::ALL.iter().map(|group| group.as_str()));
     fields.finish(&known)?;
     let by = query.by.clone();
-    let report = deps.reports.answer(query).await.map_err(problem)?;
+    let report = face.reports.answer(query).await.map_err(problem)?;
     if is_csv {
         return Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present")], report.to_csv(&by))
             .into_response());

@@ -1,0 +1,120 @@
+//! What the API stands on: its bounds, and the parts of the relay behind it.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use baton_accounts::Authenticator;
+use baton_events::report::Reports;
+use baton_events::webhook::Webhooks;
+use baton_hooks::Generation;
+use baton_identity::domains::Inspector;
+use baton_mail::submission::{Submission, Submitted};
+use baton_mail::{Clock, Mailbox, Reply};
+use baton_store::Store;
+use baton_store::catalog::Edit;
+use futures_util::future::BoxFuture;
+use ipnet::IpNet;
+use tokio::sync::{mpsc, oneshot};
+
+use super::delivery::DeliveryFace;
+use crate::FieldError;
+use crate::wire::ReloadReport;
+
+/// A wish to reload the settings, with the place where the answer goes.
+pub struct ReloadRequest {
+    /// Takes the report, or every reason why nothing was changed.
+    pub answer: oneshot::Sender<Result<ReloadReport, Vec<FieldError>>>,
+}
+
+/// Says what is wrong with a next hop in an operator's words.
+pub type CheckNextHop = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
+/// Sends our own reports about others at once; tells what became of each.
+pub type SendReports = Arc<dyn Fn() -> BoxFuture<'static, Vec<String>> + Send + Sync>;
+
+/// Makes the records of the catalog that are written with a message, once it is known which recipients were refused.
+pub type Beside = Box<dyn FnOnce(&[(Mailbox, Reply)]) -> Vec<Edit> + Send>;
+
+/// Takes a message of a program, by the same rules as from a client of SMTP.
+pub type Submit = Arc<dyn Fn(Submission, Beside) -> Submitting + Send + Sync>;
+
+/// What will have become of a message.
+pub type Submitting = BoxFuture<'static, Submitted>;
+
+/// The bounds of the API.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// Networks of proxies whose word about the client is taken (`X-Forwarded-For`).
+    pub trusted_networks: Vec<IpNet>,
+    /// Octets of a body at most, also after it was unpacked. Default 32 MiB.
+    pub body_octets_max: usize,
+    /// Octets of all bodies that are being read or worked on. Default 256 MiB.
+    pub memory_octets_max: usize,
+    /// How long a request may take to come in, in seconds. Default 60.
+    pub request_s: u64,
+    /// Requests of one token within a minute, where the token does not say. Default 6,000.
+    pub requests_per_minute: u32,
+    /// How long lines of the audit log are kept, in days. Default 400.
+    pub audit_days: u32,
+    /// Octets of a message at most, as it is composed; 0 is no bound. Default 50 MiB.
+    pub message_octets_max: u64,
+    /// Recipients of one message at most. Default 1,000.
+    pub recipients_max: usize,
+    /// Messages of one batch at most. Default 1,000.
+    pub batch_messages_max: usize,
+    /// How far ahead a message may be scheduled, in days. Default 30.
+    pub schedule_days_max: u32,
+    /// How long answers to requests with an `Idempotency-Key` are kept, in hours. Default 24.
+    pub idempotency_hours: u32,
+    /// How long uploads are kept, in hours. Default 72.
+    pub upload_hours: u32,
+}
+
+impl Default for ApiSettings {
+    fn default() -> ApiSettings {
+        ApiSettings {
+            trusted_networks: Vec::new(),
+            body_octets_max: 32 << 20,
+            memory_octets_max: 256 << 20,
+            request_s: 60,
+            requests_per_minute: 6_000,
+            audit_days: 400,
+            message_octets_max: 50 << 20,
+            recipients_max: 1_000,
+            batch_messages_max: 1_000,
+            schedule_days_max: 30,
+            idempotency_hours: 24,
+            upload_hours: 72,
+        }
+    }
+}
+
+/// What the API needs.
+pub struct FaceDeps {
+    /// The queue and the catalog.
+    pub store: Store,
+    /// The relay's time.
+    pub clock: Arc<dyn Clock>,
+    /// Takes messages.
+    pub submit: Submit,
+    /// The bounds; replaced by a reload.
+    pub settings: Arc<ArcSwap<ApiSettings>>,
+    /// Looks at the domains to send from.
+    pub inspector: Inspector,
+    /// Keeps the accounts.
+    pub authenticator: Authenticator,
+    /// The plugins that serve.
+    pub hooks: Arc<ArcSwap<Generation>>,
+    /// Where wishes to reload go.
+    pub reload: mpsc::Sender<ReloadRequest>,
+    /// Says what is wrong with a next hop in an operator's words.
+    pub check_next_hop: CheckNextHop,
+    /// A look at delivery.
+    pub delivery: DeliveryFace,
+    /// Sends our own reports about others.
+    pub send_reports: SendReports,
+    /// Endpoints that events are posted to.
+    pub webhooks: Webhooks,
+    /// Sums over time.
+    pub reports: Reports,
+}
