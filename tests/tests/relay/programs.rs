@@ -1,8 +1,10 @@
 //! Programs: what they send by the API, with which tokens, and what they may not.
 
+mod matrix;
 mod messages;
 mod refusals;
 mod tokens;
+mod ways;
 
 use anyhow::{Result, ensure};
 use baton_tests::api::Api;

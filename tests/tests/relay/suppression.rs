@@ -203,8 +203,8 @@ fn the_admin_interface_refuses_what_makes_no_sense() -> Result<()> {
     for (body, field) in [
         (entry("{\"address\":\"nobody\"}"), "entries[0].address"),
         (entry("{\"address\":\"a@b.example\",\"days\":99999999}"), "entries[0].days"),
-        (entry("{\"address\":\"a@b.example\",\"reason\":\"mood\"}"), "body"),
-        (entry("{\"address\":\"a@b.example\",\"colour\":1}"), "body"),
+        (entry("{\"address\":\"a@b.example\",\"reason\":\"mood\"}"), "entries[0].reason"),
+        (entry("{\"address\":\"a@b.example\",\"colour\":1}"), "entries[0].colour"),
         (
             entry(&format!("{{\"address\":\"a@b.example\",\"tenant\":\"{}\"}}", "x".repeat(300))),
             "entries[0].tenant",

@@ -81,7 +81,7 @@ fn events_are_posted_signed_and_by_the_filter() -> Result<()> {
         assert!(told.contains(&(kind.into(), recipient.into())), "{told:?}");
     }
     assert!(events.iter().all(|event| event["message"] == id.as_str()), "only what came after it: {told:?}");
-    let (status, _) = relay.admin_raw("POST", "/v1/webhooks/all", "{\"kinds\":[\"delivered\"]}")?;
+    let (status, _) = relay.admin_raw("PATCH", "/v1/webhooks/all", "{\"kinds\":[\"delivered\"]}")?;
     assert_eq!(status, 200);
     relay.send("ada@sender.example", &["dee@dest.example"], &message::plain("x"))?;
     let events =
@@ -200,9 +200,9 @@ fn bad_endpoints_are_refused_and_leave_their_neighbours_alone() -> Result<()> {
     }
     for (body, field) in [
         ("{\"url\":\"ftp://x.example/\"}", "url"),
-        ("{\"url\":7}", "body"),
-        ("{\"url\":\"https://x.example/\",\"kinds\":[\"lost\"]}", "body"),
-        ("{\"url\":\"https://x.example/\",\"secrets\":[]}", "body"),
+        ("{\"url\":7}", "url"),
+        ("{\"url\":\"https://x.example/\",\"kinds\":[\"lost\"]}", "kinds[0]"),
+        ("{\"url\":\"https://x.example/\",\"secrets\":[]}", "secrets"),
         ("{}", "url"),
     ] {
         let (status, answer) = relay.admin_raw("PUT", "/v1/webhooks/new", body)?;
