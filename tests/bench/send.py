@@ -54,5 +54,5 @@ def once(relay, count, first, token=None, batch=1):
     command += ["--count", str(count), "--token", token, "--batch", str(batch)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     if done.returncode != 0:
-        raise RuntimeError(f"the generator ended with {done.returncode}: {done.stderr[-2000:]}")
+        raise RuntimeError(f"the generator ended with {done.returncode}: {done.stderr[-2000:]} {done.stdout[-2000:]}")
     return json.loads(done.stdout)

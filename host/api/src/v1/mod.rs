@@ -42,6 +42,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use baton_mail::UnixMs;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 
@@ -74,9 +75,15 @@ struct Parts {
     used: Mutex<HashMap<Arc<str>, UnixMs>>,
     /// Requests with an `Idempotency-Key` that are being worked on.
     under_way: UnderWay,
+    /// Places of messages on their way into the queue.
+    places: Semaphore,
     /// Held while a tenant is changed: no domain has two owners.
     tenants: tokio::sync::Mutex<()>,
 }
+
+/// Messages on their way into the queue at once: enough that they share the syncs of the disk, and far below what sessions
+/// reserve memory for. More wait for their turn.
+const UNDER_WAY_MAX: usize = 1_024;
 
 impl Face {
     /// Over these parts of the relay.
@@ -87,6 +94,7 @@ impl Face {
             memory: Memory::default(),
             used: Mutex::default(),
             under_way: UnderWay::default(),
+            places: Semaphore::new(UNDER_WAY_MAX),
             tenants: tokio::sync::Mutex::default(),
         }))
     }

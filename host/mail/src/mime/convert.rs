@@ -184,10 +184,12 @@ impl Writer<'_> {
         }
         let label = description.encoding.as_str();
         if !needs_encoding {
-            let is_too_much = match self.fit {
+            let says_more = match self.fit {
                 Fit::SevenBit => matches!(label, "8bit" | "binary"),
                 Fit::EightBit => label == "binary",
             };
+            // Of several labels nobody knows which one counts, so none is put right.
+            let is_too_much = says_more && fields.count(ENCODING) == 1;
             self.output.relabelled += usize::from(is_too_much);
             let label = if self.fit == Fit::SevenBit { "7bit" } else { "8bit" };
             return Ok(if is_too_much { Change::Label(label) } else { Change::Nothing });

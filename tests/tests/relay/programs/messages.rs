@@ -8,7 +8,7 @@ use baton_tests::relay::Relay;
 use baton_tests::sink::Sink;
 use serde_json::{Value, json};
 
-use super::{message, sender, with, with_tenant};
+use super::{message, sender, settings, with, with_tenant};
 
 #[test]
 fn a_message_in_json_arrives_as_mail() -> Result<()> {
@@ -142,6 +142,27 @@ fn a_batch_takes_each_message_by_itself_and_goes_on_where_it_stopped() -> Result
     recipients.sort_unstable();
     recipients.dedup();
     ensure!(recipients.len() == 100 && mails.len() == 100 && sink.wait_for(100)?.len() == 100);
+    Ok(())
+}
+
+#[test]
+fn many_batches_at_once_wait_for_their_turn_and_are_all_taken() -> Result<()> {
+    let sink = Sink::start()?;
+    // Room for the content of about 1,100 messages, where 20 batches have 2,000.
+    let relay = Relay::start(settings(&sink).set("session.memory_octets_max", 72_i64 << 20))?;
+    let api = Api::with_token(&relay, &["--scope", "send"])?;
+    let messages: Vec<Value> = (0..100).map(|_| json!({"to": ["ann@dest.example"]})).collect();
+    let common = json!({"from": "shop@acme.example", "subject": "x", "text": "y"});
+    let batch = json!({"common": common, "messages": messages});
+    let taken = || -> Result<u64> {
+        let reply = api.post("/v1/messages/batch", &batch)?.json()?;
+        reply["accepted"].as_u64().with_context(|| reply.to_string())
+    };
+    let all = std::thread::scope(|scope| {
+        let posts: Vec<_> = (0..20).map(|_| scope.spawn(taken)).collect();
+        posts.into_iter().map(|post| post.join().expect("it does not panic")).collect::<Result<Vec<_>>>()
+    })?;
+    assert_eq!(all, vec![100; 20]);
     Ok(())
 }
 

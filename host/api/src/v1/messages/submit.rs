@@ -100,7 +100,10 @@ pub(super) async fn submit(
         // An answer that can not be written down is not told again: the message goes out all the same.
         note.and_then(|note| note.record(Sent { id, status, refused }).ok()).into_iter().collect()
     };
-    let submitted = (face.submit)(submission, Box::new(beside)).await;
+    let submitted = {
+        let _place = face.0.places.acquire().await.map_err(|_| Problem::unavailable("the relay stops"))?;
+        (face.submit)(submission, Box::new(beside)).await
+    };
     let refused: Vec<_> = submitted.refused.iter().map(RefusedRecipient::of).collect();
     match submitted.ending {
         Ending::Queued(_) => Ok(Sent { id, status, refused }),

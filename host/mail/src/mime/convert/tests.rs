@@ -138,6 +138,15 @@ fn what_fits_is_not_touched_and_signatures_are_seen() {
     assert!(converted.was_signed && converted.summary().is_none());
 }
 
+#[test]
+fn of_several_labels_none_is_put_right() {
+    let message = "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: binary\r\n\
+                   Content-Transfer-Encoding: quoted-printable\r\n\r\nContent-Transfer-Encoding: binary\r\n";
+    let body = Body::from(Bytes::from_static(message.as_bytes()));
+    let converted = convert(&body, Fit::EightBit, &MimeLimits::default()).unwrap();
+    assert_eq!((converted.body.to_bytes(), converted.relabelled), (message.into(), 0));
+}
+
 /// Pieces of which hostile mail is made.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
