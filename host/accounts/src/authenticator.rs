@@ -129,6 +129,24 @@ impl Authenticator {
         self.0.passwords.make(password, &self.0.settings.load_full()).await
     }
 
+    /// The hash that is to be kept of a new password, for who logs in by pages only.
+    ///
+    /// # Errors
+    /// See [`PasswordError`].
+    pub async fn hash(&self, password: &str) -> Result<String, PasswordError> {
+        let settings = AccountSettings { scram_iterations: None, ..(*self.0.settings.load_full()).clone() };
+        Ok(self.0.passwords.make(password, &settings).await?.password)
+    }
+
+    /// Whether the password is the one of the hash; without a hash the work is the same, and the answer no.
+    ///
+    /// # Errors
+    /// When it was not this one's turn in time, or hashing does not work.
+    pub async fn check_hash(&self, hash: Option<String>, password: &str) -> Result<bool, PasswordError> {
+        let wait_ms = self.0.settings.load().hash_wait_ms;
+        self.0.passwords.check(hash, password, wait_ms).await
+    }
+
     /// Counts an attempt of a client to be `account`; where it is trusted, its network may be wrong as often as it likes.
     ///
     /// # Errors

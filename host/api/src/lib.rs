@@ -7,6 +7,8 @@
 //! Invariant: an error is `application/problem+json` (RFC 9457) and names the field at fault.
 
 pub mod admin;
+mod console;
+pub mod figures;
 mod filter;
 mod listener;
 pub mod problem;
@@ -23,6 +25,6 @@ pub use problem::{FieldError, Problem};
 pub use public::{PublicDeps, serve_public};
 pub use scope::Scope;
 pub use v1::{
-    ApiListener, ApiSettings, Face, FaceDeps, ReloadRequest, SendReports, accounts, delivery, happened,
-    serve_api, sums, suppressions, webhooks,
+    ApiListener, ApiSettings, ConsoleSettings, Face, FaceDeps, ReloadRequest, SendReports, accounts,
+    delivery, happened, serve_api, sums, suppressions, webhooks,
 };

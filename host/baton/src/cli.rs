@@ -1,6 +1,7 @@
 //! What can be typed: the commands and their options.
 
 pub(crate) mod domain;
+pub(crate) mod operator;
 pub(crate) mod plugin;
 pub(crate) mod policy;
 pub(crate) mod queue;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use domain::DomainOptions;
+use operator::OperatorOptions;
 use plugin::PluginOptions;
 use policy::PolicyOptions;
 use queue::QueueOptions;
@@ -83,6 +85,8 @@ pub(crate) enum Command {
     Suppression(SuppressionOptions),
     /// Make, change and list the accounts of the running relay
     User(UserOptions),
+    /// Make, change and list those who use the console of the running relay
+    Operator(OperatorOptions),
     /// Make, change and list the customers of the running relay
     Tenant(TenantOptions),
     /// Make, change and list streams: messages of one purpose, and what holds for them

@@ -78,6 +78,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             runtime::single()?.block_on(commands::suppression::run(options.command))
         }
         Command::User(options) => runtime::single()?.block_on(commands::user::run(options.command)),
+        Command::Operator(options) => runtime::single()?.block_on(commands::operator::run(options.command)),
         Command::Tenant(options) => {
             runtime::single()?.block_on(commands::tenants::run_tenant(options.command))
         }

@@ -259,7 +259,8 @@ impl Relay {
         let stop_faces = CancellationToken::new();
         let (reload, reloads) = mpsc::channel(RELOADS_MAX);
         let registry = Arc::new(self.registry);
-        let public = PublicDeps { registry, store: self.store.clone(), shutdown: shutdown.clone() };
+        let public =
+            PublicDeps { registry: registry.clone(), store: self.store.clone(), shutdown: shutdown.clone() };
         let outbound = self.swappable.outbound.clone();
         let check_next_hop =
             Arc::new(move |text: &str| read_next_hop(text, &outbound.load().routes).map(|_| ()));
@@ -290,6 +291,9 @@ impl Relay {
                 events::metrics_listening(address);
             }
             faces.push(tokio::spawn(serve_public(listener, public, stop_faces.clone())));
+        }
+        if self.programs.listener.is_some() {
+            faces.push(tokio::spawn(face.clone().watch(registry, stop_faces.clone())));
         }
         faces.push(tokio::spawn(self.reporter.clone().run()));
         faces.push(tokio::spawn(count_complaints(self.store.clone(), self.outbound.view())));

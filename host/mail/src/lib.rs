@@ -24,6 +24,7 @@ pub mod id;
 pub mod lane;
 pub mod lines;
 pub mod mime;
+pub mod operator;
 pub mod reply;
 pub mod requests;
 pub mod status;

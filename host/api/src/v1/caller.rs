@@ -34,6 +34,8 @@ pub(crate) enum Who {
     Operator,
     /// A token of this id.
     Token(Arc<str>),
+    /// The session of the operator of this name.
+    Person(Arc<str>),
     /// Nothing, where nothing is needed.
     Nobody,
 }
@@ -44,6 +46,7 @@ impl Caller {
         match &self.who {
             Who::Operator => "operator".to_owned(),
             Who::Token(id) => format!("token:{id}"),
+            Who::Person(name) => format!("operator:{name}"),
             Who::Nobody => "nobody".to_owned(),
         }
     }
@@ -51,9 +54,8 @@ impl Caller {
     /// Its name where it hands in mail of a tenant: `token:TENANT:ID`. The history then tells whose that was.
     pub(crate) fn account(&self, tenant: Option<&str>) -> AccountName {
         let id = match &self.who {
-            Who::Token(id) => id,
-            Who::Operator => "operator",
-            Who::Nobody => "nobody",
+            Who::Token(id) => id.to_string(),
+            _ => self.name(),
         };
         let name = format!("{PREFIX}{}:{id}", tenant.unwrap_or_default());
         name.parse().expect("names of callers have letters, digits, hyphens and colons")

@@ -14,6 +14,16 @@ pub(super) struct Peer {
     pub(super) tls: Option<Arc<TlsFacts>>,
 }
 
+impl Peer {
+    /// Whether TLS protects the whole way: to us, or to a trusted proxy that says so.
+    pub(super) fn is_protected(&self, headers: &HeaderMap, trusted: &[IpNet]) -> bool {
+        let is_proxy = trusted.iter().any(|network| network.contains(&self.address.ip().to_canonical()));
+        let by_proxy =
+            || headers.get("x-forwarded-proto").is_some_and(|scheme| scheme.as_bytes() == b"https");
+        self.tls.is_some() || is_proxy && by_proxy()
+    }
+}
+
 /// The client: the peer, unless that is a trusted proxy. Then the last address in `X-Forwarded-For` that is none; what
 /// stands before it anybody can have written.
 pub(super) fn client(peer: SocketAddr, headers: &HeaderMap, trusted: &[IpNet]) -> SocketAddr {

@@ -24,7 +24,7 @@ use crate::filter::Fields;
 use crate::{FieldError, Problem};
 
 pub(super) fn routes() -> Vec<Route> {
-    let relay = Need::Relay;
+    let relay = Need::Run;
     vec![
         Route::new(Method::GET, "/v1/sites", relay, list_sites),
         Route::new(Method::GET, "/v1/shaping", relay, list_measures),

@@ -54,6 +54,8 @@ pub struct ApiSettings {
     pub request_s: u64,
     /// Requests of one token within a minute, where the token does not say. Default 6,000.
     pub requests_per_minute: u32,
+    /// The pages for operators.
+    pub console: ConsoleSettings,
     /// How long lines of the audit log are kept, in days. Default 400.
     pub audit_days: u32,
     /// Octets of a message at most, as it is composed; 0 is no bound. Default 50 MiB.
@@ -78,6 +80,7 @@ impl Default for ApiSettings {
             memory_octets_max: 256 << 20,
             request_s: 60,
             requests_per_minute: 6_000,
+            console: ConsoleSettings::default(),
             audit_days: 400,
             message_octets_max: 50 << 20,
             recipients_max: 1_000,
@@ -86,6 +89,25 @@ impl Default for ApiSettings {
             idempotency_hours: 24,
             upload_hours: 72,
         }
+    }
+}
+
+/// The bounds of the pages for operators.
+#[derive(Clone, Debug)]
+pub struct ConsoleSettings {
+    /// They are served. Default true.
+    pub enabled: bool,
+    /// How long a session lasts at the most, in seconds. Default 12 hours.
+    pub session_s: u64,
+    /// How long a session may rest, in seconds. Default an hour.
+    pub idle_s: u64,
+    /// Sessions at once. Default 1,000.
+    pub sessions_max: usize,
+}
+
+impl Default for ConsoleSettings {
+    fn default() -> ConsoleSettings {
+        ConsoleSettings { enabled: true, session_s: 43_200, idle_s: 3_600, sessions_max: 1_000 }
     }
 }
 

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use baton_mail::MessageId;
+use baton_mail::operator::Role;
 use baton_mail::tenant::{Scope, Token};
 
 use super::body::{self, Bounds};
@@ -18,7 +20,7 @@ use super::caller::{Caller, Who};
 use super::client::{Peer, client};
 use super::pace::Standing;
 use super::route::{Bodies, Need, Route};
-use super::{Face, tokens};
+use super::{Face, sessions, tokens};
 use crate::Problem;
 
 /// Octets of a small body at most.
@@ -64,18 +66,19 @@ impl Guard {
     }
 }
 
-async fn stand(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+async fn stand(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let name: Arc<str> = format!("req-{}", MessageId::new(guard.face.clock.now())).into();
-    let caller = guard.identify(&request, &name);
+    let (mut parts, body) = request.into_parts();
+    let caller = guard.identify(&parts, &name).await;
     let by = caller.as_ref().map_or_else(|_| "nobody".to_owned(), |(caller, _)| caller.name());
     let (result, standing) = match caller {
-        Ok((caller, token)) => {
-            let standing = token.map(|token| guard.pace(&caller, &token));
+        Ok((caller, limit)) => {
+            let standing = limit.map(|limit| guard.pace(&caller, limit));
             match standing.filter(|standing| standing.retry_s.is_some()) {
-                Some(_) => (Err(Problem::too_many("this token asks too often; see Retry-After")), standing),
+                Some(_) => (Err(Problem::too_many("you ask too often; see Retry-After")), standing),
                 None => {
-                    request.extensions_mut().insert(caller);
-                    (guard.pass(request, next).await, standing)
+                    parts.extensions.insert(caller);
+                    (guard.pass(Request::from_parts(parts, body), next).await, standing)
                 }
             }
         }
@@ -105,11 +108,11 @@ fn decorate(headers: &mut HeaderMap, name: &str, standing: Option<Standing>) {
 }
 
 impl Guard {
-    /// Who asks, with the token that it showed; or why it may not.
-    fn identify(&self, request: &Request, name: &Arc<str>) -> Result<(Caller, Option<Arc<Token>>), Problem> {
-        let peer = request.extensions().get::<Peer>();
+    /// Who asks, and how often it may within a minute; or why it may not.
+    async fn identify(&self, request: &Parts, name: &Arc<str>) -> Result<(Caller, Option<u32>), Problem> {
+        let peer = request.extensions.get::<Peer>();
         let address = peer.map_or(([127, 0, 0, 1], 0).into(), |peer| peer.address);
-        let client = client(address, request.headers(), &self.face.settings().trusted_networks);
+        let client = client(address, &request.headers, &self.face.settings().trusted_networks);
         let unknown = |who| Caller {
             who,
             tenant: None,
@@ -124,19 +127,26 @@ impl Guard {
         if self.need == Need::Nothing {
             return Ok((unknown(Who::Nobody), None));
         }
-        let (id, token) = tokens::judge(&self.face, request.headers(), client.ip())?;
+        let limit = self.face.settings().requests_per_minute;
+        if sessions::is_shown(&request.headers) {
+            let person = sessions::judge(&self.face, &request.method, &request.headers).await?;
+            let who = Who::Person(person.name.as_str().into());
+            let caller = Caller { tenant: person.operator.tenant, ..unknown(who) };
+            check_role(self.need, &self.method, person.operator.role, &caller)?;
+            return Ok((caller, Some(limit)));
+        }
+        let (id, token) = tokens::judge(&self.face, &request.headers, client.ip())?;
         let caller =
             Caller { tenant: token.tenant.clone(), stream: token.stream.clone(), ..unknown(Who::Token(id)) };
         check_need(self.need, &token, &caller)?;
-        Ok((caller, Some(token)))
+        Ok((caller, Some(token.requests_per_minute.unwrap_or(limit))))
     }
 
-    /// Counts the request against the token.
-    fn pace(&self, caller: &Caller, token: &Token) -> Standing {
-        let limit = token.requests_per_minute.unwrap_or(self.face.settings().requests_per_minute);
+    /// Counts the request against who asks.
+    fn pace(&self, caller: &Caller, limit: u32) -> Standing {
         let id = match &caller.who {
             Who::Token(id) => Arc::clone(id),
-            Who::Operator | Who::Nobody => "".into(),
+            _ => caller.name().into(),
         };
         self.face.0.pace.take(&id, limit)
     }
@@ -190,7 +200,19 @@ fn check_need(need: Need, token: &Token, caller: &Caller) -> Result<(), Problem>
         Need::Nothing => Ok(()),
         Need::Scope(scope) if token.may(scope) => Ok(()),
         Need::Scope(scope) => Err(Problem::forbidden(format!("this needs a token with the scope `{scope}`"))),
-        Need::Relay if caller.is_relay() && token.may(Scope::Admin) => Ok(()),
-        Need::Relay => Err(Problem::forbidden("this is for operators of the relay")),
+        Need::Run | Need::Relay if caller.is_relay() && token.may(Scope::Admin) => Ok(()),
+        Need::Run | Need::Relay => Err(Problem::forbidden("this is for operators of the relay")),
+    }
+}
+
+/// What a role has of the same.
+fn check_role(need: Need, method: &Method, role: Role, caller: &Caller) -> Result<(), Problem> {
+    match need {
+        Need::Nothing => Ok(()),
+        Need::Scope(scope) if role.may(scope) => Ok(()),
+        Need::Scope(scope) => Err(Problem::forbidden(format!("a {role} does not have the scope `{scope}`"))),
+        Need::Run if caller.is_relay() && (method.is_safe() || role >= Role::Operator) => Ok(()),
+        Need::Relay if caller.is_relay() && role == Role::Admin => Ok(()),
+        Need::Run | Need::Relay => Err(Problem::forbidden("this is for operators of the relay")),
     }
 }

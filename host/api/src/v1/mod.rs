@@ -20,12 +20,15 @@ pub mod happened;
 mod input;
 pub mod messages;
 mod openapi;
+mod operators;
 mod pace;
 mod plugins;
+mod pulse;
 mod queue;
 mod reports;
 mod route;
 mod serve;
+mod sessions;
 mod story;
 mod streams;
 pub mod sums;
@@ -47,7 +50,12 @@ use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 
 pub use audit::{AuditPage, AuditRow};
-pub use deps::{ApiSettings, Beside, CheckNextHop, FaceDeps, ReloadRequest, SendReports, Submit, Submitting};
+pub use deps::{
+    ApiSettings, Beside, CheckNextHop, ConsoleSettings, FaceDeps, ReloadRequest, SendReports, Submit,
+    Submitting,
+};
+pub use operators::{OperatorChange, OperatorPage, OperatorRow};
+pub use pulse::{Look, PluginWork, PulseView};
 pub use serve::{ApiListener, serve_api};
 pub use streams::{StreamChange, StreamPage, StreamRow};
 pub use tenants::{TenantChange, TenantPage, TenantRow};
@@ -56,12 +64,14 @@ pub use uploads::Upload;
 
 pub(crate) use story::story;
 
-use crate::Problem;
+use crate::{Problem, console};
 use body::Memory;
 use guard::Guard;
 use messages::UnderWay;
 use pace::Pace;
+use pulse::Pulse;
 use route::Route;
+use sessions::Sessions;
 
 /// The API. Cheap to clone.
 #[derive(Clone)]
@@ -79,6 +89,10 @@ struct Parts {
     places: Semaphore,
     /// Held while a tenant is changed: no domain has two owners.
     tenants: tokio::sync::Mutex<()>,
+    /// Operators that are logged in.
+    sessions: Sessions,
+    /// The last hour.
+    pulse: Pulse,
 }
 
 /// Messages on their way into the queue at once: enough that they share the syncs of the disk, and far below what sessions
@@ -96,7 +110,14 @@ impl Face {
             under_way: UnderWay::default(),
             places: Semaphore::new(UNDER_WAY_MAX),
             tenants: tokio::sync::Mutex::default(),
+            sessions: Sessions::default(),
+            pulse: Pulse::default(),
         }))
+    }
+
+    /// Whether pages for operators are served.
+    pub(crate) fn has_console(&self) -> bool {
+        self.settings().console.enabled
     }
 
     fn settings(&self) -> arc_swap::Guard<Arc<ApiSettings>> {
@@ -119,7 +140,7 @@ impl std::fmt::Debug for Face {
 }
 
 /// Every part of the API: its routes, and what is told of them.
-fn parts() -> [(Vec<Route>, Document); 18] {
+fn parts() -> [(Vec<Route>, Document); 21] {
     [
         (openapi::routes(), openapi::Doc::openapi()),
         (messages::routes(), messages::Doc::openapi()),
@@ -132,6 +153,9 @@ fn parts() -> [(Vec<Route>, Document); 18] {
         (streams::routes(), streams::Doc::openapi()),
         (tokens::routes(), tokens::Doc::openapi()),
         (accounts::routes(), accounts::Doc::openapi()),
+        (operators::routes(), operators::Doc::openapi()),
+        (sessions::routes(), sessions::Doc::openapi()),
+        (pulse::routes(), pulse::Doc::openapi()),
         (domains::routes(), domains::Doc::openapi()),
         (reports::routes(), reports::Doc::openapi()),
         (audit::routes(), audit::Doc::openapi()),
@@ -154,7 +178,7 @@ fn public_router(face: &Face) -> Router {
         let query = openapi::query_of(&document, &route);
         router.route(route.path, Guard::tokens(face, &route, query).over(route.handler))
     };
-    finish(routes.into_iter().fold(Router::new(), guarded), face)
+    finish(routes.into_iter().fold(console::router(), guarded), face)
 }
 
 /// What the admin socket has of the API, for the operator.

@@ -85,7 +85,7 @@ fn complete(operation: &mut Operation, need: Need) {
     let (scope, who) = match need {
         Need::Nothing => ("none".to_owned(), "Needs no token.".to_owned()),
         Need::Scope(scope) => (scope.to_string(), format!("Needs the scope `{scope}`.")),
-        Need::Relay => {
+        Need::Run | Need::Relay => {
             ("operator".to_owned(), "For operators: needs the scope `admin`, of no tenant.".to_owned())
         }
     };

@@ -16,8 +16,8 @@ use crate::wire::{PluginRow, PluginsView, ReloadReport};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::GET, "/v1/plugins", Need::Relay, list),
-        Route::new(Method::POST, "/v1/reload", Need::Relay, reload_settings),
+        Route::new(Method::GET, "/v1/plugins", Need::Run, list),
+        Route::new(Method::POST, "/v1/reload", Need::Run, reload_settings),
     ]
 }
 

@@ -45,8 +45,8 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/v1/queue", read, list),
         Route::get("/v1/queue/count", read, count_queue),
-        Route::new(Method::GET, "/v1/queue/summary", Need::Relay, sum_up_queue),
-        Route::new(Method::POST, "/v1/queue/{operation}", Need::Relay, operate_on_queue),
+        Route::new(Method::GET, "/v1/queue/summary", Need::Run, sum_up_queue),
+        Route::new(Method::POST, "/v1/queue/{operation}", Need::Run, operate_on_queue),
     ]
 }
 

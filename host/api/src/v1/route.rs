@@ -15,7 +15,10 @@ pub(crate) enum Need {
     Nothing,
     /// A token with this scope.
     Scope(Scope),
-    /// A token with the scope `admin` that is no tenant's.
+    /// A token with the scope `admin` that is no tenant's, or a person who sees all of the relay: who looks may have any
+    /// role, and who changes something runs the mail.
+    Run,
+    /// A token with the scope `admin` that is no tenant's, or a person with that role.
     Relay,
 }
 

@@ -17,8 +17,8 @@ use crate::wire::{Recent, Story};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::GET, "/v1/messages/recent", Need::Relay, list_recent),
-        Route::new(Method::GET, "/v1/messages/{id}/story", Need::Relay, story),
+        Route::new(Method::GET, "/v1/messages/recent", Need::Run, list_recent),
+        Route::new(Method::GET, "/v1/messages/{id}/story", Need::Run, story),
     ]
 }
 

@@ -39,6 +39,7 @@ pub(super) struct Doc;
         ("tenant" = Option<String>, Query, description = "Operators only"), ("stream" = Option<String>, Query),
         ("tag" = Option<String>, Query), ("domain" = Option<String>, Query), ("provider" = Option<String>, Query),
         ("source" = Option<String>, Query), ("template" = Option<String>, Query), ("reason" = Option<String>, Query),
+        ("limit" = Option<usize>, Query, description = "So many rows at most, the largest", minimum = 1),
         ("format" = Option<String>, Query, description = "`json` or `csv`")),
     responses((status = 200, description = "The sums", content((Report = "application/json"), (String = "text/csv")))))]
 pub(super) async fn report_mail(
@@ -53,7 +54,7 @@ pub(super) async fn report_mail(
         Some(other) => return Err(Problem::field("format", format!("`{other}` is not json or csv"))),
     };
     let query = take_query(&mut fields, &scope, face.clock.now())?;
-    let mut known = vec!["format", "since", "until", "step", "by"];
+    let mut known = vec!["format", "since", "until", "step", "by", "limit"];
     known.extend(Group::ALL.iter().map(|group| group.as_str()));
     fields.finish(&known)?;
     let by = query.by.clone();
@@ -94,7 +95,11 @@ fn take_query(fields: &mut Fields, scope: &Scope, now: UnixMs) -> Result<ReportQ
     }
     let until = until.unwrap_or(now);
     let since = since.unwrap_or(UnixMs(until.0.saturating_sub(SINCE_DEFAULT_MS)));
-    Ok(ReportQuery { since, until, step, by, only })
+    let rows_max = fields.take::<usize>("limit")?;
+    if rows_max == Some(0) {
+        return Err(Problem::field("limit", "is 1 at least"));
+    }
+    Ok(ReportQuery { since, until, step, by, only, rows_max })
 }
 
 fn problem(error: ReportError) -> Problem {

@@ -56,7 +56,7 @@ pub(super) struct Doc;
 #[derive(ToSchema)]
 #[schema(as = Scope, rename_all = "kebab-case")]
 #[allow(dead_code, reason = "describes a type of another crate")]
-enum ScopeSchema {
+pub(super) enum ScopeSchema {
     Send,
     Read,
     Suppress,

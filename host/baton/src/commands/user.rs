@@ -36,7 +36,7 @@ async fn add(options: AddUser) -> anyhow::Result<()> {
     let AddUser { one, password, no_password, rights } = options;
     let mut body = rights.change();
     if !no_password {
-        body.password = Some(read_password(&password, &one.name).await?);
+        body.password = Some(read_password(&password, one.name.as_str()).await?);
     }
     let row: AccountRow =
         Admin::of(&one.target)?.put(&path(&one.name), &serde_json::to_value(&body)?).await?;
@@ -44,7 +44,7 @@ async fn add(options: AddUser) -> anyhow::Result<()> {
 }
 
 async fn passwd(options: NewPassword) -> anyhow::Result<()> {
-    let password = read_password(&options.password, &options.one.name).await?;
+    let password = read_password(&options.password, options.one.name.as_str()).await?;
     change(&options.one, &AccountChange { password: Some(password), ..AccountChange::default() }).await
 }
 
@@ -102,7 +102,8 @@ fn path(name: &AccountName) -> String {
     format!("/v1/accounts/{}", escape(name.as_str()))
 }
 
-async fn read_password(source: &PasswordSource, name: &AccountName) -> anyhow::Result<String> {
+/// The password of that name, asked for or read.
+pub(super) async fn read_password(source: &PasswordSource, name: &str) -> anyhow::Result<String> {
     let password = match source.password_file.as_deref() {
         Some(path) if path == Path::new("-") => first_line(std::io::stdin().lock())?,
         Some(path) => {
@@ -127,7 +128,7 @@ fn first_line(reader: impl BufRead) -> anyhow::Result<String> {
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
 
-async fn ask_twice(name: &AccountName) -> anyhow::Result<String> {
+async fn ask_twice(name: &str) -> anyhow::Result<String> {
     let password = ask(&format!("Password for {name}: ")).await?;
     ensure!(!password.is_empty(), "the password is empty");
     ensure!(password == ask("The same again: ").await?, "the passwords differ");

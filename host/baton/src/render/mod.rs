@@ -1,6 +1,7 @@
 //! How the commands show things to people: pure functions from the interface's answers to text.
 
 pub(crate) mod domain;
+pub(crate) mod operator;
 pub(crate) mod queue;
 pub(crate) mod reports;
 pub(crate) mod search;

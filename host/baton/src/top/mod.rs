@@ -1,7 +1,6 @@
 //! `baton top`: the relay at work, in a terminal.
 
 mod draw;
-mod figures;
 mod picture;
 mod screen;
 #[cfg(test)]
@@ -11,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use baton_api::delivery::{MeasuresView, SitesView};
+use baton_api::figures::Figures;
 use baton_api::wire::SummaryView;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -20,7 +20,6 @@ use crate::admin::Admin;
 use crate::cli::top::TopOptions;
 use crate::commands::write_out;
 use draw::{View, draw};
-use figures::Figures;
 use picture::{Look, Picture};
 
 pub(crate) use picture::SortBy;

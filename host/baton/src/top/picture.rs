@@ -1,10 +1,10 @@
 //! From two looks at the relay to what is shown of it.
 
 use baton_api::delivery::{MeasuresView, SiteView, SitesView};
+use baton_api::figures::{Figures, Series};
 use baton_api::wire::SummaryView;
 use baton_mail::UnixMs;
 
-use super::figures::{Figures, Series};
 use crate::render::words::relative;
 
 /// One look at the relay.

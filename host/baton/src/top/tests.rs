@@ -1,11 +1,11 @@
 //! Frames drawn from answers of a relay.
 
+use baton_api::figures::Figures;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use serde_json::json;
 
 use super::draw::{View, draw};
-use super::figures::Figures;
 use super::picture::{Look, Picture, SortBy};
 
 /// A look, `step` of them after the first.

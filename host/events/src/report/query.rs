@@ -103,6 +103,8 @@ pub struct ReportQuery {
     pub by: Vec<Group>,
     /// Only rows with these values.
     pub only: BTreeMap<Group, String>,
+    /// So many rows at most, the largest; none is 10,000, which is the most.
+    pub rows_max: Option<usize>,
 }
 
 /// Why a query makes no sense.
@@ -232,7 +234,8 @@ impl ReportQuery {
         let (rows, left_out) = rollups
             .read(move |reader| {
                 let sums = self.sum(reader, dimension, period, range)?;
-                Ok(rows(&self.by, period, sums))
+                let rows_max = self.rows_max.unwrap_or(ROWS_MAX).min(ROWS_MAX);
+                Ok(rows(&self.by, period, sums, rows_max))
             })
             .await?;
         Ok(Report { since, until, rows, left_out, behind: head.saturating_sub(counted) })
@@ -279,15 +282,20 @@ impl ReportQuery {
 }
 
 /// The largest rows, in order, and how many are left out.
-fn rows(by: &[Group], period: Period, sums: HashMap<RowKey, Cell>) -> (Vec<ReportRow>, usize) {
+fn rows(
+    by: &[Group],
+    period: Period,
+    sums: HashMap<RowKey, Cell>,
+    rows_max: usize,
+) -> (Vec<ReportRow>, usize) {
     let mut sums: Vec<(RowKey, Cell)> = sums.into_iter().collect();
     let size = |cell: &Cell| {
         let counts = Measure::ALL.iter().filter(|measure| **measure != Measure::Octets);
         counts.map(|measure| cell.get(*measure)).sum::<u64>()
     };
     sums.sort_by_cached_key(|(key, cell)| (std::cmp::Reverse(size(cell)), key.clone()));
-    let left_out = sums.len().saturating_sub(ROWS_MAX);
-    sums.truncate(ROWS_MAX);
+    let left_out = sums.len().saturating_sub(rows_max);
+    sums.truncate(rows_max);
     sums.sort_by_key(|((time, _), _)| *time);
     let row = |((time, values), cell): (RowKey, Cell)| ReportRow {
         time: time.map(|number| Moment(period.begin(number)).to_string()),

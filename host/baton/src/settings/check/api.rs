@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use std::net::SocketAddr;
 
-use baton_api::ApiSettings as ApiLimits;
+use baton_api::{ApiSettings as ApiLimits, ConsoleSettings};
 use baton_tls::TlsServerSettings;
 
 use super::inbound::NETWORKS_REMEDY;
@@ -59,6 +59,12 @@ impl Checker<'_> {
                 1,
                 100_000_000,
             ),
+            console: ConsoleSettings {
+                enabled: raw.console.enabled,
+                session_s: self.bound("api.console.session_s", raw.console.session_s, 60, 31_536_000),
+                idle_s: self.bound("api.console.idle_s", raw.console.idle_s, 60, 31_536_000),
+                sessions_max: self.bound("api.console.sessions_max", raw.console.sessions_max, 1, 1_000_000),
+            },
             audit_days: self.bound("api.audit_days", raw.audit_days, 1, 36_500),
             message_octets_max: whole.session.size_octets_max,
             recipients_max: self.bound("api.recipients_max", raw.recipients_max, 1, 50_000),

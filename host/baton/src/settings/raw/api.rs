@@ -35,6 +35,8 @@ section! {
         idempotency_hours: u32 = 24,
         /// How long uploads are kept, in hours.
         upload_hours: u32 = 72,
+        /// The pages for operators, at `/console` of the API.
+        console: RawConsole = RawConsole::default(),
         /// The address of /metrics, /healthz and /readyz. Unset: they answer on the admin socket only.
         metrics_address: Option<String> = None,
         /// The admin socket. Unset: `admin.sock` in `store.path`.
@@ -47,5 +49,19 @@ section! {
     RawApiTls {
         /// Speaks HTTPS only. Without it, and without `api.trusted_networks`, the API listens on loopback only: tokens are passwords.
         enabled: bool = false,
+    }
+}
+
+section! {
+    /// The pages for operators. Who uses them is made by `baton operator add`.
+    RawConsole {
+        /// Serves them.
+        enabled: bool = true,
+        /// How long a session lasts at the most, in seconds.
+        session_s: u64 = 43_200,
+        /// How long a session may rest before it ends, in seconds.
+        idle_s: u64 = 3_600,
+        /// Sessions at once; beyond it the one that rests for longest ends.
+        sessions_max: usize = 1_000,
     }
 }

@@ -4,48 +4,55 @@ use std::collections::BTreeMap;
 
 /// All series of one look.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Figures(Vec<Series>);
+pub struct Figures(Vec<Series>);
 
 /// One series.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Series {
+pub struct Series {
     name: String,
     labels: Vec<(String, String)>,
     value: f64,
 }
 
 impl Series {
-    pub(super) fn label(&self, name: &str) -> &str {
+    /// The value of a label; empty when it has none of that name.
+    pub fn label(&self, name: &str) -> &str {
         self.labels.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value)
     }
 }
 
 impl Figures {
     /// Reads them. Lines that are none are passed over.
-    pub(super) fn read(text: &str) -> Figures {
+    pub fn read(text: &str) -> Figures {
         Figures(text.lines().filter(|line| !line.starts_with('#')).filter_map(read_line).collect())
     }
 
     /// The series of that name.
-    pub(super) fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a Series, f64)> {
+    pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a Series, f64)> {
         self.0.iter().filter(move |series| series.name == name).map(|series| (series, series.value))
     }
 
+    /// Those that have these labels.
+    pub fn only(&self, labels: &[(&str, &str)]) -> Figures {
+        let fits = |series: &&Series| labels.iter().all(|(name, value)| series.label(name) == *value);
+        Figures(self.0.iter().filter(fits).cloned().collect())
+    }
+
     /// The sum of the series of that name.
-    pub(super) fn sum(&self, name: &str) -> f64 {
+    pub fn sum(&self, name: &str) -> f64 {
         // `sum` makes a negative zero of nothing.
         self.of(name).fold(0.0, |sum, (_, value)| sum + value)
     }
 
     /// The sum of those that have this label.
-    pub(super) fn sum_with(&self, name: &str, label: &str, value: &str) -> f64 {
+    pub fn sum_with(&self, name: &str, label: &str, value: &str) -> f64 {
         self.of(name)
             .filter(|(series, _)| series.label(label) == value)
             .fold(0.0, |sum, (_, value)| sum + value)
     }
 
     /// Sums by the value of a label.
-    pub(super) fn by(&self, name: &str, label: &str) -> BTreeMap<String, f64> {
+    pub fn by(&self, name: &str, label: &str) -> BTreeMap<String, f64> {
         let mut sums = BTreeMap::new();
         for (series, value) in self.of(name) {
             *sums.entry(series.label(label).to_owned()).or_default() += value;
@@ -54,7 +61,7 @@ impl Figures {
     }
 
     /// Where the part `share` of what a histogram counted since `before` lies, at most; none when it counted nothing.
-    pub(super) fn quantile(&self, before: &Figures, histogram: &str, share: f64) -> Option<f64> {
+    pub fn quantile(&self, before: &Figures, histogram: &str, share: f64) -> Option<f64> {
         let name = format!("{histogram}_bucket");
         let bound = |series: &Series| series.label("le").parse::<f64>().unwrap_or(f64::INFINITY);
         let counted_before = |series: &Series| {
