@@ -15,7 +15,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: fuzz-smoke help setup script setup-test setup-bars relay plugins guests examples vectors demo test bars bench bench-relay bench-bank lint
+.PHONY: fuzz-smoke help setup script setup-test setup-bars relay plugins guests examples vectors browser demo test bars bench bench-relay bench-bank lint
 
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/baton/target
 # Where tests say how many cases of a suite passed.
@@ -64,7 +64,11 @@ examples: setup-test
 vectors: setup-test
 	@.ci/vectors
 
-test: setup-test relay guests examples vectors
+# What drives a browser, fetched once; npm comes with the tools of the SDKs where the machine has none.
+browser: examples
+	@.ci/browser
+
+test: setup-test relay guests examples vectors browser
 	@echo "==> running the tests"
 	@rm -rf "$(BATON_SUITES)"
 	cargo nextest run --workspace || status=$$?; \

@@ -10,6 +10,7 @@ mod checks;
 mod cli;
 mod clients;
 mod codes;
+mod console;
 mod conversion;
 mod custody;
 mod delivery;

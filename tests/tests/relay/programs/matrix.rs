@@ -17,6 +17,7 @@ use super::{message, settings, with};
 const MARK: &str = "mark-of-acme";
 /// What stands in what is of its stream `receipts` alone.
 const STREAM_MARK: &str = "mark-of-receipts";
+const PASSWORD: &str = "correct horse battery";
 const SCOPES: [&str; 6] = ["send", "read", "suppress", "templates", "webhooks", "admin"];
 
 /// A request that is right when acme, or an operator, makes it.
@@ -74,6 +75,9 @@ impl World {
             relay.said(&["stream", "add", stream, "--tenant", "acme", "--note", &note])?;
         }
         relay.said(&["domain", "add", "acme.example"])?;
+        let person = json!({"name": "ann", "password": PASSWORD, "note": MARK});
+        let (status, made) = relay.admin_raw("POST", "/v1/operators", &person.to_string())?;
+        ensure!(status == 201, "{made}");
         let acme = Api::with_token(&relay, &["--tenant", "acme", "--scope", "admin", "--note", MARK])?;
         let operator = Api::with_token(&relay, &["--scope", "admin"])?;
         let mut world =
@@ -107,6 +111,7 @@ impl World {
         };
         self.places = BTreeMap::from([
             ("{tenant}", "acme".to_owned()),
+            ("{operator}", "ann".to_owned()),
             ("{stream}", "receipts".to_owned()),
             ("{token}", named(token.get("id"))?),
             ("{upload}", named(upload.get("id"))?),
@@ -162,6 +167,9 @@ impl World {
             "POST /v1/tenants" => json!({"name": "third"}),
             "POST /v1/streams" => json!({"name": "fresh"}),
             "POST /v1/tokens" => json!({"scopes": ["read"]}),
+            "POST /v1/operators" => json!({"name": "bob", "password": PASSWORD}),
+            "PATCH /v1/operators/{operator}" => json!({"note": MARK}),
+            "POST /v1/session" => json!({"name": "ann", "password": PASSWORD}),
             "PATCH /v1/tenants/{tenant}" => json!({"suspended": ""}),
             "PATCH /v1/streams/{stream}" | "PATCH /v1/tokens/{token}" => json!({"note": MARK}),
             "PUT /v1/webhooks/{name}" => json!({"url": self.web.url("/")}),
