@@ -15,6 +15,7 @@ const FILE_LINES_MAX: usize = 600;
 const EDGES: &[(&str, &[&str])] = &[
     ("mail", &[]),
     ("smtp", &["mail"]),
+    ("content", &["mail"]),
     ("dns", &["mail"]),
     ("identity", &["dns", "mail"]),
     ("tls", &["mail"]),
@@ -24,12 +25,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("inbound", &["smtp", "hooks", "store", "accounts", "dns", "identity", "tls", "mail"]),
     ("outbound", &["smtp", "hooks", "store", "dns", "identity", "tls", "mail"]),
     ("events", &["store", "identity", "hooks", "mail"]),
-    ("api", &["store", "accounts", "events", "mail", "hooks", "identity", "tls"]),
+    ("api", &["store", "accounts", "content", "events", "mail", "hooks", "identity", "tls"]),
     (
         "baton",
         &[
             "mail", "smtp", "dns", "store", "accounts", "hooks", "identity", "tls", "inbound", "outbound",
-            "api", "events",
+            "api", "content", "events",
         ],
     ),
 ];
@@ -46,7 +47,7 @@ const FENCED: &[(&str, &str)] = &[
 ];
 
 /// Crates without sockets, clocks and runtime.
-const PURE: &[&str] = &["mail", "smtp"];
+const PURE: &[&str] = &["mail", "smtp", "content"];
 
 /// The words of the stages: each names its tests too.
 const STAGES: &[&str] = &["listener", "session", "hooks", "queue", "router", "delivery", "bounce", "store"];

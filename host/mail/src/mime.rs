@@ -16,7 +16,7 @@ use crate::body::Content;
 use crate::header::{HeaderLimits, TooComplex};
 use content_type::{Kind, TypeField};
 
-pub use convert::{Converted, Fit, NotConvertible, convert, quoted_printable};
+pub use convert::{Converted, Fit, NotConvertible, TextPart, convert, quoted_printable, replace_texts};
 pub use leaf::Part;
 pub use links::LINKS_MAX;
 pub use tree::{Tree, read_tree};

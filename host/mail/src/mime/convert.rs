@@ -11,6 +11,7 @@
 mod encode;
 mod fields;
 mod places;
+mod replace;
 
 use bytes::Bytes;
 
@@ -24,6 +25,7 @@ use crate::lines;
 use places::{Place, read_places};
 
 pub use encode::quoted_printable;
+pub use replace::{TextPart, replace_texts};
 
 /// What the next hop takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

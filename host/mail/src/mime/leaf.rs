@@ -42,7 +42,7 @@ pub(super) struct Description {
     pub(super) content_type: String,
     disposition: Option<String>,
     filename: Option<String>,
-    charset: Option<String>,
+    pub(super) charset: Option<String>,
     pub(super) encoding: String,
 }
 
@@ -184,6 +184,11 @@ impl Part {
 }
 
 impl Description {
+    /// True for a file beside the text.
+    pub(super) fn is_attachment(&self) -> bool {
+        self.disposition.as_deref() == Some("attachment")
+    }
+
     pub(super) fn read(fields: &HeaderIndex) -> Description {
         let content_type = fields.first("content-type").and_then(|raw| Typed::read(&raw));
         let disposition = fields.first("content-disposition").and_then(|raw| Typed::read(&raw));
