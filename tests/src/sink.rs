@@ -8,6 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use baton_mail::body::Content;
+use baton_mail::mime::{MimeLimits, read_tree};
 
 use crate::wait;
 
@@ -77,6 +79,15 @@ impl Received {
     /// The content as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.content).into_owned()
+    }
+
+    /// The text parts, decoded, in their order.
+    pub fn texts(&self) -> Result<Vec<String>> {
+        let content = Content::split(self.content.clone().into());
+        let tree = Arc::new(read_tree(&content, &MimeLimits::default())?);
+        let parts = (0..tree.len()).filter_map(|index| tree.part(index, &content));
+        let texts = parts.filter(|part| part.content_type().starts_with("text/"));
+        Ok(texts.map(|part| part.text(usize::MAX, false)).collect())
     }
 
     /// The unfolded value of the first header field of that name.

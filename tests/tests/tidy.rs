@@ -22,7 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("store", &["mail"]),
     ("accounts", &["store", "mail"]),
     ("hooks", &["mail"]),
-    ("inbound", &["smtp", "hooks", "store", "accounts", "dns", "identity", "tls", "mail"]),
+    ("inbound", &["smtp", "hooks", "store", "accounts", "content", "dns", "identity", "tls", "mail"]),
     ("outbound", &["smtp", "hooks", "store", "dns", "identity", "tls", "mail"]),
     ("events", &["store", "identity", "hooks", "mail"]),
     ("api", &["store", "accounts", "content", "events", "mail", "hooks", "identity", "tls"]),

@@ -1,5 +1,5 @@
-//! The relay's HTTP faces: the admin interface on a Unix socket, the API of programs on an optional listener ([`v1`]), and
-//! metrics and health on an optional TCP address.
+//! The relay's HTTP faces: the admin interface on a Unix socket, the API of programs ([`v1`]) and the pages behind tracked
+//! links ([`links`]) on optional listeners, and metrics and health on an optional TCP address.
 //!
 //! Invariant: what changes the queue is reachable over the Unix socket, whose file is readable and writable by its owner
 //! alone, and with a token over the API. The face of metrics answers three paths, all of them reads.
@@ -10,6 +10,7 @@ pub mod admin;
 mod console;
 pub mod figures;
 mod filter;
+pub mod links;
 mod listener;
 pub mod problem;
 pub mod public;
@@ -21,6 +22,7 @@ pub mod wire;
 
 pub use admin::{AdminDeps, bind_admin, serve_admin};
 pub use filter::read_time_ms;
+pub use links::{LinkMetrics, LinksDeps, serve_links};
 pub use problem::{FieldError, Problem};
 pub use public::{PublicDeps, serve_public};
 pub use scope::Scope;

@@ -92,6 +92,18 @@ impl Admin {
         self.ask(Method::PATCH, path, body.to_string().into()).await
     }
 
+    /// Asks for something new, in place of that version only.
+    pub(crate) async fn put_if<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+        version: Option<u32>,
+    ) -> anyhow::Result<T> {
+        let tag = version.map(|version| format!("\"{version}\""));
+        let fields: Vec<_> = tag.iter().map(|tag| ("if-match", tag.as_str())).collect();
+        self.ask_with(Method::PUT, path, body.to_string().into(), &fields).await
+    }
+
     /// Asks for something to be removed.
     pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         self.ask(Method::DELETE, path, Bytes::new()).await
@@ -125,7 +137,7 @@ impl Admin {
         path: &str,
         mut show: impl FnMut(&[u8]) -> anyhow::Result<bool>,
     ) -> anyhow::Result<()> {
-        let (response, driver) = self.send(Method::GET, path, Bytes::new()).await?;
+        let (response, driver) = self.send(Method::GET, path, Bytes::new(), &[]).await?;
         let _driver = AbortOnDropHandle::new(driver);
         if !response.status().is_success() {
             let status = response.status();
@@ -148,17 +160,38 @@ impl Admin {
     }
 
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<T> {
-        let asked = tokio::time::timeout(ANSWER_MAX, self.exchange(method, path, body)).await;
+        self.ask_with(method, path, body, &[]).await
+    }
+
+    async fn ask_with<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        fields: &[(&str, &str)],
+    ) -> anyhow::Result<T> {
+        let asked = tokio::time::timeout(ANSWER_MAX, self.exchange_with(method, path, body, fields)).await;
         let (status, answer) = asked.context("the relay did not answer in time")??;
         if status.is_success() {
             return serde_json::from_slice(&answer)
                 .context("the relay's answer is not understood; is it another version?");
         }
-        Err(refusal(status, &answer))
+        let why = refusal(status, &answer).to_string();
+        Err(Refused { status, why }.into())
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
-        let (response, driver) = self.send(method, path, body).await?;
+        self.exchange_with(method, path, body, &[]).await
+    }
+
+    async fn exchange_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        fields: &[(&str, &str)],
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let (response, driver) = self.send(method, path, body, fields).await?;
         let _driver = AbortOnDropHandle::new(driver);
         let status = response.status();
         let answer = Limited::new(response.into_body(), ANSWER_OCTETS_MAX).collect().await;
@@ -172,12 +205,16 @@ impl Admin {
         method: Method,
         path: &str,
         body: Bytes,
+        fields: &[(&str, &str)],
     ) -> anyhow::Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>)> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let driver = tokio::spawn(connection);
-        let request =
-            Request::builder().method(method).uri(path).header("host", "relay").body(Full::new(body))?;
+        let mut request = Request::builder().method(method).uri(path).header("host", "relay");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body))?;
         let response = sender.send_request(request).await.context("the relay closed the connection")?;
         Ok((response, driver))
     }

@@ -10,9 +10,11 @@ pub(crate) mod search;
 pub(crate) mod shaping;
 pub(crate) mod simulate;
 pub(crate) mod suppression;
+pub(crate) mod template;
 pub(crate) mod tenants;
 pub(crate) mod top;
 pub(crate) mod trace;
+pub(crate) mod tracking;
 pub(crate) mod user;
 pub(crate) mod webhook;
 
@@ -31,9 +33,11 @@ use search::{EventsOptions, SearchOptions};
 use shaping::{ShapingOptions, WarmupOptions};
 use simulate::SimulateOptions;
 use suppression::SuppressionOptions;
+use template::TemplateOptions;
 use tenants::{StreamOptions, TenantOptions, TokenOptions};
 use top::TopOptions;
 use trace::TraceOptions;
+use tracking::TrackingOptions;
 use user::UserOptions;
 use webhook::{ReportOptions, WebhookOptions};
 
@@ -93,6 +97,10 @@ pub(crate) enum Command {
     Stream(StreamOptions),
     /// Make, change and list the tokens by which programs use the API
     Token(TokenOptions),
+    /// Write, look at, check and try the templates of messages
+    Template(TemplateOptions),
+    /// Change the key that seals tracked links
+    Tracking(TrackingOptions),
     /// List the plugins of the running relay and the order in which each hook asks them
     Plugins(Target),
     /// Write, check, test and measure plugins

@@ -86,6 +86,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             runtime::single()?.block_on(commands::tenants::run_stream(options.command))
         }
         Command::Token(options) => runtime::single()?.block_on(commands::tenants::run_token(options.command)),
+        Command::Tracking(options) => runtime::single()?.block_on(commands::tracking::run(options.command)),
+        Command::Template(options) => {
+            return runtime::single()?.block_on(commands::template::run(options.command));
+        }
         Command::Plugins(target) => runtime::single()?.block_on(commands::plugins::run(target)),
         Command::Plugin(options) => runtime::threads(None)?.block_on(commands::plugin::run(options.command)),
         Command::Policy(options) => runtime::threads(None)?.block_on(commands::policy::run(options.command)),

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use baton_accounts::{Authenticator, Fetch};
 use baton_api::{
     AdminDeps, ApiListener, ApiSettings, Face, FaceDeps, PublicDeps, ReloadRequest, SendReports, bind_admin,
     serve_admin, serve_api, serve_public,
 };
+use baton_content::track::Tracker;
 use baton_dns::Resolver;
 use baton_hooks::cache::Cache;
 use baton_hooks::host::{Capabilities, HttpBackend};
@@ -24,6 +25,7 @@ use baton_outbound::{
     HttpClient, Outbound, OutboundDeps, OutboundSettings, Policies, Verifier, read_next_hop,
 };
 use baton_store::{Store, Suppressions};
+use baton_tls::Certificates;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
@@ -37,7 +39,7 @@ use crate::registry::{Fetched, fetch_all};
 use crate::reporting::{Reporter, ReporterDeps};
 use crate::settings::check::Checked;
 use crate::wiring::{
-    Acme, CertificateKeeper, Following, PluginDns, PluginHttp, PluginKv, PluginVerify, Programs,
+    Acme, CertificateKeeper, Following, PluginDns, PluginHttp, PluginKv, PluginVerify, Programs, PublicLinks,
     count_complaints, delivery_face, fetch_by, follow, programs, tell_observers,
 };
 
@@ -63,6 +65,8 @@ pub(crate) struct Swappable {
     pub(crate) suppression: Suppressions,
     /// The bounds of the API.
     pub(crate) api: Arc<ArcSwap<ApiSettings>>,
+    /// Makes and opens links; none while nothing is tracked.
+    pub(crate) tracking: Arc<ArcSwapOption<Tracker>>,
 }
 
 /// Sockets that were opened before the relay runs.
@@ -96,6 +100,8 @@ pub(crate) struct Relay {
     metrics: Option<TcpListener>,
     /// The API, and where it listens.
     programs: Programs,
+    /// What answers tracked links.
+    links: Option<PublicLinks>,
     registry: Registry,
     /// Those who follow what happens.
     following: Following,
@@ -167,19 +173,18 @@ impl Relay {
     /// Makes all parts, or says which one failed and why.
     pub(crate) async fn build(checked: &Checked, sockets: OpenSockets, log: &Log) -> anyhow::Result<Relay> {
         let ground = Ground::lay(checked, log)?;
-        let settings = Arc::new(ArcSwap::from_pointee(checked.outbound.clone()));
+        let (settings, policy) = (shared(&checked.outbound), shared(&checked.policy));
         let policies = ground.policies();
         let verifier = ground.verifier(&settings, &policies);
         let Ground { clock, mut registry, store, admin, resolver, engine, http, client, trace, metrics } =
             ground;
         let capabilities = services(&store, &resolver, &http, verifier, &clock, &mut registry);
         let (hooks, feed) = start_plugins(&engine, checked, &capabilities).await?;
-        let policy = Arc::new(ArcSwap::from_pointee(checked.policy.clone()));
         let (signer, domains) = load_signer(checked)?;
         let reporter = reporter(checked, &store, &resolver, &signer, &client, &clock, &mut registry);
         let authenticator = authenticator(checked, &store, &clock, fetch_by(&http), &mut registry)?;
-        let certificates = start_certificates(checked, &clock)?;
-        let shown = certificates.as_ref().map(|keeper| keeper.certificates());
+        let (certificates, shown) = start_certificates(checked, &clock)?;
+        let tracking = Arc::new(ArcSwapOption::new(checked.tracking.load()?));
         let deps = InboundDeps {
             store: store.clone(),
             hooks: hooks.clone(),
@@ -192,14 +197,14 @@ impl Relay {
             metrics: inbound_metrics(&mut registry),
             dmarc: reporter.dmarc(),
             trace: trace.clone(),
+            tracking: tracking.clone(),
             certificates: shown.clone(),
         };
         let delivering = outbound_deps(&deps, policies, reporter.tls(), &client, metrics);
         let inbound = Inbound::over(checked.inbound.clone(), sockets.inbound, deps).await?;
         settings.store(Arc::new(knowing_itself(checked.outbound.clone(), &inbound, &store)));
-        let outbound = Outbound::new(settings.clone(), delivering);
         let following = follow(&checked.follow, &store, &clock, &resolver, &settings, &mut registry)?;
-        let programs = programs::open(checked, &inbound, &clock, shown).await?;
+        let programs = programs::open(checked, &inbound, &clock, shown.clone()).await?;
         let swappable = Swappable {
             hooks,
             policy,
@@ -211,12 +216,15 @@ impl Relay {
             authenticator,
             suppression: store.suppression(),
             api: programs.settings.clone(),
+            tracking,
         };
         Ok(Relay {
+            outbound: Outbound::new(swappable.outbound.clone(), delivering),
             swappable,
             engine,
             capabilities,
             certificates,
+            links: PublicLinks::bind(checked, shown, &clock, &mut registry).await?,
             listener_tls: Arc::new(inbound.listener_tls()),
             acme: open_acme(checked, sockets.acme, &clock, &mut registry)?,
             http,
@@ -226,7 +234,6 @@ impl Relay {
             reporter,
             clock,
             inbound,
-            outbound,
             admin,
             metrics: bind_metrics(checked).await?,
             programs,
@@ -243,13 +250,8 @@ impl Relay {
             .addresses()
             .into_iter()
             .chain(metrics.map(|address| ("metrics".to_owned(), address)))
-            .chain(
-                self.programs
-                    .listener
-                    .as_ref()
-                    .and_then(|api| api.address().ok())
-                    .map(|address| ("api".to_owned(), address)),
-            )
+            .chain(self.programs.address())
+            .chain(self.links.as_ref().and_then(PublicLinks::address))
             .chain(self.acme.as_ref().and_then(Acme::address).map(|address| ("acme".to_owned(), address)))
             .collect()
     }
@@ -266,7 +268,7 @@ impl Relay {
             Arc::new(move |text: &str| read_next_hop(text, &outbound.load().routes).map(|_| ()));
         let face = Face::new(FaceDeps {
             store: self.store.clone(),
-            clock: self.clock,
+            clock: self.clock.clone(),
             submit: self.programs.submit,
             settings: self.programs.settings,
             inspector: self.inspector,
@@ -295,6 +297,9 @@ impl Relay {
         if self.programs.listener.is_some() {
             faces.push(tokio::spawn(face.clone().watch(registry, stop_faces.clone())));
         }
+        faces.extend(self.links.map(|links| {
+            tokio::spawn(links.serve(&self.store, &self.swappable.tracking, &self.clock, stop_faces.clone()))
+        }));
         faces.push(tokio::spawn(self.reporter.clone().run()));
         faces.push(tokio::spawn(count_complaints(self.store.clone(), self.outbound.view())));
         let stop_following = CancellationToken::new();
@@ -525,17 +530,23 @@ fn open_acme(
     Acme::open(settings, socket, clock.clone(), registry).map(Some)
 }
 
-/// Reads the certificates, when a listener speaks TLS.
+/// What a reload replaces while others read it.
+fn shared<T: Clone>(settings: &T) -> Arc<ArcSwap<T>> {
+    Arc::new(ArcSwap::from_pointee(settings.clone()))
+}
+
+/// Reads the certificates, when a listener speaks TLS: who keeps them, and what is shown.
 fn start_certificates(
     checked: &Checked,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Option<Arc<CertificateKeeper>>> {
-    let Some(settings) = checked.certificates.clone() else { return Ok(None) };
+) -> anyhow::Result<(Option<Arc<CertificateKeeper>>, Option<Arc<Certificates>>)> {
+    let Some(settings) = checked.certificates.clone() else { return Ok((None, None)) };
     let started = CertificateKeeper::start(settings, clock.clone()).map_err(|errors| {
         let lines: Vec<_> = errors.iter().map(|error| format!("\n  tls.certificates: {error}")).collect();
         anyhow!("the certificates can not be used:{}", lines.concat())
     })?;
-    Ok(Some(Arc::new(started)))
+    let shown = started.certificates();
+    Ok((Some(Arc::new(started)), Some(shown)))
 }
 
 async fn bind_metrics(checked: &Checked) -> anyhow::Result<Option<TcpListener>> {

@@ -46,6 +46,10 @@ const RESTART_KEYS: &[&str] = &[
     "api.connections_max",
     "api.metrics_address",
     "api.admin_socket",
+    "tracking.listen",
+    "tracking.tls",
+    "tracking.connections_max",
+    "tracking.connection_s",
     "log.format",
     "log.buffer_lines_max",
     "session.sessions_max",
@@ -139,6 +143,7 @@ impl Reloader {
         let advice = fetched.advice.into_iter().chain(advice).collect();
         let (applied, restart_needed) = self.differences(&checked.raw);
         let watched = checked.watched.clone();
+        let tracker = checked.tracking.load().map_err(|error| vec![named(&format!("{error:#}"))])?;
         // The last that can fail, as it swaps the keys by itself.
         let unsigned =
             |error: SignerError| FieldError { field: "signing".to_owned(), message: error.to_string() };
@@ -148,6 +153,7 @@ impl Reloader {
         }
         listener_tls.serve();
         (self.http, self.capabilities) = (http, capabilities);
+        self.swappable.tracking.store(tracker);
         self.swap(checked, generation, log);
         self.generation = number;
         let report = ReloadReport { generation: number, plugins, applied, restart_needed, advice };

@@ -1,7 +1,7 @@
 //! Tracking put into a message: links, a pixel, a way to unsubscribe. Done before the message is signed.
 //!
 //! A message has one copy of its content, and links are a person's own. So only a message for one recipient is tracked; who sends
-//! to several, and wants to know who opened it, sends one message for each of them (the API does so by itself).
+//! to several, and wants to know who opened it, sends one message for each of them; a batch of the API does that in one request.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,6 +11,7 @@ use baton_mail::body::Content;
 use baton_mail::edit::MessageEdit;
 use baton_mail::header::{self, HeaderIndex, HeaderName, TooComplex};
 use baton_mail::mime::{MimeLimits, TextPart, replace_texts};
+use baton_mail::tenant::{Stream, StreamKind};
 use baton_mail::{Mailbox, MessageId, UnixMs};
 
 use crate::html::rewrite;
@@ -37,6 +38,14 @@ impl Wish {
     /// True when nothing is.
     pub fn is_none(self) -> bool {
         self == Wish::default()
+    }
+}
+
+impl From<&Stream> for Wish {
+    /// What holds for a stream where a message does not say so itself: whoever gets bulk mail can end it.
+    fn from(stream: &Stream) -> Wish {
+        let unsubscribe = stream.kind == StreamKind::Bulk;
+        Wish { opens: stream.tracking.opens, clicks: stream.tracking.clicks, unsubscribe }
     }
 }
 

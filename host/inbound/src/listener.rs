@@ -6,8 +6,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use baton_accounts::Authenticator;
+use baton_content::track::Tracker;
 use baton_dns::Resolver;
 use baton_hooks::{Generation, Hook, VerifyBackend};
 use baton_identity::reports::outgoing::{DmarcCounts, Tally};
@@ -61,6 +62,8 @@ pub struct InboundDeps {
     pub dmarc: Arc<Tally<DmarcCounts>>,
     /// Shows dialogues to operators who look on.
     pub trace: Arc<Hub>,
+    /// Makes links for mail of users that is to be tracked; none while nothing is. Replaced by a reload.
+    pub tracking: Arc<ArcSwapOption<Tracker>>,
     /// What is shown in TLS handshakes; needed where a listener speaks TLS.
     pub certificates: Option<Arc<Certificates>>,
 }

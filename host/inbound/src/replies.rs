@@ -86,6 +86,12 @@ pub(crate) enum Refusal {
     AuthorUnclear,
     /// The message is to be held for longer than the settings allow (RFC 4865 5).
     HeldTooLong,
+    /// `X-Baton-Track` says nothing that could be tracked.
+    TrackingUnclear,
+    /// The message links to a page to unsubscribe, and there is none.
+    TrackingOff,
+    /// The message links to a page to unsubscribe, which is each recipient's own.
+    TrackingForMany,
     /// A step failed that never should; the client tries again.
     Internal,
 }
@@ -180,6 +186,19 @@ impl Refusal {
             Refusal::HeldTooLong => {
                 (501, EnhancedCode(5, 5, 4), "Mail is not held for so long here; EHLO tells how long")
             }
+            Refusal::TrackingUnclear => {
+                (554, EnhancedCode(5, 6, 0), "X-Baton-Track is a list of opens, clicks, unsubscribe, or none")
+            }
+            Refusal::TrackingOff => (
+                554,
+                EnhancedCode(5, 6, 0),
+                "It links to the page to unsubscribe, and tracking.base_url is not set",
+            ),
+            Refusal::TrackingForMany => (
+                554,
+                EnhancedCode(5, 6, 0),
+                "It links to a page to unsubscribe: send to one recipient at a time",
+            ),
             Refusal::Internal => (451, EnhancedCode(4, 3, 0), "Local error, try again later"),
         };
         Reply::new(code, enhanced, text)

@@ -23,6 +23,7 @@ mod stream_rules;
 mod submit;
 mod suppressed;
 mod tls;
+mod track;
 mod user;
 mod verify;
 mod wire;

@@ -87,6 +87,7 @@ impl Relay {
             metrics: metrics.clone(),
             dmarc: Arc::new(baton_identity::reports::outgoing::Tally::new(Arc::new(SystemClock))),
             trace: baton_mail::trace::Hub::new(Arc::new(baton_mail::SystemClock)),
+            tracking: Arc::default(),
             certificates: Some(own_certificate(folder.path())),
         };
         let inbound = Inbound::bind(settings, deps).await.unwrap();

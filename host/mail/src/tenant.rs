@@ -136,6 +136,23 @@ pub struct Tracking {
     pub clicks: bool,
 }
 
+/// What a message must have to be taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Requirements {
+    /// A List-Unsubscribe field with an address (RFC 2369).
+    pub unsubscribe: bool,
+    /// The sender's postal address, which its text names; an empty text asks for none.
+    pub postal_address: String,
+}
+
+impl Requirements {
+    /// True when nothing is asked for.
+    pub fn is_none(&self) -> bool {
+        *self == Requirements::default()
+    }
+}
+
 /// How long what is kept, in days; what is not set follows the settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -187,6 +204,9 @@ pub struct Stream {
     pub quota: Quota,
     /// What is followed, where a message does not say so itself.
     pub tracking: Tracking,
+    /// What its messages must have, beside what the settings ask for.
+    #[serde(skip_serializing_if = "Requirements::is_none")]
+    pub require: Requirements,
     /// How long what is kept.
     #[serde(skip_serializing_if = "Retention::is_unset")]
     pub retention: Retention,

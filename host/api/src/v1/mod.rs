@@ -33,6 +33,7 @@ mod story;
 mod streams;
 pub mod sums;
 pub mod suppressions;
+mod templates;
 mod tenants;
 mod tokens;
 mod uploads;
@@ -56,8 +57,13 @@ pub use deps::{
 };
 pub use operators::{OperatorChange, OperatorPage, OperatorRow};
 pub use pulse::{Look, PluginWork, PulseView};
+pub(crate) use serve::serve;
 pub use serve::{ApiListener, serve_api};
 pub use streams::{StreamChange, StreamPage, StreamRow};
+pub use templates::{
+    LintReport, Preview, PreviewRequest, TemplateChanged, TemplatePage, TemplateRow, TemplateView,
+    VersionPage, VersionRow,
+};
 pub use tenants::{TenantChange, TenantPage, TenantRow};
 pub use tokens::{NewToken, TokenChange, TokenMade, TokenPage, TokenRow};
 pub use uploads::Upload;
@@ -72,6 +78,7 @@ use pace::Pace;
 use pulse::Pulse;
 use route::Route;
 use sessions::Sessions;
+use templates::Templates;
 
 /// The API. Cheap to clone.
 #[derive(Clone)]
@@ -87,6 +94,8 @@ struct Parts {
     under_way: UnderWay,
     /// Places of messages on their way into the queue.
     places: Semaphore,
+    /// What messages are made from.
+    templates: Templates,
     /// Held while a tenant is changed: no domain has two owners.
     tenants: tokio::sync::Mutex<()>,
     /// Operators that are logged in.
@@ -102,6 +111,7 @@ const UNDER_WAY_MAX: usize = 1_024;
 impl Face {
     /// Over these parts of the relay.
     pub fn new(deps: FaceDeps) -> Face {
+        let templates = Templates::new(&deps.store, baton_content::Limits::default());
         Face(Arc::new(Parts {
             deps,
             pace: Pace::default(),
@@ -109,6 +119,7 @@ impl Face {
             used: Mutex::default(),
             under_way: UnderWay::default(),
             places: Semaphore::new(UNDER_WAY_MAX),
+            templates,
             tenants: tokio::sync::Mutex::default(),
             sessions: Sessions::default(),
             pulse: Pulse::default(),
@@ -122,6 +133,10 @@ impl Face {
 
     fn settings(&self) -> arc_swap::Guard<Arc<ApiSettings>> {
         self.0.deps.settings.load()
+    }
+
+    fn templates(&self) -> &Templates {
+        &self.0.templates
     }
 }
 
@@ -140,11 +155,12 @@ impl std::fmt::Debug for Face {
 }
 
 /// Every part of the API: its routes, and what is told of them.
-fn parts() -> [(Vec<Route>, Document); 21] {
+fn parts() -> [(Vec<Route>, Document); 22] {
     [
         (openapi::routes(), openapi::Doc::openapi()),
         (messages::routes(), messages::Doc::openapi()),
         (uploads::routes(), uploads::Doc::openapi()),
+        (templates::routes(), templates::Doc::openapi()),
         (happened::routes(), happened::Doc::openapi()),
         (webhooks::routes(), webhooks::Doc::openapi()),
         (sums::routes(), sums::Doc::openapi()),

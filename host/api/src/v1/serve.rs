@@ -1,4 +1,4 @@
-//! The listener of the API: connections with or without TLS, each with a deadline for every request.
+//! The listener of the API, and of tracked links: connections with or without TLS, each with a deadline for every request.
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ const HEADER_OCTETS_MAX: usize = 64 << 10;
 /// The pause after a failed accept, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Where the API listens.
+/// Where the API or the pages behind links listen.
 pub struct ApiListener {
     /// The socket.
     pub socket: TcpListener,
@@ -54,8 +54,17 @@ impl ApiListener {
 
 /// Serves the API until `stop`; then takes no more and returns when all requests ended, or the drain time passed.
 pub async fn serve_api(listener: ApiListener, face: Face, stop: CancellationToken) {
+    serve(listener, public_router(&face), None, stop).await;
+}
+
+/// Serves these routes. A connection lives so long at most, whatever it does.
+pub(crate) async fn serve(
+    listener: ApiListener,
+    router: Router,
+    lifetime: Option<Duration>,
+    stop: CancellationToken,
+) {
     let ApiListener { socket, tls, connections_max, drain_s } = listener;
-    let router = public_router(&face);
     let places = Arc::new(Semaphore::new(connections_max.clamp(1, Semaphore::MAX_PERMITS)));
     let connections = TaskTracker::new();
     loop {
@@ -68,7 +77,10 @@ pub async fn serve_api(listener: ApiListener, face: Face, stop: CancellationToke
         match accepted {
             Ok((stream, peer)) => {
                 let connection = drive(stream, peer, tls.clone(), router.clone(), stop.clone(), place);
-                connections.spawn(connection);
+                match lifetime {
+                    Some(lifetime) => connections.spawn(ended(lifetime, connection)),
+                    None => connections.spawn(connection),
+                };
             }
             Err(error) => {
                 tracing::warn!(target: "api", %error, "a connection could not be taken");
@@ -81,6 +93,11 @@ pub async fn serve_api(listener: ApiListener, face: Face, stop: CancellationToke
     if tokio::time::timeout(Duration::from_secs(drain_s), connections.wait()).await.is_err() {
         tracing::warn!(target: "api", left = connections.len(), "requests did not end in time");
     }
+}
+
+async fn ended(lifetime: Duration, connection: impl Future<Output = ()>) {
+    // Whoever sends a request an octet at a time does not hold a place for long.
+    let _ = tokio::time::timeout(lifetime, connection).await;
 }
 
 async fn drive(

@@ -6,7 +6,7 @@ use axum::http::{Method, StatusCode};
 use baton_mail::UnixMs;
 use baton_mail::account::Quota;
 use baton_mail::envelope::PRIORITY_MAX;
-use baton_mail::tenant::{self, Label, Retention, Scope, Stream, StreamKind, Tracking};
+use baton_mail::tenant::{self, Label, Requirements, Retention, Scope, Stream, StreamKind, Tracking};
 use baton_store::catalog::{Edit, Expect, Key, Query, Record, STREAM};
 use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
@@ -56,6 +56,18 @@ struct TrackingSchema {
     clicks: Option<bool>,
 }
 
+/// What a message must have to be taken.
+#[derive(ToSchema)]
+#[schema(as = Requirements)]
+#[allow(dead_code, reason = "describes a type of another crate")]
+struct RequirementsSchema {
+    /// A List-Unsubscribe field with an address; the relay puts one into bulk mail where links are set up.
+    #[schema(default = false)]
+    unsubscribe: Option<bool>,
+    /// The sender's postal address, which the text names; an empty text asks for none.
+    postal_address: Option<String>,
+}
+
 /// How long what is kept, in days; what is absent follows the settings of the relay.
 #[derive(ToSchema)]
 #[schema(as = Retention)]
@@ -93,6 +105,10 @@ pub struct StreamRow {
     /// What is followed.
     #[schema(value_type = TrackingSchema)]
     pub tracking: Tracking,
+    /// What its messages must have, beside what the settings of the relay ask for.
+    #[serde(default)]
+    #[schema(value_type = RequirementsSchema)]
+    pub require: Requirements,
     /// How long what is kept.
     #[schema(value_type = RetentionSchema)]
     pub retention: Retention,
@@ -151,6 +167,10 @@ pub struct StreamChange {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<TrackingSchema>)]
     pub tracking: Option<Tracking>,
+    /// What its messages must have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<RequirementsSchema>)]
+    pub require: Option<Requirements>,
     /// How long what is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<RetentionSchema>)]
@@ -191,6 +211,11 @@ impl StreamChange {
         stream.kind = self.kind.unwrap_or(stream.kind);
         stream.quota = self.quota.unwrap_or(stream.quota);
         stream.tracking = self.tracking.unwrap_or(stream.tracking);
+        if let Some(require) = &self.require {
+            tenant::check_note(&require.postal_address)
+                .map_err(|wrong| Problem::unfit("require.postal_address", wrong))?;
+            stream.require.clone_from(require);
+        }
         stream.retention = self.retention.unwrap_or(stream.retention);
         stream.disabled = self.disabled.unwrap_or(stream.disabled);
         Ok(stream)
@@ -369,6 +394,7 @@ fn row(record: &Record) -> Result<StreamRow, Problem> {
         pool: stream.pool,
         quota: stream.quota,
         tracking: stream.tracking,
+        require: stream.require,
         retention: stream.retention,
         disabled: stream.disabled,
         created_at: stream.created_at,

@@ -142,6 +142,12 @@ pub(crate) struct SetStream {
     /// Follow which links are clicked
     #[arg(long, value_name = "BOOL")]
     pub(crate) track_clicks: Option<bool>,
+    /// Take only mail with a List-Unsubscribe field
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) require_unsubscribe: Option<bool>,
+    /// Take only mail whose text names this postal address; an empty text asks for none
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) postal_address: Option<String>,
     /// Days for which content is kept after the message left
     #[arg(long, value_name = "DAYS")]
     pub(crate) bodies_days: Option<u32>,

@@ -14,8 +14,10 @@ pub(crate) mod search;
 pub(crate) mod shaping;
 pub(crate) mod simulate;
 pub(crate) mod suppression;
+pub(crate) mod template;
 pub(crate) mod tenants;
 pub(crate) mod trace;
+pub(crate) mod tracking;
 pub(crate) mod user;
 pub(crate) mod webhook;
 

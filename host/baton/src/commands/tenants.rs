@@ -6,7 +6,7 @@ use baton_api::v1::{
     TokenMade, TokenPage, TokenRow,
 };
 use baton_mail::account::Quota;
-use baton_mail::tenant::{Label, Retention, StreamKind, Tracking};
+use baton_mail::tenant::{Label, Requirements, Retention, StreamKind, Tracking};
 use baton_mail::{Clock, SystemClock, UnixMs};
 use serde::Serialize;
 
@@ -183,6 +183,7 @@ impl SetStream {
     fn change(&self, before: Option<&StreamRow>) -> StreamChange {
         let tracking = before.map(|row| row.tracking).unwrap_or_default();
         let retention = before.map(|row| row.retention).unwrap_or_default();
+        let require = before.map(|row| row.require.clone()).unwrap_or_default();
         StreamChange {
             note: self.note.clone(),
             kind: self.kind.map(|kind| match kind {
@@ -195,6 +196,10 @@ impl SetStream {
             tracking: Some(Tracking {
                 opens: self.track_opens.unwrap_or(tracking.opens),
                 clicks: self.track_clicks.unwrap_or(tracking.clicks),
+            }),
+            require: Some(Requirements {
+                unsubscribe: self.require_unsubscribe.unwrap_or(require.unsubscribe),
+                postal_address: self.postal_address.clone().unwrap_or(require.postal_address),
             }),
             retention: Some(Retention {
                 bodies_days: self.bodies_days.or(retention.bodies_days),

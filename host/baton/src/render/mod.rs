@@ -8,6 +8,7 @@ pub(crate) mod search;
 pub(crate) mod shaping;
 pub(crate) mod story;
 pub(crate) mod suppression;
+pub(crate) mod template;
 pub(crate) mod tenants;
 pub(crate) mod trace;
 pub(crate) mod user;

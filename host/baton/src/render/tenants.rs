@@ -40,6 +40,7 @@ pub(crate) fn stream(row: &StreamRow) -> String {
     line(&mut text, "leaves by", row.pool.clone().unwrap_or_else(|| "as the settings say".to_owned()));
     line(&mut text, "quota", quota(&row.quota));
     line(&mut text, "tracks", tracks(row));
+    line(&mut text, "requires", requires(row));
     let kept = [
         (row.retention.bodies_days, "content"),
         (row.retention.events_days, "stories"),
@@ -56,6 +57,14 @@ pub(crate) fn stream(row: &StreamRow) -> String {
     line(&mut text, "made", moment(row.created_at));
     line(&mut text, "changed", moment(row.changed_at));
     text
+}
+
+/// What mail of a stream must have.
+fn requires(row: &StreamRow) -> String {
+    let address = Some(&row.require.postal_address).filter(|address| !address.is_empty());
+    let unsubscribe = row.require.unsubscribe.then(|| "a way to unsubscribe".to_owned());
+    let all: Vec<_> = unsubscribe.into_iter().chain(address.map(|address| format!("`{address}`"))).collect();
+    if all.is_empty() { "what the settings say".to_owned() } else { all.join(", ") }
 }
 
 /// All streams, a line each.

@@ -21,6 +21,7 @@ mod sources;
 mod streams;
 mod suppression;
 pub(crate) mod tls;
+mod tracking;
 mod trust;
 
 use std::collections::HashMap;
@@ -49,7 +50,7 @@ use super::raw::{Raw, RawDns, RawLanes, RawStore};
 use crate::privileges::Privileges;
 use crate::registry::RegistrySettings;
 use crate::reporting::ReportingSettings;
-use crate::wiring::{FollowSettings, HttpSettings};
+use crate::wiring::{FollowSettings, HttpSettings, TrackingSettings};
 
 /// Settings that are fit to run with.
 #[derive(Debug)]
@@ -72,6 +73,8 @@ pub(crate) struct Checked {
     pub(crate) policy: Policy,
     pub(crate) accounts: AccountSettings,
     pub(crate) outbound: OutboundSettings,
+    /// Links that tell of opens and clicks.
+    pub(crate) tracking: TrackingSettings,
     /// Our reports about others.
     pub(crate) reporting: ReportingSettings,
     /// To whom nothing is sent.
@@ -161,6 +164,7 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
         registry: checker.registry(raw, &state_path),
         thresholds: checker.thresholds(&raw.hooks.thresholds),
         plugin_cache_octets: raw.engine.cache_octets_max,
+        tracking: checker.tracking(raw, &state_path),
         log: checker.log(raw),
         api: checker.api(raw, &state_path),
         raw: raw.clone(),

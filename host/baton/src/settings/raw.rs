@@ -18,6 +18,7 @@ mod store;
 mod streams;
 mod suppression;
 mod tls;
+mod tracking;
 
 use std::path::PathBuf;
 
@@ -45,6 +46,7 @@ pub(crate) use store::{RawLanes, RawStore};
 pub(crate) use streams::RawStreamRules;
 pub(crate) use suppression::{RawSuppression, RawSuppressionDays};
 pub(crate) use tls::{RawAcme, RawTls};
+pub(crate) use tracking::RawTracking;
 
 section! {
     /// The whole file.
@@ -85,6 +87,8 @@ section! {
         checks: RawChecks = RawChecks::default(),
         /// DKIM signatures on what leaves, with the keys of `baton domain`.
         signing: RawSigning = RawSigning::default(),
+        /// Opens, clicks and unsubscribing, where they are asked for.
+        tracking: RawTracking = RawTracking::default(),
         /// Reports of others about mail in the names of your domains, and ours about the domains of others.
         reports: RawReports = RawReports::default(),
         /// The WebAssembly plugins, by name: lower-case letters, digits and hyphens.

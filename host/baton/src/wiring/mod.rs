@@ -11,7 +11,9 @@ mod followers;
 mod http;
 mod keys;
 mod kv;
+mod links;
 pub(crate) mod programs;
+mod tracking;
 mod verify;
 
 pub(crate) use acme::Acme;
@@ -24,5 +26,7 @@ pub(crate) use followers::{FollowSettings, Following, follow};
 pub(crate) use http::{HttpSettings, PluginHttp, read_certificates};
 pub(crate) use keys::fetch_by;
 pub(crate) use kv::PluginKv;
+pub(crate) use links::PublicLinks;
 pub(crate) use programs::Programs;
+pub(crate) use tracking::{TrackingSettings, rotate as rotate_link_keys};
 pub(crate) use verify::PluginVerify;

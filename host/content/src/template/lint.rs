@@ -20,7 +20,7 @@ const ADDRESS_LINES: usize = 3;
 /// Findings of one template at most.
 const FINDINGS_MAX: usize = 100;
 /// Where the relay's page would be, for templates whose sample does not say.
-const SAMPLE_UNSUBSCRIBE_URL: &str = "https://links.example/u/sample";
+pub const SAMPLE_UNSUBSCRIBE_URL: &str = "https://links.example/u/sample";
 
 /// What is asked of a template beyond being right.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,7 +72,7 @@ impl Finding {
 
 /// Everything that is wrong with the template `name` of `library`, rendered with its own sample; the worst first.
 pub fn lint(library: &Library, name: &str, template: &Template, rules: &Rules<'_>) -> Vec<Finding> {
-    let data = data(template);
+    let data = data(template, rules.bulk);
     let mut findings = missing_variables(library, name, &data);
     match library.render(name, &data) {
         Ok(rendered) => findings.extend(lint_rendered(&rendered, template, &data, rules)),
@@ -89,13 +89,15 @@ pub fn lint(library: &Library, name: &str, template: &Template, rules: &Rules<'_
     findings
 }
 
-/// The sample, with what the relay adds.
-fn data(template: &Template) -> Value {
+/// The sample, with what the relay adds to mail that goes to many.
+pub fn data(template: &Template, is_bulk: bool) -> Value {
     let mut data = match &template.sample {
         Value::Object(sample) => sample.clone(),
         _ => serde_json::Map::new(),
     };
-    data.entry("unsubscribe_url").or_insert_with(|| SAMPLE_UNSUBSCRIBE_URL.into());
+    if is_bulk {
+        data.entry("unsubscribe_url").or_insert_with(|| SAMPLE_UNSUBSCRIBE_URL.into());
+    }
     Value::Object(data)
 }
 

@@ -230,6 +230,11 @@ impl Session {
         let due = draft.call.envelope.requests.hold_until.map_or(now, |at| at.max(now));
         let last = due.plus(lifetime);
         draft.call.envelope.expires_at = draft.expires_at.map_or(last, |at| at.min(last));
+        // First, as what is put in may be what the stream asks for.
+        let content = match self.track(&mut draft, content).await {
+            Ok(content) => content,
+            Err(refusal) => return Ending::Refused(self.refuse(*draft, RULES, refusal.reply()).await),
+        };
         if let Err(refusal) = self.check_stream(&draft, &content).await {
             return Ending::Refused(self.refuse(*draft, RULES, refusal.reply()).await);
         }
@@ -320,7 +325,7 @@ impl Session {
     fn accepted_events(&self, draft: &mut Draft, by: String) -> Vec<Event> {
         let decisions = draft.take_decisions();
         let discarded = std::mem::take(&mut draft.discarded);
-        let converted = draft.converted.take();
+        let (converted, tracked) = (draft.converted.take(), draft.tracked.take());
         let envelope = &draft.call.envelope;
         let event = |what| Event { message: envelope.id, at: envelope.received_at, what };
         let mut events = vec![event(What::Accepted {
@@ -335,6 +340,7 @@ impl Session {
             let detail = format!("to 7 bit ({parts}), so that its signature outlives hops without 8BITMIME");
             events.push(event(What::Converted { recipients: Vec::new(), detail }));
         }
+        events.extend(tracked.map(|detail| event(What::Converted { recipients: Vec::new(), detail })));
         events.extend(discarded_recipients(discarded).map(event));
         if let Some(reason) = envelope.hold.clone() {
             events.push(event(What::Held { reason, by }));

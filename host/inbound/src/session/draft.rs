@@ -43,6 +43,8 @@ pub(super) struct Draft {
     pub(super) records: Vec<Edit>,
     /// Nothing of it is kept, counted or sent.
     pub(super) is_trial: bool,
+    /// What was put into the content to track it, or why nothing was.
+    pub(super) tracked: Option<String>,
 }
 
 impl Draft {
@@ -62,6 +64,7 @@ impl Draft {
             expires_at: None,
             records: Vec::new(),
             is_trial: false,
+            tracked: None,
         }
     }
 

@@ -129,7 +129,7 @@ impl Session {
         policy.verified_senders && self.is_user()
     }
 
-    fn is_user(&self) -> bool {
+    pub(super) fn is_user(&self) -> bool {
         self.facts.account.is_some() || self.listener.kind == ListenerKind::Submission
     }
 }

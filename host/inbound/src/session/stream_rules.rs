@@ -1,4 +1,5 @@
-//! What the law asks of mail to many: a way out, and an address of the sender. Refused by stream where the settings say so.
+//! What the law asks of mail to many: a way out, and an address of the sender. Refused by stream where the settings or the
+//! stream say so.
 
 use std::sync::Arc;
 
@@ -22,16 +23,21 @@ impl Session {
         let policy = self.listener.deps.policy.load_full();
         let envelope = &draft.call.envelope;
         let stream = envelope.stream.as_deref().filter(|_| envelope.sender.mailbox().is_some());
-        let Some((stream, rules)) = stream.and_then(|name| policy.streams.get_key_value(name)) else {
-            return Ok(());
-        };
-        let missing = |what: &'static str| Refusal::StreamNeeds { stream: stream.clone(), what };
-        if rules.require_unsubscribe && !has_way_out(content, &policy.mime) {
+        let Some(stream) = stream else { return Ok(()) };
+        let rules = policy.streams.get(stream).cloned().unwrap_or_default();
+        let own = self.listener.deps.store.tenants().stream(envelope.tenant.as_deref(), stream);
+        let own = own.map(|row| row.value.require.clone()).unwrap_or_default();
+        let missing = |what: &'static str| Refusal::StreamNeeds { stream: stream.to_owned(), what };
+        if (rules.require_unsubscribe || own.unsubscribe) && !has_way_out(content, &policy.mime) {
             return Err(missing("a List-Unsubscribe field with a https: or mailto: address (RFC 2369)"));
         }
-        let Some(address) = &rules.postal_address else { return Ok(()) };
-        let (content, address, limits) = (content.clone(), address.clone(), policy.mime);
-        let search = move || has_address(&content, &address, &limits);
+        let own_address = Some(own.postal_address).filter(|address| !address.is_empty());
+        let wanted: Vec<String> = rules.postal_address.into_iter().chain(own_address).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let (content, limits) = (content.clone(), policy.mime);
+        let search = move || wanted.iter().all(|address| has_address(&content, address, &limits));
         // A panic is a defect; the sender tries again.
         let has_it = tokio::task::spawn_blocking(search).await.map_err(|_| Refusal::Internal)?;
         if has_it { Ok(()) } else { Err(missing("the postal address of the sender in its text")) }

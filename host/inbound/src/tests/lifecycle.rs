@@ -57,6 +57,7 @@ async fn a_port_in_use_is_named_with_its_remedy() {
         metrics: relay.metrics.clone(),
         dmarc: Arc::new(baton_identity::reports::outgoing::Tally::new(Arc::new(baton_mail::SystemClock))),
         trace: baton_mail::trace::Hub::new(Arc::new(baton_mail::SystemClock)),
+        tracking: Arc::default(),
         certificates: None,
     };
     let error = crate::Inbound::bind(settings, deps).await.err().unwrap().to_string();

@@ -98,6 +98,7 @@ impl World {
         let sent = acme.send(&with(later))?;
         let put = |path: &str, body: Value| self.put(path, &body);
         put("/v1/webhooks/hook", json!({"url": self.web.url("/"), "about": MARK}))?;
+        put("/v1/templates/invoice", json!({"description": MARK, "subject": "s", "text": "t"}))?;
         put("/v1/accounts/app@acme.example", json!({"tenant": "acme", "stream": "receipts"}))?;
         let entries = json!({"entries": [
             {"address": "gone@dest.example", "note": MARK},
@@ -117,6 +118,7 @@ impl World {
             ("{upload}", named(upload.get("id"))?),
             ("/messages/{id}", format!("/messages/{}", named(sent.get("id"))?)),
             ("/shaping/{id}", format!("/shaping/{}", named(suspended.json()?.get("id"))?)),
+            ("{template}", "invoice".to_owned()),
             ("/webhooks/{name}", "/webhooks/hook".to_owned()),
             ("/accounts/{name}", "/accounts/app@acme.example".to_owned()),
             ("{address}", "left@dest.example".to_owned()),
@@ -172,6 +174,7 @@ impl World {
             "POST /v1/session" => json!({"name": "ann", "password": PASSWORD}),
             "PATCH /v1/tenants/{tenant}" => json!({"suspended": ""}),
             "PATCH /v1/streams/{stream}" | "PATCH /v1/tokens/{token}" => json!({"note": MARK}),
+            "PUT /v1/templates/{template}" => json!({"description": MARK, "text": "t"}),
             "PUT /v1/webhooks/{name}" => json!({"url": self.web.url("/")}),
             "PATCH /v1/webhooks/{name}" => json!({"about": MARK}),
             "PUT /v1/accounts/{name}" | "PATCH /v1/accounts/{name}" => json!({"disabled": true}),
@@ -193,7 +196,8 @@ impl World {
 
     /// All that acme can see of its own, to be compared.
     fn own(&self) -> Result<Vec<String>> {
-        let lists = ["streams", "tokens", "webhooks", "accounts", "suppressions", "domains", "audit"];
+        let lists =
+            ["streams", "templates", "tokens", "webhooks", "accounts", "suppressions", "domains", "audit"];
         let read = |list: &&str| {
             let mut seen = self.acme.get(&format!("/v1/{list}"))?.json()?;
             // When a token was used is no change, nor how a delivery goes.
@@ -302,8 +306,8 @@ fn no_route_shows_or_changes_what_is_another_tenants() -> Result<()> {
         let named = call.ask(&other, "tenant=acme")?;
         ensure!(matches!(named.status, 400 | 403 | 404 | 422), "{}: {named:?}", call.route);
         check_silent(call, &named, MARK)?;
-        // Names of webhooks are each tenant's own: it would make one for itself.
-        if call.route == "PUT /v1/webhooks/{name}" {
+        // Names of webhooks and templates are each tenant's own: it would make one for itself.
+        if matches!(call.route.as_str(), "PUT /v1/webhooks/{name}" | "PUT /v1/templates/{template}") {
             continue;
         }
         let reply = call.ask(&other, "")?;

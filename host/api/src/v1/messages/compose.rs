@@ -5,6 +5,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use baton_content::track::{FIELD, Wish};
 use baton_mail::header::{HeaderName, encode_field};
 use baton_mail::text::is_unsafe;
 use baton_mail::{Mailbox, MessageId, UnixMs};
@@ -72,6 +73,8 @@ pub(super) struct Draft<'a> {
     pub(super) subject: &'a str,
     pub(super) text: Option<&'a str>,
     pub(super) html: Option<&'a str>,
+    /// What is to be followed; the relay takes the field out again.
+    pub(super) wish: Option<Wish>,
     pub(super) fields: &'a [(HeaderName, String)],
     pub(super) attachments: &'a [Attachment],
 }
@@ -125,6 +128,9 @@ fn header(draft: &Draft<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
         }
     }
     put("Subject", draft.subject)?;
+    if let Some(wish) = draft.wish {
+        put(FIELD, &wish.to_string())?;
+    }
     for (index, (name, value)) in draft.fields.iter().enumerate() {
         if is_reserved(name.as_str()) {
             return Err((
@@ -329,6 +335,7 @@ mod tests {
             subject,
             text: Some("one\ntwo"),
             html,
+            wish: None,
             fields,
             attachments,
         };

@@ -9,6 +9,7 @@ mod parts;
 mod raw;
 mod status;
 mod submit;
+mod template;
 mod wire;
 
 use axum::Json;
@@ -23,8 +24,8 @@ use utoipa::OpenApi;
 pub(super) use idempotency::UnderWay;
 pub use status::{MessageRow, RecipientRow, RecipientStatus, StepRow};
 pub use wire::{
-    BatchItem, NewAttachment, NewBatch, NewField, NewMessage, Party, RefusedRecipient, Sent, SentBatch,
-    SentStatus, When,
+    BatchItem, NewAttachment, NewBatch, NewField, NewMessage, NewTracking, Party, RefusedRecipient, Sent,
+    SentBatch, SentStatus, When,
 };
 
 use super::Face;
@@ -95,8 +96,8 @@ pub(super) async fn send_one(
         drop(body);
         let owner = Owner::find(&face, &caller, new.tenant.as_ref(), new.stream.as_ref())?;
         let files = files(&face, owner.tenant(), &new.attachments).await?;
-        let parts = Parts::check(&face, &caller, new, files)?;
-        Ready::compose(&face, parts).await?
+        let made = template::fill(&face, &owner, new).await?;
+        Ready::compose(&face, Parts::check(&face, &caller, made, files)?).await?
     };
     let sent = submit(&face, &caller, ready, turn.as_ref().map(|turn| turn.note(0))).await?;
     Ok(accepted(&sent, false))
@@ -166,7 +167,8 @@ async fn send_of_batch(
     let owner = Owner::find(face, caller, new.tenant.as_ref(), new.stream.as_ref())?;
     let own = files(face, owner.tenant(), &new.attachments).await?;
     let all = if own.is_empty() { shared.to_vec() } else { own };
-    let parts = Parts::check(face, caller, new, all)?;
+    let made = template::fill(face, &owner, new).await?;
+    let parts = Parts::check(face, caller, made, all)?;
     submit(face, caller, Ready::compose(face, parts).await?, note).await
 }
 

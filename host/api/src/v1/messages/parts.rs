@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use baton_content::track::Wish;
 use baton_mail::envelope::PRIORITY_MAX;
 use baton_mail::header::{HeaderName, check_value};
 use baton_mail::tenant::Label;
@@ -18,7 +19,8 @@ use super::super::caller::Caller;
 use super::super::streams::check_tenant;
 use super::super::uploads;
 use super::compose::{Attachment, Person};
-use super::wire::{NewAttachment, NewMessage, Party};
+use super::template::Made;
+use super::wire::{NewAttachment, NewMessage, NewTracking, Party};
 use crate::Problem;
 
 /// Tags of one message at most, and octets of each.
@@ -105,6 +107,8 @@ pub(super) struct Parts {
     pub(super) html: Option<String>,
     pub(super) fields: Vec<(HeaderName, String)>,
     pub(super) attachments: Vec<Attachment>,
+    /// What is followed, where the message says so itself.
+    pub(super) wish: Option<Wish>,
     pub(super) tags: Vec<(String, String)>,
     pub(super) priority: Option<i8>,
     pub(super) times: Times,
@@ -116,9 +120,10 @@ impl Parts {
     pub(super) fn check(
         face: &Face,
         caller: &Caller,
-        new: NewMessage,
+        made: Made,
         files: Vec<Attachment>,
     ) -> Result<Parts, Problem> {
+        let Made { message: new, note } = made;
         let owner = Owner::find(face, caller, new.tenant.as_ref(), new.stream.as_ref())?;
         let from = new.from.clone().ok_or_else(|| Problem::unfit("from", "is missing"))?;
         let sender = new.return_path.clone().unwrap_or_else(|| from.email.clone());
@@ -134,9 +139,13 @@ impl Parts {
         }
         let times = Times::check(face, new.send_at.map(|when| when.0), new.expires_at.map(|when| when.0))?;
         let people = |parties: Vec<Party>| parties.into_iter().map(person).collect();
+        let mut tags = tags(&new)?;
+        tags.extend(note);
+        let wish = new.tracking.map(|tracking| wish(face, &owner, tracking));
         Ok(Parts {
             owner,
-            tags: tags(&new)?,
+            wish,
+            tags,
             fields: fields(&new)?,
             from: person(from),
             sender: ReversePath::Mailbox(sender),
@@ -164,6 +173,18 @@ pub(super) fn check_count(face: &Face, recipients: &[Mailbox]) -> Result<(), Pro
             Err(Problem::unfit("to", format!("a message has {most} recipients at most")))
         }
         _ => Ok(()),
+    }
+}
+
+/// What the message says goes before what its stream says.
+pub(super) fn wish(face: &Face, owner: &Owner, own: NewTracking) -> Wish {
+    let name = owner.stream.as_ref().map(Label::as_str);
+    let stream = name.and_then(|name| face.store.tenants().stream(owner.tenant(), name));
+    let of_stream = stream.map_or(Wish::default(), |stream| Wish::from(&stream.value));
+    Wish {
+        opens: own.opens.unwrap_or(of_stream.opens),
+        clicks: own.clicks.unwrap_or(of_stream.clicks),
+        unsubscribe: own.unsubscribe.unwrap_or(of_stream.unsubscribe),
     }
 }
 

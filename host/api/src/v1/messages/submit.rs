@@ -36,6 +36,16 @@ impl Ready {
         let files: usize = parts.attachments.iter().map(|file| file.content.len()).sum();
         let texts = parts.text.as_ref().map_or(0, String::len) + parts.html.as_ref().map_or(0, String::len);
         let make = move || {
+            let made = match (&parts.text, &parts.html) {
+                (None, Some(html)) => Some(baton_content::html::to_text(html)),
+                _ => None,
+            };
+            let made = match made.transpose() {
+                Ok(made) => made,
+                Err(wrong) => {
+                    return (Err(("html".to_owned(), format!("{wrong}; give `text` beside it"))), parts);
+                }
+            };
             let draft = Draft {
                 id,
                 date: now,
@@ -44,8 +54,9 @@ impl Ready {
                 to: &parts.to,
                 cc: &parts.cc,
                 subject: parts.subject.as_deref().unwrap_or_default(),
-                text: parts.text.as_deref(),
+                text: parts.text.as_deref().or(made.as_deref()),
                 html: parts.html.as_deref(),
+                wish: parts.wish,
                 fields: &parts.fields,
                 attachments: &parts.attachments,
             };

@@ -9,6 +9,7 @@ use baton_mail::text::is_unsafe;
 use baton_mail::{Mailbox, MessageId, Reply, UnixMs};
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use utoipa::openapi::schema::{
@@ -216,6 +217,18 @@ pub struct NewAttachment {
     pub content_id: Option<String>,
 }
 
+/// What is followed of a message; what is absent is as its stream says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewTracking {
+    /// Whether it is opened.
+    pub opens: Option<bool>,
+    /// Which links are followed.
+    pub clicks: Option<bool>,
+    /// Mail programs offer to unsubscribe.
+    pub unsubscribe: Option<bool>,
+}
+
 /// A message.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -241,14 +254,24 @@ pub struct NewMessage {
     pub return_path: Option<Mailbox>,
     /// The subject, in one line.
     pub subject: Option<String>,
-    /// The text. Give it beside the HTML: some people read nothing else.
+    /// The text; without it, it is made from the HTML.
     pub text: Option<String>,
     /// The HTML.
     pub html: Option<String>,
+    /// The template that makes subject, HTML and text: one of the tenant's, or `ready/…`.
+    #[schema(example = "ready/receipt")]
+    pub template: Option<String>,
+    /// Its version; without it the newest.
+    pub template_version: Option<u32>,
+    /// What the template shows: names and values. In a batch, each message's own go before those in common.
+    #[schema(value_type = Option<Object>)]
+    pub data: Option<Map<String, Value>>,
     /// Fields of the header.
     pub headers: Vec<NewField>,
     /// Files, and images in the HTML.
     pub attachments: Vec<NewAttachment>,
+    /// What is followed of it. Only a message for one recipient is: links are a person's own.
+    pub tracking: Option<NewTracking>,
     /// Words to find and count it by.
     #[schema(example = json!(["receipt"]))]
     pub tags: Vec<String>,
@@ -269,7 +292,7 @@ pub struct NewMessage {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NewBatch {
-    /// What all of them have, where they do not say otherwise. `metadata` is put together; lists are replaced.
+    /// What all of them have, where they do not say otherwise. `metadata` and `data` are put together; lists are replaced.
     pub common: NewMessage,
     /// What each has for itself, such as `to` and `subject`.
     pub messages: Vec<NewMessage>,

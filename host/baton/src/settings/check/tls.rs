@@ -52,7 +52,9 @@ impl Checker<'_> {
             }
         }
         settings.obtained = acme.map(|acme| acme.order.files());
-        let is_spoken = raw.api.tls.enabled || listeners.iter().any(|listener| listener.tls != TlsMode::Off);
+        let is_spoken = raw.api.tls.enabled
+            || raw.tracking.tls
+            || listeners.iter().any(|listener| listener.tls != TlsMode::Off);
         is_spoken.then_some(settings)
     }
 
