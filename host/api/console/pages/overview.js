@@ -22,9 +22,9 @@ export async function show(content, context) {
   } else {
     put(content, h("h2", null, "Last 24 hours"), day);
   }
-  const pieces = [flow(), reasons(), streams(), destinations()];
-  put(day, pieces.map(({ element }) => element));
-  every(60_000, context.signal, () => Promise.all(pieces.map(({ look }) => look(context.signal))));
+  const [mail, why, largest, where] = [flow(), reasons(), streams(), destinations()];
+  put(day, mail.element, h("div", { class: "page" }, why.element, where.element), largest.element);
+  every(60_000, context.signal, () => Promise.all([mail, why, largest, where].map(({ look }) => look(context.signal))));
 }
 
 /** What is now, every few seconds. */
@@ -36,7 +36,7 @@ function live({ signal }) {
     queue: tile("In the queue", ""),
     oldest: tile("Oldest due", ""),
     attempt: tile("An attempt takes", "p99"),
-    open: tile("Open", "sessions, connections"),
+    open: tile("Open", "in, out"),
   };
   const traffic = plot({
     title: "Traffic, a second",
@@ -114,7 +114,7 @@ function live({ signal }) {
     tiles.oldest.set(last.oldest_due_s > 0 ? span(last.oldest_due_s * 1000) : "–", last.oldest_due_s > 0 ? "late" : "nothing is late", last.oldest_due_s > 60 ? "warn" : "");
     const recent = [...looks].reverse().find((one) => one.attempt_ms[0] !== null);
     tiles.attempt.set(latency(recent?.attempt_ms[0]), `p99 ${latency(recent?.attempt_ms[1])}`);
-    tiles.open.set(`${last.sessions}, ${last.connections}`, "sessions, connections");
+    tiles.open.set(`${last.sessions}, ${last.connections}`, "in, out");
   };
 
   const lookAtQueue = async () => {

@@ -52,7 +52,7 @@ function loaded({ generation, plugins, order }, calls) {
       }),
     ),
     plugins.length === 0 && h("p", { class: "muted" }, "No plugin is loaded."),
-    h("div", { class: "columns" }, plugins.map((row) => plugin(row, calls.filter((one) => one.plugin === row.name)))),
+    h("div", { class: "columns" }, plugins.map((row) => plugin(row, calls.filter((one) => one.plugin === row.name && row.hooks.includes(one.hook))))),
     h("p", { class: "muted" }, `Generation ${generation}.`),
   ];
 }

@@ -4,7 +4,7 @@ import { at, get, may, patch, post, put as send, remove, who } from "../api.js";
 import { ask, tell } from "../dialog.js";
 import { announce, h, put } from "../dom.js";
 import { table } from "../list.js";
-import { chip, count, relative, time } from "../words.js";
+import { chip, count, relative, span, time } from "../words.js";
 
 export const name = () => "Webhooks";
 
@@ -44,7 +44,7 @@ function state({ paused, status }) {
   if (paused !== null) return [chip("paused", "mute"), ` ${paused}`];
   if (status.failing_since === null) return chip("well", "good");
   const next = status.next_try_at ? `, tried again ${relative(status.next_try_at)}` : "";
-  return [chip("failing", "bad"), h("small", { title: status.last_error }, ` ${status.failures} times, since ${relative(status.failing_since)}${next}: ${status.last_error ?? ""}`)];
+  return [chip("failing", "bad"), h("small", { title: status.last_error }, ` ${status.failures} times within ${span(Date.now() - status.failing_since)}${next}: ${status.last_error ?? ""}`)];
 }
 
 function acts(row, done) {
