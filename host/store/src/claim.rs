@@ -10,7 +10,7 @@ use crate::core::Core;
 use crate::database::{Database, Family};
 use crate::error::StoreError;
 use crate::format::{Due, JobKey, JobRecord, NEVER, after_prefix, decode_due_key, due_key, lane_prefix};
-use crate::records::{Damage, ReadError, load_body, load_job};
+use crate::records::{Damage, ReadError, load_body, load_content, load_job};
 use crate::schedule::{Entry, Job, LaneRoom, Picked, Schedule, Stage};
 
 /// One job, given to one caller. Dropped without an outcome it is handed back and can be claimed again after 60 s:
@@ -269,6 +269,16 @@ fn missing(key: JobKey, entry: Entry) -> Damage {
 }
 
 /// The body of a message in the queue.
+/// The content of a message in the queue, or of one that left it and is kept.
+pub(crate) async fn content(core: &Arc<Core>, message: MessageId) -> Result<Body, StoreError> {
+    let for_reading = Arc::clone(core);
+    let read = tokio::task::spawn_blocking(move || {
+        load_content(&*for_reading.db()?, &for_reading.settings.body_keys, message)
+            .map_err(|error| for_reading.read_failed(error))
+    });
+    read.await.map_err(|_| StoreError::Closed)??.ok_or(StoreError::NotFound)
+}
+
 pub(crate) async fn body(core: &Arc<Core>, message: MessageId) -> Result<Body, StoreError> {
     match load_body(&*core.db()?, &core.settings.body_keys, message, true) {
         Ok(Some(body)) => return Ok(body),

@@ -276,6 +276,21 @@ impl Database {
         Ok(())
     }
 
+    /// Leaves nothing on the disk of what was deleted or written anew before, but what content had: that goes with the next
+    /// merge of its own. Reads and writes all of these families.
+    pub(crate) fn merge_away(&self) -> Result<(), String> {
+        self.compact_bodies()?;
+        let families = [Family::History, Family::Index, Family::Kv, Family::Catalog, Family::Suppression];
+        let others = [Family::SuppressionList, Family::Envelope, Family::Job, Family::Corrupt, Family::Meta];
+        let mut options = rocksdb::CompactOptions::default();
+        // Tables of the last level too, where nothing lies over them.
+        options.set_bottommost_level_compaction(rocksdb::BottommostLevelCompaction::Force);
+        for family in families.into_iter().chain(others) {
+            self.db.compact_range_cf_opt(self.family(family), None::<&[u8]>, None::<&[u8]>, &options);
+        }
+        Ok(())
+    }
+
     /// Octets of blob files of which the larger part is dead bodies, as RocksDB reckons.
     pub(crate) fn dead_body_octets(&self) -> u64 {
         self.body_property(c"rocksdb.live-blob-file-garbage-size")

@@ -228,6 +228,30 @@ pub(crate) const PARTIAL_PREFIX: &[u8] = b"partial:";
 /// Key of the database's format in the `meta` family.
 pub(crate) const FORMAT_KEY: &[u8] = b"\x01format";
 
+/// Key of the mark that content is kept after its message left the queue, in the `meta` family.
+pub(crate) fn kept_key(message: MessageId) -> Vec<u8> {
+    [&[FORMAT], KEPT_PREFIX, &message.to_octets()].concat()
+}
+
+/// What the marks of kept content begin with, after the format octet.
+pub(crate) const KEPT_PREFIX: &[u8] = b"kept:";
+
+/// Value of such a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeptRecord {
+    /// Until then.
+    pub(crate) until: UnixMs,
+    /// How many pieces it has.
+    pub(crate) chunks: u32,
+}
+
+/// Key of the mark how far the addresses of a stream's mail, or of all other mail, are hidden, in the `meta` family.
+pub(crate) fn retention_key(stream: Option<(Option<&str>, &str)>) -> Vec<u8> {
+    let (tenant, name) = stream.map_or((None, ""), |(tenant, name)| (tenant, name));
+    // Names have no slash.
+    format!("\u{1}hidden:{}/{name}", tenant.unwrap_or_default()).into_bytes()
+}
+
 /// Key of the secret by which addresses are hashed, in the `meta` family.
 pub(crate) const PERSON_KEY_KEY: &[u8] = b"\x01person-key";
 
@@ -430,7 +454,7 @@ pub(crate) fn encode_events(
         .collect()
 }
 
-fn encode_history(facts: Option<&Facts>, events: &[Event]) -> Vec<u8> {
+pub(crate) fn encode_history(facts: Option<&Facts>, events: &[Event]) -> Vec<u8> {
     let Some(facts) = facts else { return encode(&events) };
     let mut value = Vec::with_capacity(512);
     value.push(FORMAT_FACTS);

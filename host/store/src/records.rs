@@ -8,7 +8,8 @@ use bytes::Bytes;
 use crate::change::Changes;
 use crate::database::{Database, Family};
 use crate::format::{
-    self, JobKey, JobRecord, JobSeed, body_key, decode_chunks, decode_job, envelope_key, is_held, job_key,
+    self, JobKey, JobRecord, JobSeed, KeptRecord, body_key, decode_chunks, decode_job, envelope_key, is_held,
+    job_key, kept_key,
 };
 use crate::schedule::Job;
 use crate::seal::{BodyKeys, OpenFailure};
@@ -89,10 +90,46 @@ pub(crate) fn load_body(
     if cached && chunks > 1 {
         return Ok(None);
     }
+    read_chunks(keys, message, chunks, |key| get(Family::Body, key))
+}
+
+/// The content of a message in the queue, or of one that left it and is kept; none when it is gone.
+pub(crate) fn load_content(
+    db: &Database,
+    keys: &BodyKeys,
+    message: MessageId,
+) -> Result<Option<Body>, ReadError> {
+    let key = envelope_key(message);
+    let chunks = match read(db, Family::Envelope, message, &key)? {
+        Some(value) => {
+            decode_chunks(&value).map_err(|detail| damaged(message, Family::Envelope, &key, detail))?
+        }
+        None => match read(db, Family::Meta, message, &kept_key(message))? {
+            Some(value) => {
+                let kept = format::decode_owned::<KeptRecord>(&value);
+                kept.map_err(|detail| damaged(message, Family::Meta, &kept_key(message), detail))?.chunks
+            }
+            None => return Ok(None),
+        },
+    };
+    read_chunks(keys, message, chunks, |key| {
+        let found =
+            db.get(Family::Body, key).map_err(|cause| unreadable(message, Family::Body, key, cause))?;
+        Ok(Some(found.map(|value| Bytes::copy_from_slice(&value))))
+    })
+}
+
+/// The pieces of a body; none when one of them is not in memory and should be.
+fn read_chunks(
+    keys: &BodyKeys,
+    message: MessageId,
+    chunks: u32,
+    get: impl Fn(&[u8]) -> Result<Option<Option<Bytes>>, ReadError>,
+) -> Result<Option<Body>, ReadError> {
     let mut body = Body::default();
     for chunk in 0..chunks {
         let key = body_key(message, chunk);
-        let Some(found) = get(Family::Body, &key)? else { return Ok(None) };
+        let Some(found) = get(&key)? else { return Ok(None) };
         let piece = found.ok_or_else(|| damaged(message, Family::Body, &key, "missing".to_owned()))?;
         match keys.open(&key, piece) {
             Ok(content) => body.push(content),

@@ -30,6 +30,9 @@ pub struct StoreSettings {
     pub body_keys: BodyKeys,
     /// How many days the story of a message is kept. Default 14.
     pub history_days: u32,
+    /// How many days the addresses of recipients stay in stories of mail whose stream does not say it; 0 is as long as the
+    /// stories. Default 0.
+    pub addresses_days: u32,
     /// How many days of the feed are kept for those who read it. Not more than the stories, which it points to.
     /// Default 14.
     pub events_days: u32,
@@ -67,6 +70,7 @@ impl StoreSettings {
             commit_octets_max: 64 << 20,
             body_keys: BodyKeys::default(),
             history_days: 14,
+            addresses_days: 0,
             events_days: 14,
             write_buffer_octets: 64 << 20,
             block_cache_octets: 32 << 20,

@@ -5,14 +5,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use baton_mail::event::Event;
-use baton_mail::{Body, Clock, Envelope, MessageId};
+use baton_mail::{Body, Clock, Envelope, Mailbox, MessageId};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::accept::{Accepted, NewMessage, accept};
 use crate::accounts::Accounts;
 use crate::catalog::{Catalog, Tenants};
-use crate::claim::{Claim, body, claim};
+use crate::claim::{Claim, body, claim, content};
 use crate::commit::{Action, Op};
 use crate::core::Core;
 use crate::error::{AcceptError, OpenError, Refusal, StoreError};
@@ -24,6 +24,7 @@ use crate::look::{JobView, Summary, recent, story, summary};
 use crate::metrics::Metrics;
 use crate::operate::{Reached, operate};
 use crate::parcel::{Arrived, MoveError, Movers, forget_moved, pack, unpack};
+use crate::person::Person;
 use crate::rollups::Rollups;
 use crate::schedule::LaneRoom;
 use crate::search::{self, FoundMessage, FoundMessages, Indexer, SearchFilter};
@@ -173,6 +174,19 @@ impl Store {
     /// The body of a message in the queue. When it is damaged, hold or fail its jobs: it will not get better.
     pub async fn body(&self, message: MessageId) -> Result<Body, StoreError> {
         body(&self.core, message).await
+    }
+
+    /// The content of a message that is in the queue, or left it and is kept.
+    ///
+    /// # Errors
+    /// When it is not there any more, or can not be read.
+    pub async fn content(&self, message: MessageId) -> Result<Body, StoreError> {
+        content(&self.core, message).await
+    }
+
+    /// What is kept of a person, in all mail or in that of one tenant.
+    pub fn person(&self, address: Mailbox, tenant: Option<String>) -> Person {
+        Person::new(self.clone(), Arc::clone(&self.core), address, tenant)
     }
 
     /// Makes several jobs of one, because its recipients part ways. `groups` are exactly the claim's recipients; the

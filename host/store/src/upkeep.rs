@@ -19,6 +19,7 @@ use crate::format::{
     DueRecord, FORMAT, PARTIAL_PREFIX, after_prefix, decode, decode_due_key, expired_held_range, is_held,
     message_of,
 };
+use crate::retention;
 use crate::suppression;
 use crate::watchdog::Watchdog;
 
@@ -70,6 +71,7 @@ pub(crate) fn run(core: &Core, stop: &Stop, ready: impl FnOnce()) {
         core.kv.sweep(core, || stop.is_stopped());
         catalog::sweep(core, || stop.is_stopped());
         suppression::sweep(core, || stop.is_stopped());
+        retention::apply(core, || stop.is_stopped());
         if core.db().is_ok_and(|db| db.dead_body_octets() >= DEAD_OCTETS_MIN) {
             reclaim(core);
         }

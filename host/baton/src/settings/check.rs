@@ -260,6 +260,7 @@ impl Checker<'_> {
         self.bound("store.write_deadline_ms", raw.write_deadline_ms, 1, 3_600_000);
         self.bound("store.write_buffer_octets", raw.write_buffer_octets, 1 << 20, 16 << 30);
         self.bound("store.history_days", raw.history_days, 1, 36_500);
+        self.bound("store.addresses_days", raw.addresses_days, 0, 36_500);
         StoreSettings {
             sync_delay_ms: raw.sync_delay_ms,
             free_octets_min: raw.free_octets_min,
@@ -270,6 +271,7 @@ impl Checker<'_> {
             commit_octets_max: raw.commit_octets_max,
             body_keys: self.body_keys(raw.body_keys_file.as_deref()),
             history_days: raw.history_days,
+            addresses_days: raw.addresses_days,
             write_buffer_octets: raw.write_buffer_octets,
             block_cache_octets: raw.block_cache_octets,
             stuck_after_s: self.bound("store.stuck_after_s", raw.stuck_after_s, 1, 30 * 86_400),

@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use baton_mail::tenant::{Stream, Tenant, Token};
-use baton_mail::{Domain, UnixMs};
+use baton_mail::tenant::{Retention, Stream, Tenant, Token};
+use baton_mail::{Domain, Envelope, UnixMs};
 use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
 
@@ -19,6 +19,8 @@ pub const TENANT: Kind = Kind::new("tenant", 100_000);
 pub const STREAM: Kind = Kind::new("stream", 10_000);
 /// Tokens: of a tenant or of the relay, by id.
 pub const TOKEN: Kind = Kind::new("token", 1_000);
+
+const DAY_MS: u64 = 86_400_000;
 
 /// A record as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +102,29 @@ impl Tables {
         for Put { key, value } in puts {
             self.absorb(key, value.as_deref());
         }
+    }
+
+    /// The stream of that name.
+    pub(crate) fn stream(&self, tenant: Option<&str>, name: &str) -> Option<Arc<Row<Stream>>> {
+        self.streams.get(tenant, name)
+    }
+
+    /// The streams that say themselves how long something is kept: tenant, name.
+    pub(crate) fn retentions(&self) -> Vec<(Option<String>, String, Retention)> {
+        let streams = self.streams.0.read();
+        let set = streams.iter().filter(|(_, row)| !row.value.retention.is_unset());
+        let one = |((tenant, name), row): (&Name, &Arc<Row<Stream>>)| {
+            let tenant = Some(tenant.to_string()).filter(|tenant| !tenant.is_empty());
+            (tenant, name.to_string(), row.value.retention)
+        };
+        set.map(one).collect()
+    }
+
+    /// Until when the content of a message that leaves the queue now is kept; none when it goes at once.
+    pub(crate) fn content_until(&self, envelope: &Envelope, now: UnixMs) -> Option<UnixMs> {
+        let stream = self.stream(envelope.tenant.as_deref(), envelope.stream.as_deref()?)?;
+        let days = stream.value.retention.bodies_days.filter(|days| *days > 0)?;
+        Some(UnixMs(now.0.saturating_add(u64::from(days) * DAY_MS)))
     }
 
     fn absorb(&self, octets: &[u8], value: Option<&[u8]>) {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use baton_mail::event::{Event, Removal, What};
-use baton_mail::{Lane, MessageId, UnixMs};
+use baton_mail::{Envelope, Lane, MessageId, UnixMs};
 use bytes::Bytes;
 use rocksdb::WriteBatch;
 
@@ -16,11 +16,12 @@ use crate::change::GiveUp;
 use crate::database::{Database, Family};
 use crate::feed::{CursorOp, POINTERS_MAX, Pointer, encode_pointers, feed_key};
 use crate::format::{
-    DueRecord, FORMAT, HistoryRecord, JobKey, JobRecord, PROBE_KEY, after_prefix, body_key, corrupt_key,
-    decode, decode_job_key, due_key, encode, encode_events, encode_job, envelope_key, held_until,
-    history_key, is_held, job_key, partial_key,
+    DueRecord, FORMAT, HistoryRecord, JobKey, JobRecord, KeptRecord, PROBE_KEY, after_prefix, body_key,
+    corrupt_key, decode, decode_job_key, due_key, encode, encode_events, encode_job, envelope_key,
+    held_until, history_key, is_held, job_key, kept_key, partial_key,
 };
 use crate::parcel::moved_by;
+use crate::person::RewriteOp;
 use crate::records::Damage;
 use crate::schedule::{Entry, Intent, Job};
 use crate::suppression::{Batched, Keyed};
@@ -41,6 +42,8 @@ pub(super) struct Builder<'a> {
     feed_head: u64,
     now: UnixMs,
     number: &'a dyn Fn() -> u32,
+    /// How long content is kept after its message left the queue; none when it goes at once.
+    kept_until: &'a dyn Fn(&Envelope) -> Option<UnixMs>,
 }
 
 /// What a batch changes.
@@ -70,6 +73,7 @@ impl<'a> Builder<'a> {
         now: UnixMs,
         number: &'a dyn Fn() -> u32,
         feed_head: u64,
+        kept_until: &'a dyn Fn(&Envelope) -> Option<UnixMs>,
     ) -> Builder<'a> {
         Builder {
             db,
@@ -81,6 +85,7 @@ impl<'a> Builder<'a> {
             feed_head,
             now,
             number,
+            kept_until,
         }
     }
 
@@ -132,8 +137,21 @@ impl<'a> Builder<'a> {
                 op.puts.iter().for_each(|(key, value)| self.put(family, key, value));
                 self.put_cursor(&op.cursor);
             }
+            Op::Rewrite(op) => self.rewrite(op),
             Op::Probe => self.put(Family::Meta, PROBE_KEY, &[FORMAT]),
             Op::Barrier(_) => {}
+        }
+    }
+
+    fn rewrite(&mut self, op: &RewriteOp) {
+        for (family, from, to) in &op.ranges {
+            self.batch.delete_range_cf(self.db.family(*family), from, to);
+        }
+        for (family, key, value) in &op.puts {
+            match value {
+                Some(value) => self.put(*family, key, value),
+                None => self.batch.delete_cf(self.db.family(*family), key),
+            }
         }
     }
 
@@ -301,8 +319,14 @@ impl<'a> Builder<'a> {
         } else {
             true
         };
+        let kept = if is_last { (self.kept_until)(&job.envelope) } else { None };
         if is_last {
             self.delete_once(Family::Envelope, &envelope_key(job.key.message));
+        }
+        if let Some(until) = kept {
+            let record = encode(&KeptRecord { until, chunks: job.chunks });
+            self.put(Family::Meta, &kept_key(job.key.message), &record);
+        } else if is_last {
             for chunk in 0..job.chunks {
                 self.delete_once(Family::Body, &body_key(job.key.message, chunk));
             }

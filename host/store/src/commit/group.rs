@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_mail::Lane;
+use baton_mail::{Envelope, Lane};
 use tokio::time::Instant;
 
 use super::batch::{Builder, Changes, Effect};
@@ -120,7 +120,9 @@ fn write_until_deadline(
     let number = || core.next_number();
     let db = core.db().map_err(|_| WriteError::DiskFull)?;
     loop {
-        let mut builder = Builder::new(&db, core.clock.now(), &number, core.feed.head());
+        let now = core.clock.now();
+        let kept_until = |envelope: &Envelope| core.catalog.tables.content_until(envelope, now);
+        let mut builder = Builder::new(&db, now, &number, core.feed.head(), &kept_until);
         for op in ops {
             builder.add(op);
         }
@@ -283,6 +285,7 @@ fn answer_written(core: &Core, ops: Vec<Op>, effects: &[Effect]) {
                 answers.push(op.answer);
             }
             Op::Expire(_, answer) => answers.push(answer),
+            Op::Rewrite(op) => answers.push(op.answer),
             Op::Suppress(op) => answers.extend(op.answer),
             Op::Settle(op) => {
                 let counter = if op.next.is_none() { &core.metrics.finished } else { &core.metrics.deferred };
@@ -390,6 +393,7 @@ fn answer_failed(core: &Core, ops: Vec<Op>, error: &WriteError) {
             Op::Account(op) => drop(op.answer.send(Err(error.clone()))),
             Op::Catalog(op) => drop(op.answer.send(Err(error.clone()))),
             Op::Expire(_, answer) => drop(answer.send(Err(error.clone()))),
+            Op::Rewrite(op) => drop(op.answer.send(Err(error.clone()))),
             Op::Suppress(SuppressOp { answer: Some(answer), .. }) => drop(answer.send(Err(error.clone()))),
             Op::Operate(op) => drop(op.answer.send(Err(error.clone()))),
             // What is in the database can be looked at all the same.

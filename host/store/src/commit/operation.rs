@@ -13,6 +13,7 @@ use crate::database::WriteError;
 use crate::feed::{CursorOp, DeriveOp};
 use crate::format::{HistoryRecord, JobKey, JobRecord, JobSeed};
 use crate::memory::HeldBody;
+use crate::person::RewriteOp;
 use crate::records::Damage;
 use crate::schedule::{Entry, Intent, Job};
 use crate::suppression::Keyed;
@@ -41,6 +42,8 @@ pub(crate) enum Op {
     Expire(UnixMs, Answer<()>),
     /// Changes to the suppression lists.
     Suppress(SuppressOp),
+    /// Records are written anew and deleted, by whoever forgets. Somebody waits for it.
+    Rewrite(RewriteOp),
     /// A damaged record is moved away, with its job when the due index led to it.
     SetAside(Damage, Option<(JobKey, Entry)>),
     /// History before this message is deleted.
@@ -196,6 +199,7 @@ impl Op {
             | Op::Account(_)
             | Op::Catalog(_)
             | Op::Expire(..)
+            | Op::Rewrite(_)
             | Op::Barrier(_) => true,
             Op::Derive(op) => op.is_urgent,
             Op::Suppress(op) => op.answer.is_some(),
@@ -256,6 +260,7 @@ impl Op {
             Op::Expire(..) => "expire",
             Op::Suppress(_) => "suppress",
             Op::SetAside(..) => "set-aside",
+            Op::Rewrite(_) => "rewrite",
             Op::Forget(_) => "forget",
             Op::ForgetFeed(..) => "forget-feed",
             Op::Cursor(_) => "cursor",

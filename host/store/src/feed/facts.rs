@@ -126,6 +126,13 @@ impl KnownFacts {
     }
 }
 
+impl KnownFacts {
+    /// Reads them again when they are asked for.
+    pub(super) fn forget(&self, message: MessageId) {
+        self.0.remove(&message);
+    }
+}
+
 /// The facts as the history has them: with the accept, before which there are few records.
 fn load(db: &Database, message: MessageId) -> Facts {
     let prefix = envelope_key(message);

@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::core::Core;
+use crate::database::Database;
 use crate::error::StoreError;
 use crate::slot::Slot;
 pub use cursor::{ConsumerName, InvalidName};
@@ -109,6 +110,21 @@ impl FeedState {
         }
         let head = self.tail.lock().push(told);
         self.head.send_replace(head);
+    }
+
+    /// What is known of a message.
+    pub(crate) fn facts_of(&self, db: &Database, message: MessageId) -> Arc<Facts> {
+        self.facts.of(Some(db), message, None, &[])
+    }
+
+    /// What was known of a message is not so any more.
+    pub(crate) fn forget_facts(&self, message: MessageId) {
+        self.facts.forget(message);
+    }
+
+    /// Records were written anew: what memory has of them is not so any more.
+    pub(crate) fn forget_tail(&self) {
+        self.tail.lock().clear();
     }
 
     /// What is before this number is deleted now.

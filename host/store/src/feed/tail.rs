@@ -49,6 +49,12 @@ impl Tail {
         self.head
     }
 
+    /// Forgets all of them.
+    pub(super) fn clear(&mut self) {
+        self.records.clear();
+        self.octets = 0;
+    }
+
     /// Up to `max` from this number on; none when that is not in memory any more.
     pub(super) fn read(&self, from: u64, max: usize) -> Option<Vec<Arc<Fresh>>> {
         let first = self.head - self.records.len() as u64;

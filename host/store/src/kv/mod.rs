@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use baton_mail::UnixMs;
 
-pub(crate) use state::{KvState, Written};
+pub(crate) use state::{KvState, Written, content, split_key};
 pub use take::Taken;
 
 use crate::core::Core;

@@ -118,6 +118,19 @@ pub(super) fn key(bucket: &str, key: &str) -> Result<Vec<u8>, KvError> {
     Ok(octets)
 }
 
+/// The bucket and the key in it that a key of the `kv` family means.
+pub(crate) fn split_key(octets: &[u8]) -> Option<(String, String)> {
+    let bucket = bucket_of(octets)?;
+    let key = octets.get(2 + bucket.len()..)?;
+    let text = |octets: &[u8]| String::from_utf8(octets.to_vec()).ok();
+    Some((text(bucket)?, text(key)?))
+}
+
+/// What stands behind the header of a value.
+pub(crate) fn content(octets: &[u8]) -> &[u8] {
+    octets.get(HEADER_OCTETS..).unwrap_or_default()
+}
+
 /// The bucket's name in a key.
 fn bucket_of(key: &[u8]) -> Option<&[u8]> {
     let len = usize::from(*key.get(1)?);

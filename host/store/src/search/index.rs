@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use crate::core::Core;
 use crate::error::StoreError;
 use crate::feed::{ConsumerName, Derived, Facts, Feed, Told};
-use crate::format::FORMAT;
+use crate::format::{FORMAT, after_prefix};
 
 /// What an entry is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,33 @@ fn entries_of_facts(facts: &Facts, add: &mut dyn FnMut(Kind, &[&str])) {
     if let Some(id) = &facts.message_id {
         add(Kind::MessageId, &[id]);
     }
+}
+
+/// What all entries about a stream begin with.
+pub(crate) fn stream_prefix(tenant: Option<&str>, stream: &str) -> [u8; 10] {
+    prefix(Kind::Stream, &[tenant.unwrap_or_default(), stream])
+}
+
+/// The entries that lead from an address to a message.
+pub(crate) fn entries_of_address(address: &Mailbox, message: MessageId) -> impl Iterator<Item = Vec<u8>> {
+    let text = address.to_string();
+    [Kind::Recipient, Kind::Sender].into_iter().map(move |kind| key(prefix(kind, &[&text]), message).to_vec())
+}
+
+/// Where all entries of an address lie.
+pub(crate) fn ranges_of_address(address: &Mailbox) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let text = address.to_string();
+    let range = |kind| {
+        let from = prefix(kind, &[&text]).to_vec();
+        let to = after_prefix(&from).unwrap_or_default();
+        (from, to)
+    };
+    [Kind::Recipient, Kind::Sender].into_iter().map(range).collect()
+}
+
+/// The entries that some of the events of a message made.
+pub(crate) fn entries_of(facts: Facts, events: Vec<Event>, put: &mut impl FnMut([u8; KEY_OCTETS])) {
+    entries(&Told { number: 0, events, facts: Arc::new(facts) }, put);
 }
 
 /// How far the index is, and how far somebody wants it to be.

@@ -15,7 +15,9 @@ use crate::error::StoreError;
 use crate::feed::Facts;
 use crate::format::{FORMAT, after_prefix, decode_history, envelope_key};
 pub use index::Indexer;
-pub(crate) use index::{IndexState, message_of};
+pub(crate) use index::{
+    IndexState, entries_of, entries_of_address, message_of, ranges_of_address, stream_prefix,
+};
 use index::{Kind, key, prefix};
 
 /// Which messages are meant; all that are set must be so. Letters of ASCII match in either case.

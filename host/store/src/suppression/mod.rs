@@ -207,17 +207,16 @@ impl Suppressions {
         self.write(changes, history).await
     }
 
-    /// Forgets an address, and keeps that it gets no mail. Returns in how many scopes that is.
+    /// Forgets an address in some scopes, and keeps that it gets no mail there. Returns in how many that is.
     ///
     /// # Errors
     /// When the store can not read or write.
-    pub async fn erase(&self, address: &Mailbox) -> Result<usize, StoreError> {
-        let entries = self.of_person(address).await?;
-        let keyed = |listed: &Listed| {
-            let scope = scope_octets(&listed.scope)?;
-            Some(Keyed { hash: listed.hash, scope, address: None, change: Change::Erase })
+    pub(crate) async fn erase(&self, address: &Mailbox, scopes: Vec<Scope>) -> Result<usize, StoreError> {
+        let hash = self.core.hasher.hash(address);
+        let keyed = |scope: &Scope| {
+            Some(Keyed { hash, scope: scope_octets(scope)?, address: None, change: Change::Erase })
         };
-        let changes: Vec<Keyed> = entries.iter().filter_map(keyed).collect();
+        let changes: Vec<Keyed> = scopes.iter().filter_map(keyed).collect();
         let count = changes.len();
         if count > 0 {
             self.write(changes, Vec::new()).await?;

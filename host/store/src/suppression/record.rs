@@ -24,7 +24,7 @@ pub struct AddressNames(pub(super) Arc<Hasher>);
 impl AddressNames {
     /// 32 digits, the same for every way to write the address.
     pub fn of(&self, address: &Mailbox) -> String {
-        hash_text(&self.0.hash(address))
+        self.0.text(address)
     }
 }
 
@@ -32,6 +32,11 @@ impl AddressNames {
 pub(crate) struct Hasher(hmac::Key);
 
 impl Hasher {
+    /// The hash for people.
+    pub(crate) fn text(&self, address: &Mailbox) -> String {
+        hash_text(&self.hash(address))
+    }
+
     pub(crate) fn new(key: &[u8]) -> Hasher {
         Hasher(hmac::Key::new(hmac::HMAC_SHA256, key))
     }

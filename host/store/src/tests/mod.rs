@@ -11,6 +11,7 @@ mod kv;
 mod lanes;
 mod load;
 mod operators;
+mod person;
 mod queue;
 mod sealed;
 mod search;

@@ -177,7 +177,11 @@ fn an_erased_person_stays_suppressed_and_is_nowhere() {
         for scope in [Scope::GLOBAL, Scope::tenant(Some("acme"))] {
             add(&bench, scope, "unique-ann@b.example", Reason::Complaint).await;
         }
-        assert_eq!(bench.store.suppression().erase(&mailbox("Unique-Ann@b.example")).await.unwrap(), 2);
+        let scopes = vec![Scope::GLOBAL, Scope::tenant(Some("acme"))];
+        assert_eq!(
+            bench.store.suppression().erase(&mailbox("Unique-Ann@b.example"), scopes).await.unwrap(),
+            2
+        );
         assert!(found(&bench, ACME, "unique-ann@b.example").await.is_some());
         let entries = bench.store.suppression().of_person(&mailbox("unique-ann@b.example")).await.unwrap();
         let known = |entry: &Entry| entry.address.is_some() || !entry.note.is_empty();

@@ -25,6 +25,8 @@ section! {
         body_keys_file: Option<PathBuf> = None,
         /// How long the story of a finished message is kept, in days.
         history_days: u32 = 14,
+        /// How long the addresses of recipients stay in stories, in days; then a keyed hash stands in their place. 0 is as long as the stories. A stream may say it for itself (`baton stream set --addresses-days`).
+        addresses_days: u32 = 0,
         /// Octets of content held in memory before they become a table on the disk; all else that is written may take half as much more.
         write_buffer_octets: usize = 64 << 20,
         /// Octets of read data kept in memory.
