@@ -28,5 +28,5 @@ pub use public::{PublicDeps, serve_public};
 pub use scope::Scope;
 pub use v1::{
     ApiListener, ApiSettings, ConsoleSettings, Face, FaceDeps, ReloadRequest, SendReports, accounts,
-    delivery, happened, serve_api, sums, suppressions, webhooks,
+    delivery, happened, persons, serve_api, sums, suppressions, webhooks,
 };

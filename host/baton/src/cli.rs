@@ -2,6 +2,7 @@
 
 pub(crate) mod domain;
 pub(crate) mod operator;
+pub(crate) mod person;
 pub(crate) mod plugin;
 pub(crate) mod policy;
 pub(crate) mod queue;
@@ -25,6 +26,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use domain::DomainOptions;
 use operator::OperatorOptions;
+use person::PersonOptions;
 use plugin::PluginOptions;
 use policy::PolicyOptions;
 use queue::QueueOptions;
@@ -87,6 +89,8 @@ pub(crate) enum Command {
     Reports(ReportsOptions),
     /// Look at, change, import and export the lists of whom nothing is sent to
     Suppression(SuppressionOptions),
+    /// Tell or forget all that is kept of a person
+    Person(PersonOptions),
     /// Make, change and list the accounts of the running relay
     User(UserOptions),
     /// Make, change and list those who use the console of the running relay

@@ -77,6 +77,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Suppression(options) => {
             runtime::single()?.block_on(commands::suppression::run(options.command))
         }
+        Command::Person(options) => runtime::single()?.block_on(commands::person::run(options.command)),
         Command::User(options) => runtime::single()?.block_on(commands::user::run(options.command)),
         Command::Operator(options) => runtime::single()?.block_on(commands::operator::run(options.command)),
         Command::Tenant(options) => {

@@ -7,11 +7,13 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use baton_tests::api::Api;
 use baton_tests::client::Client;
 use baton_tests::message;
 use baton_tests::relay::Relay;
 use baton_tests::settings::Settings;
 use baton_tests::sink::{Behaviour, Say, Sink, Step};
+use serde_json::{Value, json};
 
 /// True when a file below the folder has these octets.
 fn is_in(folder: &Path, text: &str) -> Result<bool> {
@@ -145,5 +147,70 @@ fn mail_to_many_needs_a_way_out_and_an_address() -> Result<()> {
     // Mail of others is not asked for it.
     relay.send("a@sender.example", &["ann@dest.example"], &message::plain("plain"))?;
     sink.wait_for(3)?;
+    Ok(())
+}
+
+#[test]
+fn a_person_is_told_what_is_kept_of_it_and_forgotten() -> Result<()> {
+    let sink = Sink::start()?;
+    let mut relay = Relay::start(Settings::new().all_to(sink.address()).set("api.listen", "127.0.0.1:0"))?;
+    relay.said(&["tenant", "add", "acme", "--domain", "acme.example"])?;
+    let acme = Api::with_token(&relay, &["--tenant", "acme", "--scope", "admin"])?;
+    let reader = Api::with_token(&relay, &["--tenant", "acme", "--scope", "read"])?;
+    let ann = "unique-ann@dest.example";
+    let mail = json!({"from": "shop@acme.example", "to": [ann, "unique-bob@dest.example"], "text": "x"});
+    let id = acme.send(&mail)?["id"].as_str().context("an id")?.to_owned();
+    let own = relay.send("ada@sender.example", &[ann], &message::plain("x"))?;
+    relay.wait_until_empty()?;
+    relay.said(&["suppression", "add", ann, "--tenant", "acme", "--note", "rang us"])?;
+    let exported: Value = serde_json::from_str(&relay.said(&["person", "export", ann])?)?;
+    let count = |name: &str| exported[name].as_array().map(Vec::len);
+    assert!(count("events") >= Some(4) && count("suppressions") == Some(1), "{exported}");
+    // A tenant sees and forgets its own part.
+    assert_eq!(reader.get(&format!("/v1/persons/{ann}"))?.status, 403);
+    let seen = acme.get(&format!("/v1/persons/{ann}"))?;
+    assert!(seen.status == 200 && seen.body.contains(&id) && !seen.body.contains(&own), "{seen:?}");
+    let gone = acme.ask("DELETE", &format!("/v1/persons/{ann}"), &[], b"")?;
+    assert_eq!((gone.status, &gone.json()?["suppressions"]), (200, &json!(1)), "{gone:?}");
+    let story = acme.get(&format!("/v1/messages/{id}"))?.body;
+    assert!(
+        !story.contains("unique-ann") && story.contains("unique-bob") && story.contains("erased-"),
+        "{story}"
+    );
+    assert!(format!("{:?}", relay.story(&own)?).contains("unique-ann"));
+    assert!(acme.post("/v1/messages", &mail)?.status == 202, "to the other one");
+    let refused =
+        acme.post("/v1/messages", &json!({"from": "shop@acme.example", "to": [ann], "text": "x"}))?;
+    assert!(refused.status == 422 && refused.body.contains("Nothing is sent to"), "{refused:?}");
+    relay.wait_until_empty()?;
+    // The operator forgets the rest: nothing on the disk has the address.
+    let said = relay.said(&["person", "erase", ann])?;
+    assert!(said.contains("suppression lists that it stays on"), "{said}");
+    assert!(!format!("{:?}", relay.story(&own)?).contains("unique-ann"));
+    relay.stop()?;
+    assert!(!is_in(&relay.spool(), "unique-ann@")?);
+    assert!(is_in(&relay.spool(), "unique-bob@")?, "else the look shows nothing");
+    Ok(())
+}
+
+#[test]
+fn content_is_kept_for_streams_that_say_so_and_for_no_others() -> Result<()> {
+    let sink = Sink::start()?;
+    let relay = Relay::start(Settings::new().all_to(sink.address()).set("api.listen", "127.0.0.1:0"))?;
+    relay.said(&["tenant", "add", "acme", "--domain", "acme.example"])?;
+    relay.said(&["stream", "add", "kept", "--tenant", "acme", "--bodies-days", "3"])?;
+    relay.said(&["stream", "add", "gone", "--tenant", "acme"])?;
+    let acme = Api::with_token(&relay, &["--tenant", "acme", "--scope", "send", "--scope", "read"])?;
+    let send = |stream: &str| -> Result<String> {
+        let mail = json!({"from": "a@acme.example", "to": ["b@dest.example"], "stream": stream, "text": "what it said"});
+        Ok(acme.send(&mail)?["id"].as_str().context("an id")?.to_owned())
+    };
+    let (kept, gone) = (send("kept")?, send("gone")?);
+    relay.wait_until_empty()?;
+    let content = |id: &str| acme.get(&format!("/v1/messages/{id}/content"));
+    let found = content(&kept)?;
+    assert!(found.status == 200 && found.header("content-type") == Some("message/rfc822"), "{found:?}");
+    assert!(found.body.contains("what it said") && found.body.contains("From: a@acme.example"), "{found:?}");
+    assert_eq!(content(&gone)?.status, 404);
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::route::Route;
 use crate::Problem;
 
 /// Lines of the audit log, by time backwards. They expire, so their number needs no bound.
-const AUDIT: Kind = Kind::new("audit", usize::MAX);
+pub(super) const AUDIT: Kind = Kind::new("audit", usize::MAX);
 const DAY_MS: u64 = 86_400_000;
 
 pub(super) fn routes() -> Vec<Route> {

@@ -22,6 +22,7 @@ pub mod messages;
 mod openapi;
 mod operators;
 mod pace;
+pub mod persons;
 mod plugins;
 mod pulse;
 mod queue;
@@ -155,7 +156,7 @@ impl std::fmt::Debug for Face {
 }
 
 /// Every part of the API: its routes, and what is told of them.
-fn parts() -> [(Vec<Route>, Document); 22] {
+fn parts() -> [(Vec<Route>, Document); 23] {
     [
         (openapi::routes(), openapi::Doc::openapi()),
         (messages::routes(), messages::Doc::openapi()),
@@ -175,6 +176,7 @@ fn parts() -> [(Vec<Route>, Document); 22] {
         (domains::routes(), domains::Doc::openapi()),
         (reports::routes(), reports::Doc::openapi()),
         (audit::routes(), audit::Doc::openapi()),
+        (persons::routes(), persons::Doc::openapi()),
         (story::routes(), story::Doc::openapi()),
         (queue::routes(), queue::Doc::openapi()),
         (delivery::routes(), delivery::Doc::openapi()),

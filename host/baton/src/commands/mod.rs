@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod domain;
 pub(crate) mod explain;
 pub(crate) mod operator;
+pub(crate) mod person;
 pub(crate) mod plugin;
 pub(crate) mod plugins;
 pub(crate) mod policy;

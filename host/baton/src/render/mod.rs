@@ -2,6 +2,7 @@
 
 pub(crate) mod domain;
 pub(crate) mod operator;
+pub(crate) mod person;
 pub(crate) mod queue;
 pub(crate) mod reports;
 pub(crate) mod search;

@@ -19,7 +19,7 @@ use super::wire::Sent;
 use crate::Problem;
 
 /// Answers by key and number. They expire, so their number needs no bound.
-const ANSWER: Kind = Kind::new("idempotency", usize::MAX);
+pub(in super::super) const ANSWER: Kind = Kind::new("idempotency", usize::MAX);
 /// The field of the request.
 const FIELD: &str = "idempotency-key";
 /// Octets of a key at most.

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use utoipa::OpenApi;
 
-pub(super) use idempotency::UnderWay;
+pub(super) use idempotency::{ANSWER, UnderWay};
 pub use status::{MessageRow, RecipientRow, RecipientStatus, StepRow};
 pub use wire::{
     BatchItem, NewAttachment, NewBatch, NewField, NewMessage, NewTracking, Party, RefusedRecipient, Sent,
@@ -51,11 +51,12 @@ pub(super) fn routes() -> Vec<Route> {
         // The admin socket tells more, in a form of its own.
         Route::get("/v1/messages/{id}", Scope::Read, status::show).public_only(),
         Route::new(Method::DELETE, "/v1/messages/{id}", send, status::cancel).public_only(),
+        Route::get("/v1/messages/{id}/content", Scope::Read, status::message_content),
     ]
 }
 
 #[derive(OpenApi)]
-#[openapi(paths(send_one, send_many, status::show, status::cancel))]
+#[openapi(paths(send_one, send_many, status::show, status::cancel, status::message_content))]
 pub(super) struct Doc;
 
 /// Sends a message: JSON, or a whole message as `message/rfc822`. 202 means that it is on disk.

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use baton_mail::event::{Event, What};
 use baton_mail::tenant::Label;
 use baton_mail::{Mailbox, MessageId, Status, UnixMs};
-use baton_store::{Action, Filter, JobState, JobView};
+use baton_store::{Action, Filter, JobState, JobView, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -128,6 +130,25 @@ pub(in super::super) async fn cancel(
         return Err(Problem::busy("nothing of it is in the queue any more"));
     }
     show(State(face), caller, At(id)).await
+}
+
+/// The message itself, while it is in the queue, and for as long as its stream keeps it after that.
+#[utoipa::path(get, path = "/v1/messages/{id}/content", tag = "messages",
+    params(("id" = String, Path)),
+    responses((status = 200, description = "The message", body = String, content_type = "message/rfc822")))]
+pub(in super::super) async fn message_content(
+    State(face): State<Face>,
+    caller: Caller,
+    At(id): At<MessageId>,
+) -> Result<Response, Problem> {
+    find(&face, &caller, id).await?;
+    let content = face.store.content(id).await.map_err(|error| match error {
+        StoreError::NotFound => {
+            Problem::not_found("its content is not kept any more; `bodies_days` of its stream says how long")
+        }
+        error => store_problem(error),
+    })?;
+    Ok(([(header::CONTENT_TYPE, "message/rfc822")], content.to_bytes()).into_response())
 }
 
 /// The story of a message that is the caller's business, and what is in the queue of it.

@@ -8,10 +8,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
 use baton_mail::{Mailbox, MessageId, UnixMs};
-use baton_store::Suppressions;
 use baton_store::suppression::{
     CHANGES_MAX, Change, Listed, NewEntry, Reason, Scope as ListScope, Suppress, Wanted, hash_text,
 };
+use baton_store::{StoreError, Suppressions};
 use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
 
@@ -224,7 +224,10 @@ pub(super) async fn list(
     let after = fields.take::<String>("after")?.map(|text| read_cursor(&text)).transpose()?;
     let limit = fields.take::<usize>("limit")?.unwrap_or(PAGE_ENTRIES).clamp(1, 1_000);
     fields.finish(&["tenant", "stream", "reason", "text", "ended", "after", "limit"])?;
-    let page = face.store.suppression().list(wanted, after, limit).await.map_err(store_problem)?;
+    let page = face.store.suppression().list(wanted, after, limit).await.map_err(|error| match error {
+        StoreError::Misuse(why) => Problem::field("after", why),
+        error => store_problem(error),
+    })?;
     let now = face.clock.now();
     let row = |listed| SuppressionRow::of(listed, &scope, now);
     let next = page.next.map(|key| hex(&key));
