@@ -25,7 +25,6 @@ use baton_outbound::{
     HttpClient, Outbound, OutboundDeps, OutboundSettings, Policies, Verifier, read_next_hop,
 };
 use baton_store::{Store, Suppressions};
-use baton_tls::Certificates;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
@@ -40,7 +39,7 @@ use crate::reporting::{Reporter, ReporterDeps};
 use crate::settings::check::Checked;
 use crate::wiring::{
     Acme, CertificateKeeper, Following, PluginDns, PluginHttp, PluginKv, PluginVerify, Programs, PublicLinks,
-    count_complaints, delivery_face, fetch_by, follow, programs, tell_observers,
+    count_complaints, delivery_face, fetch_by, follow, programs, start_certificates, tell_observers,
 };
 
 /// Wishes to reload that may wait.
@@ -156,6 +155,13 @@ impl Ground {
         Ok(Ground { clock, registry, store, admin, resolver, engine, http, client, trace, metrics })
     }
 
+    /// Who asks what domains publish about their mail hosts, and who asks next hops about recipients.
+    fn askers(&self, settings: &Arc<ArcSwap<OutboundSettings>>) -> (Policies, Verifier) {
+        let policies = self.policies();
+        let verifier = self.verifier(settings, &policies);
+        (policies, verifier)
+    }
+
     /// What domains publish about the TLS of their mail hosts.
     fn policies(&self) -> Policies {
         let Ground { resolver, store, clock, client, metrics, .. } = self;
@@ -174,8 +180,7 @@ impl Relay {
     pub(crate) async fn build(checked: &Checked, sockets: OpenSockets, log: &Log) -> anyhow::Result<Relay> {
         let ground = Ground::lay(checked, log)?;
         let (settings, policy) = (shared(&checked.outbound), shared(&checked.policy));
-        let policies = ground.policies();
-        let verifier = ground.verifier(&settings, &policies);
+        let (policies, verifier) = ground.askers(&settings);
         let Ground { clock, mut registry, store, admin, resolver, engine, http, client, trace, metrics } =
             ground;
         let capabilities = services(&store, &resolver, &http, verifier, &clock, &mut registry);
@@ -533,20 +538,6 @@ fn open_acme(
 /// What a reload replaces while others read it.
 fn shared<T: Clone>(settings: &T) -> Arc<ArcSwap<T>> {
     Arc::new(ArcSwap::from_pointee(settings.clone()))
-}
-
-/// Reads the certificates, when a listener speaks TLS: who keeps them, and what is shown.
-fn start_certificates(
-    checked: &Checked,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<(Option<Arc<CertificateKeeper>>, Option<Arc<Certificates>>)> {
-    let Some(settings) = checked.certificates.clone() else { return Ok((None, None)) };
-    let started = CertificateKeeper::start(settings, clock.clone()).map_err(|errors| {
-        let lines: Vec<_> = errors.iter().map(|error| format!("\n  tls.certificates: {error}")).collect();
-        anyhow!("the certificates can not be used:{}", lines.concat())
-    })?;
-    let shown = started.certificates();
-    Ok((Some(Arc::new(started)), Some(shown)))
 }
 
 async fn bind_metrics(checked: &Checked) -> anyhow::Result<Option<TcpListener>> {

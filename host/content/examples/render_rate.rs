@@ -16,9 +16,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut template = ready::get("ready/digest").ok_or("the digest ships")?.clone();
     template.text = Some("{{ headline }}\n{{ unsubscribe_url }}\n".to_owned());
     library.put(&"digest".parse()?, &template)?;
-    let mut data = template.sample.clone();
+    let mut data = template.sample.as_object().cloned().unwrap_or_default();
     let article = json!({"title": "A title of usual length", "summary": "Words & <words>. ".repeat(14), "url": "https://acme.example/a?b=1&c=2"});
-    data["articles"] = vec![article; ARTICLES].into();
+    data.insert("articles".to_owned(), vec![article; ARTICLES].into());
+    let data = data.into();
 
     let octets = library.render("digest", &data)?.html.unwrap_or_default().len();
     let begun = SystemClock.unix_micros();

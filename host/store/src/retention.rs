@@ -93,6 +93,9 @@ impl Changes {
     }
 }
 
+/// Notes what is to change of some messages; false when that is enough.
+type Noting<'a> = dyn FnMut(&Database, &[MessageId], &mut Changes) -> Result<bool, String> + 'a;
+
 impl Work<'_> {
     /// Deletes the stories of messages from before then.
     fn forget_stories(&self, before: UnixMs) -> Result<(), String> {
@@ -164,12 +167,7 @@ impl Work<'_> {
     }
 
     /// Does something about each of its messages from `from` on and from before then, some at a time, until it says no.
-    fn each_message(
-        &self,
-        from: MessageId,
-        before: UnixMs,
-        work: &mut dyn FnMut(&Database, &[MessageId], &mut Changes) -> Result<bool, String>,
-    ) -> Result<(), String> {
+    fn each_message(&self, from: MessageId, before: UnixMs, work: &mut Noting<'_>) -> Result<(), String> {
         let mut next = Some(from);
         while let Some(from) = next.filter(|_| !(self.is_stopped)()) {
             let db = self.core.db().map_err(|away| away.to_string())?;

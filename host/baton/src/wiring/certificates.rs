@@ -3,13 +3,29 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::anyhow;
 use arc_swap::ArcSwap;
 use baton_mail::Clock;
 use baton_tls::{CertificateSet, CertificateSettings, Certificates, TlsError};
 use tokio::sync::Notify;
 
 use crate::events;
+use crate::settings::check::Checked;
 use crate::watch::Watch;
+
+/// Who keeps the certificates, and what is shown.
+pub(crate) type Shown = (Option<Arc<CertificateKeeper>>, Option<Arc<Certificates>>);
+
+/// Reads the certificates, when a listener speaks TLS.
+pub(crate) fn start_certificates(checked: &Checked, clock: &Arc<dyn Clock>) -> anyhow::Result<Shown> {
+    let Some(settings) = checked.certificates.clone() else { return Ok((None, None)) };
+    let started = CertificateKeeper::start(settings, clock.clone()).map_err(|errors| {
+        let lines: Vec<_> = errors.iter().map(|error| format!("\n  tls.certificates: {error}")).collect();
+        anyhow!("the certificates can not be used:{}", lines.concat())
+    })?;
+    let shown = started.certificates();
+    Ok((Some(Arc::new(started)), Some(shown)))
+}
 
 /// Keeps the certificates that the listeners show.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ mod tracking;
 mod verify;
 
 pub(crate) use acme::Acme;
-pub(crate) use certificates::CertificateKeeper;
+pub(crate) use certificates::{CertificateKeeper, start_certificates};
 pub(crate) use complaints::count_complaints;
 pub(crate) use delivery::delivery_face;
 pub(crate) use dns::PluginDns;
