@@ -37,6 +37,7 @@ mod bounce_hook;
 mod connect;
 mod counting;
 mod delivery;
+mod departures;
 mod dispatch;
 mod endpoint;
 mod fitting;

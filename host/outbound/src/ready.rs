@@ -15,13 +15,11 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use crate::departures::Departures;
+
 /// A queue whose first job waits no longer than this moves on well: it may be longer than its bound, which the
 /// number of jobs in hand bounds anyway.
 const MOVING_WAIT_MAX: Duration = Duration::from_secs(1);
-/// The pace of a lane is that of so long a time at least; and one that is older than the second tells nothing.
-const PACE_SPAN_MIN: Duration = Duration::from_millis(250);
-const PACE_SPAN_MAX: Duration = Duration::from_secs(5);
-
 /// Jobs and workers of one site.
 #[derive(Debug)]
 pub(crate) struct ReadyQueue<T> {
@@ -53,34 +51,6 @@ struct Queued<T> {
     since: Instant,
     lane: Lane,
     job: T,
-}
-
-/// How fast the jobs of a lane are taken.
-#[derive(Debug, Default)]
-struct Departures {
-    /// How many were taken, ever.
-    count: u32,
-    /// A moment, and how many were taken until then.
-    mark: Option<(Instant, u32)>,
-    /// As it was before the mark.
-    pace: Option<Duration>,
-}
-
-impl Departures {
-    /// How long a job takes on average; none when nothing is known of the last seconds.
-    fn pace(&mut self, now: Instant) -> Option<Duration> {
-        let (at, before) = self.mark.unwrap_or((now, self.count));
-        let span = now.saturating_duration_since(at);
-        if span > PACE_SPAN_MAX {
-            self.pace = None;
-        } else if span >= PACE_SPAN_MIN {
-            self.pace = Some(span / self.count.wrapping_sub(before).max(1));
-        }
-        if self.mark.is_none() || span >= PACE_SPAN_MIN {
-            self.mark = Some((now, self.count));
-        }
-        self.pace
-    }
 }
 
 /// What became of a pushed job.
@@ -267,8 +237,7 @@ impl<T> State<T> {
 
     /// A job is taken to be delivered.
     fn depart(&mut self, queued: Queued<T>) -> T {
-        let departures = self.departures.of_mut(queued.lane);
-        departures.count = departures.count.wrapping_add(1);
+        self.departures.of_mut(queued.lane).note();
         queued.job
     }
 
@@ -515,18 +484,6 @@ mod tests {
         // All that waits came long ago; that says nothing of how fast it goes now.
         let waits: Vec<_> = (0..3).map(|_| queue.comeback_at(Normal, 2_000, bound, None, now)).collect();
         assert_eq!(waits, [2_000_000, 2_000_800, 2_001_600].map(Duration::from_micros));
-    }
-
-    #[test]
-    fn what_was_measured_long_ago_tells_nothing() {
-        let mut departures = Departures::default();
-        let now = Instant::now();
-        assert_eq!(departures.pace(now), None);
-        departures.count = 100;
-        assert_eq!(departures.pace(now + Duration::from_secs(1)), Some(Duration::from_millis(10)));
-        assert_eq!(departures.pace(now + Duration::from_millis(1_100)), Some(Duration::from_millis(10)));
-        assert_eq!(departures.pace(now + Duration::from_secs(2)), Some(Duration::from_secs(1)), "it stands");
-        assert_eq!(departures.pace(now + Duration::from_secs(20)), None);
     }
 
     #[test]
