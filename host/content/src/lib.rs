@@ -27,4 +27,4 @@ pub mod template;
 pub mod track;
 pub mod unsubscribe;
 
-pub use template::{Library, Limits, Rendered, Template, TemplateError, TemplateName};
+pub use template::{DEPTH_MOST, Library, Limits, Rendered, Template, TemplateError, TemplateName};

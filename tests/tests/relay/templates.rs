@@ -298,3 +298,55 @@ fn loops_without_end_and_endless_pages_end() -> Result<()> {
     assert_eq!(sink.wait_for(1)?.pop().and_then(|one| one.header("Subject")).as_deref(), Some("fine"));
     Ok(())
 }
+
+#[test]
+fn the_bounds_are_settings_and_follow_a_reload() -> Result<()> {
+    let sink = Sink::start()?;
+    let settings = || Settings::new().all_to(sink.address()).set("api.listen", "127.0.0.1:0");
+    let relay = Relay::start(settings())?;
+    relay.said(&["tenant", "add", "acme", "--domain", "acme.example"])?;
+    let api = token(&relay, "acme")?;
+    let many = json!({"subject": "s", "text": "{% for i in range(2000) %}x{% endfor %}"});
+    put(&api, "many", &many)?;
+    for number in 1..=5 {
+        put(&api, "note", &json!({"subject": "s", "text": "t".repeat(1_000 * number)}))?;
+    }
+    let status = |template: &str| -> Result<(u16, String)> {
+        let reply = api.post(&format!("/v1/templates/{template}/preview"), &json!({}))?;
+        Ok((reply.status, reply.body))
+    };
+    assert_eq!((status("many")?.0, status("note")?.0), (200, 200));
+    let narrow = settings().with(
+        "[templates]\nwork_max = 1000\noutput_octets_max = 4096\nsource_octets_max = 4096\ntemplates_max = 2\n\
+         versions_kept = 2\ntenant_octets_max = 6000\ncompiled_octets_max = 12000\n",
+    );
+    relay.write_settings(narrow)?;
+    let said = relay.said(&["reload"])?;
+    assert!(said.contains("templates.work_max") && !said.contains("restart"), "{said}");
+    // What is kept stays, within the new bounds of rendering.
+    let (spent, detail) = status("many")?;
+    assert!(spent == 422 && detail.contains("templates.work_max"), "{detail}");
+    let (large, detail) = status("note")?;
+    assert!(large == 422 && detail.contains("more than 4096 octets"), "{detail}");
+    let refused = |name: &str, octets: usize, words: &str| -> Result<()> {
+        let reply = put(&api, name, &json!({"subject": "s", "text": "t".repeat(octets)}))?;
+        ensure!(reply.status == 422 && reply.body.contains(words), "{name}: {reply:?}");
+        Ok(())
+    };
+    refused("note", 4_500, "at most 4096")?;
+    refused("more", 1, "templates.templates_max")?;
+    // A smaller one is taken, and then only two versions are left.
+    assert_eq!(put(&api, "note", &json!({"subject": "s", "text": "small"}))?.status, 200);
+    let versions = relay.said(&["template", "versions", "note", "--tenant", "acme"])?;
+    assert_eq!(versions.lines().count(), 2, "{versions}");
+    put(&api, "many", &json!({"subject": "s", "text": "t".repeat(4_000)}))?;
+    refused("note", 2_040, "templates.tenant_octets_max")?;
+    let wrong = settings().with("[templates]\nversions_kept = 0\nsource_octets_max = 10_000_000\n");
+    relay.write_settings(wrong)?;
+    let told = String::from_utf8_lossy(&relay.run(&["reload"])?.stderr).into_owned();
+    assert!(
+        told.contains("templates.versions_kept") && told.contains("templates.source_octets_max"),
+        "{told}"
+    );
+    Ok(())
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use baton_accounts::Authenticator;
+use baton_content::Limits;
 use baton_events::report::Reports;
 use baton_events::webhook::Webhooks;
 use baton_hooks::Generation;
@@ -70,6 +71,8 @@ pub struct ApiSettings {
     pub idempotency_hours: u32,
     /// How long uploads are kept, in hours. Default 72.
     pub upload_hours: u32,
+    /// What templates may cost.
+    pub templates: TemplateSettings,
 }
 
 impl Default for ApiSettings {
@@ -88,6 +91,34 @@ impl Default for ApiSettings {
             schedule_days_max: 30,
             idempotency_hours: 24,
             upload_hours: 72,
+            templates: TemplateSettings::default(),
+        }
+    }
+}
+
+/// The bounds of templates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TemplateSettings {
+    /// What one rendering may cost.
+    pub limits: Limits,
+    /// Templates of one tenant at most. Default 500.
+    pub templates_max: usize,
+    /// Octets of all sources of one tenant at most: all of them are compiled together. Default 16 MiB.
+    pub tenant_octets_max: u64,
+    /// Versions that are kept of one template, the newest included. Default 20.
+    pub versions_kept: u32,
+    /// Octets of sources whose compiled form stays in memory. Default 64 MiB.
+    pub compiled_octets_max: u64,
+}
+
+impl Default for TemplateSettings {
+    fn default() -> TemplateSettings {
+        TemplateSettings {
+            limits: Limits::default(),
+            templates_max: 500,
+            tenant_octets_max: 16 << 20,
+            versions_kept: 20,
+            compiled_octets_max: 64 << 20,
         }
     }
 }

@@ -54,7 +54,7 @@ use utoipa::openapi::OpenApi as Document;
 pub use audit::{AuditPage, AuditRow};
 pub use deps::{
     ApiSettings, Beside, CheckNextHop, ConsoleSettings, FaceDeps, ReloadRequest, SendReports, Submit,
-    Submitting,
+    Submitting, TemplateSettings,
 };
 pub use operators::{OperatorChange, OperatorPage, OperatorRow};
 pub use pulse::{Look, PluginWork, PulseView};
@@ -112,7 +112,7 @@ const UNDER_WAY_MAX: usize = 1_024;
 impl Face {
     /// Over these parts of the relay.
     pub fn new(deps: FaceDeps) -> Face {
-        let templates = Templates::new(&deps.store, baton_content::Limits::default());
+        let templates = Templates::new(&deps.store, Arc::clone(&deps.settings));
         Face(Arc::new(Parts {
             deps,
             pace: Pace::default(),

@@ -20,6 +20,7 @@ mod shaping;
 mod sources;
 mod streams;
 mod suppression;
+mod templates;
 pub(crate) mod tls;
 mod tracking;
 mod trust;

@@ -17,6 +17,7 @@ mod sources;
 mod store;
 mod streams;
 mod suppression;
+mod templates;
 mod tls;
 mod tracking;
 
@@ -45,6 +46,7 @@ pub(crate) use sources::{RawBlocklists, RawPool as RawSourcePool, RawSource};
 pub(crate) use store::{RawLanes, RawStore};
 pub(crate) use streams::RawStreamRules;
 pub(crate) use suppression::{RawSuppression, RawSuppressionDays};
+pub(crate) use templates::RawTemplates;
 pub(crate) use tls::{RawAcme, RawTls};
 pub(crate) use tracking::RawTracking;
 
@@ -87,6 +89,8 @@ section! {
         checks: RawChecks = RawChecks::default(),
         /// DKIM signatures on what leaves, with the keys of `baton domain`.
         signing: RawSigning = RawSigning::default(),
+        /// What templates may cost.
+        templates: RawTemplates = RawTemplates::default(),
         /// Opens, clicks and unsubscribing, where they are asked for.
         tracking: RawTracking = RawTracking::default(),
         /// Reports of others about mail in the names of your domains, and ours about the domains of others.

@@ -43,6 +43,7 @@ fn the_defaults_are_those_of_the_stages() {
     assert_eq!(checked.outbound.limits, outbound.limits);
     assert_eq!(checked.outbound.timeouts, outbound.timeouts);
     assert_eq!(checked.outbound.dsn, outbound.dsn);
+    assert_eq!(checked.api.limits.templates, baton_api::TemplateSettings::default());
     // Checks carry the relay's name, so that no default can have them.
     let policy =
         baton_inbound::Policy { checks: checked.policy.checks.clone(), ..baton_inbound::Policy::default() };
@@ -236,4 +237,27 @@ fn mistakes_in_tls_are_told() {
     assert_problem(text, "tls.certificates[1].key", &["give the path"]);
     assert_problem(text, "listeners.a.tls", &["offered", "submissions"]);
     assert_problem(text, "listeners.a.client_certificates", &["required", "client_ca_file"]);
+}
+
+#[test]
+fn bounds_of_templates_are_checked() {
+    let one = |key: &str, value: u64| format!("[templates]\n{key} = {value}\n");
+    for (key, value) in [
+        ("work_max", 0),
+        ("output_octets_max", 10),
+        ("source_octets_max", 1 << 20),
+        ("depth_max", 501),
+        ("templates_max", 0),
+        ("tenant_octets_max", 1),
+        ("versions_kept", 91),
+    ] {
+        assert_problem(
+            &one(key, value),
+            &format!("templates.{key}"),
+            &["out of range", "write a number from"],
+        );
+    }
+    // Room for the largest tenant, and for others beside it.
+    let least = "write a number from 33554432";
+    assert_problem(&one("compiled_octets_max", 20 << 20), "templates.compiled_octets_max", &[least]);
 }

@@ -77,7 +77,7 @@ impl TemplateError {
             (Reason::Undefined, Some(filter)) if words == MISSING => format!("`{filter}`: {words}"),
             (Reason::Undefined, Some(expression)) => format!("`{expression}` is not in the data"),
             (Reason::TooMuchWork, _) => {
-                "the budget of work is spent: is there a loop without end?".to_owned()
+                "the budget of work is spent (templates.work_max): is there a loop without end?".to_owned()
             }
             _ => baton_mail::text::sanitize(&words, DETAIL_OCTETS_MAX),
         };

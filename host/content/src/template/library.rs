@@ -15,8 +15,6 @@ use super::subject::one_line;
 use crate::html::{escape, to_text};
 use crate::ready;
 
-/// Levels of templates, loops and macros in one another at most; a template inside another counts ten.
-const DEPTH_MAX: usize = 200;
 /// Octets that a part is expected to have, so that its buffer rarely grows.
 const PART_OCTETS_USUAL: usize = 8 * 1024;
 
@@ -29,11 +27,16 @@ pub struct Limits {
     pub output_octets_max: usize,
     /// Octets of source that one template may have.
     pub source_octets_max: usize,
+    /// Levels of templates, loops and macros in one another, up to [`DEPTH_MOST`]; a template inside another counts ten.
+    pub depth_max: usize,
 }
+
+/// Levels that the engine was tried with: more are not counted as more.
+pub const DEPTH_MOST: usize = 500;
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { work_max: 500_000, output_octets_max: 1 << 20, source_octets_max: 512 << 10 }
+        Limits { work_max: 500_000, output_octets_max: 1 << 20, source_octets_max: 512 << 10, depth_max: 200 }
     }
 }
 
@@ -78,15 +81,25 @@ impl Library {
         });
         environment.set_formatter(write_value);
         environment.set_path_join_callback(sibling);
-        environment.set_fuel(Some(limits.work_max));
-        environment.set_recursion_limit(DEPTH_MAX);
         environment.set_debug(true);
         filters::add(&mut environment);
-        let mut library = Library { environment, limits, parts: BTreeMap::new() };
+        let mut library = Library { environment, limits, parts: BTreeMap::new() }.with_limits(limits);
         for (name, template) in ready::all() {
             library.insert(name, template).expect("a test renders every template that ships");
         }
         library
+    }
+
+    /// What one rendering may cost here.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The same templates within other limits.
+    pub fn with_limits(mut self, limits: Limits) -> Library {
+        self.environment.set_fuel(Some(limits.work_max));
+        self.environment.set_recursion_limit(limits.depth_max);
+        Library { limits, ..self }
     }
 
     /// Adds a template, or puts another in its place.
@@ -99,6 +112,14 @@ impl Library {
             let detail = format!("{octets} octets of source, at most {}", self.limits.source_octets_max);
             return Err(TemplateError::whole(name.as_str(), Reason::TooLarge, detail));
         }
+        self.put_kept(name, template)
+    }
+
+    /// As [`Library::put`], for what was within the limits when it was kept: a lower bound of source does not undo it.
+    ///
+    /// # Errors
+    /// When it is not in the language of templates. The library is then as it was before.
+    pub fn put_kept(&mut self, name: &TemplateName, template: &Template) -> Result<(), TemplateError> {
         let before = self.clone();
         self.remove(name);
         self.insert(name.as_str(), template).inspect_err(|_| *self = before)

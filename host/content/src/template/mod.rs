@@ -14,5 +14,5 @@ mod source;
 mod subject;
 
 pub use error::{Reason, TemplateError};
-pub use library::{Library, Limits, Rendered};
+pub use library::{DEPTH_MOST, Library, Limits, Rendered};
 pub use source::{InvalidName, Part, Template, TemplateName};

@@ -6,40 +6,35 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use baton_content::{Library, Limits, Template, TemplateError, TemplateName, ready};
+use arc_swap::ArcSwap;
+use baton_content::{Library, Template, TemplateError, TemplateName, ready};
 use baton_mail::UnixMs;
 use baton_store::Store;
 use baton_store::catalog::{Catalog, CatalogError, Edit, Expect, Key, Kind, Query, Record};
 use parking_lot::Mutex;
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use serde::{Deserialize, Serialize};
 
 use super::super::audit::catalog_problem;
+use super::super::deps::{ApiSettings, TemplateSettings};
 use super::wire::{TemplatePage, TemplateRow, TemplateView, VersionPage, VersionRow};
 use crate::{FieldError, Problem};
 
-/// Templates of one tenant at most.
-const TEMPLATES_MAX: usize = 500;
-/// Versions that are kept of one template, the newest included.
-const VERSIONS_KEPT: u32 = 20;
-/// Octets of all sources of one tenant at most: all of them are compiled together.
-const SOURCES_OCTETS_MAX: u64 = 16 << 20;
-/// Octets of sources whose compiled form stays in memory.
-const COMPILED_OCTETS_MAX: u64 = 64 << 20;
 /// What a tenant's compiled templates weigh at least: those that ship are among them.
 const LIBRARY_OCTETS_LEAST: u64 = 64 << 10;
 
-/// The newest version of each template, by its name.
-const TEMPLATE: Kind = Kind::new("template", TEMPLATES_MAX);
-/// Every version that is kept, by name and number.
-const VERSION: Kind = Kind::new("template-version", TEMPLATES_MAX * (VERSIONS_KEPT as usize + 1));
+/// The newest version of each template, by its name. How many a tenant may have is asked where one is made.
+const TEMPLATE: Kind = Kind::new("template", usize::MAX);
+/// Every version that is kept, by name and number: so many of each template as the settings say.
+const VERSION: Kind = Kind::new("template-version", usize::MAX);
 
 /// Keeps templates, and renders them.
 pub(in super::super) struct Templates {
     catalog: Catalog,
+    settings: Arc<ArcSwap<ApiSettings>>,
     /// Those that ship, compiled.
-    ready: Arc<Library>,
+    ready: ArcSwap<Library>,
     compiled: Cache<Box<str>, Arc<Compiled>, BySources>,
     /// How often each tenant's templates were changed by us, who are the only ones to change them.
     changes: Mutex<HashMap<Box<str>, u64>>,
@@ -80,15 +75,45 @@ struct Kept {
 }
 
 impl Templates {
-    /// Over the catalog of `store`.
-    pub(in super::super) fn new(store: &Store, limits: Limits) -> Templates {
-        let capacity = usize::try_from(COMPILED_OCTETS_MAX / LIBRARY_OCTETS_LEAST).unwrap_or(1_000);
+    /// Over the catalog of `store`, within the bounds of `settings`.
+    pub(in super::super) fn new(store: &Store, settings: Arc<ArcSwap<ApiSettings>>) -> Templates {
+        let TemplateSettings { limits, compiled_octets_max, .. } = settings.load().templates;
+        let capacity = usize::try_from(compiled_octets_max / LIBRARY_OCTETS_LEAST).unwrap_or(usize::MAX);
+        // Of one piece: in a part of it, the templates of a large tenant would find no room.
+        let options = OptionsBuilder::new()
+            .shards(1)
+            .estimated_items_capacity(capacity)
+            .weight_capacity(compiled_octets_max)
+            .build()
+            .expect("both capacities are given");
+        let compiled = Cache::with_options(
+            options,
+            BySources,
+            DefaultHashBuilder::default(),
+            DefaultLifecycle::default(),
+        );
         Templates {
             catalog: store.catalog(),
-            ready: Arc::new(Library::new(limits)),
-            compiled: Cache::with_weighter(capacity, COMPILED_OCTETS_MAX, BySources),
+            settings,
+            ready: ArcSwap::from_pointee(Library::new(limits)),
+            compiled,
             changes: Mutex::default(),
         }
+    }
+
+    fn settings(&self) -> TemplateSettings {
+        self.settings.load().templates
+    }
+
+    /// Those that ship, within the limits of now.
+    fn ready(&self) -> Arc<Library> {
+        let (ready, limits) = (self.ready.load_full(), self.settings().limits);
+        if ready.limits() == limits {
+            return ready;
+        }
+        let ready = Arc::new(Library::clone(&ready).with_limits(limits));
+        self.ready.store(Arc::clone(&ready));
+        ready
     }
 
     /// The template `name`: one of the tenant's, in that version or the newest, or `ready/…`.
@@ -99,8 +124,9 @@ impl Templates {
         version: Option<u32>,
     ) -> Result<Found, Problem> {
         if name.starts_with(ready::PREFIX) {
-            let is_there = self.ready.contains(name) && version.is_none_or(|version| version == 0);
-            let found = Found { library: Arc::clone(&self.ready), version: 0 };
+            let library = self.ready();
+            let is_there = library.contains(name) && version.is_none_or(|version| version == 0);
+            let found = Found { library, version: 0 };
             return if is_there { Ok(found) } else { Err(missing(name, version)) };
         }
         let compiled = self.compiled(tenant).await?;
@@ -110,7 +136,7 @@ impl Templates {
         };
         let kept = self.get(tenant, name, Some(version)).await?;
         let mut library = Library::clone(&compiled.library);
-        library.put(&read_name(name)?, &kept.template).map_err(|error| template_problem(&error))?;
+        library.put_kept(&read_name(name)?, &kept.template).map_err(|error| template_problem(&error))?;
         Ok(Found { library: Arc::new(library), version })
     }
 
@@ -121,15 +147,17 @@ impl Templates {
 
     async fn compiled(&self, tenant: Option<&str>) -> Result<Arc<Compiled>, Problem> {
         let own: Box<str> = tenant.unwrap_or_default().into();
-        let changes = self.changes(&own);
-        if let Some(found) = self.compiled.get(&own).filter(|found| found.changes == changes) {
+        let (changes, ready) = (self.changes(&own), self.ready());
+        let serves =
+            |found: &Arc<Compiled>| found.changes == changes && found.library.limits() == ready.limits();
+        if let Some(found) = self.compiled.get(&own).filter(serves) {
             return Ok(found);
         }
         let records = self.all(Query::of(TEMPLATE).tenant(tenant)).await?;
-        let ready = Arc::clone(&self.ready);
         let compiled = tokio::task::spawn_blocking(move || compile(&ready, records, changes)).await;
         let failed = |_| Problem::unavailable("the templates could not be compiled");
         let compiled = Arc::new(compiled.map_err(failed)??);
+        self.compiled.set_capacity(self.settings().compiled_octets_max);
         self.compiled.insert(own, Arc::clone(&compiled));
         Ok(compiled)
     }
@@ -210,13 +238,12 @@ impl Templates {
         let compiled = self.compiled(tenant).await?;
         let mut library = Library::clone(&compiled.library);
         library.put(name, &template).map_err(|error| template_problem(&error))?;
-        if compiled.octets + template.source_octets() as u64 > SOURCES_OCTETS_MAX {
-            let message = format!("all templates together have {SOURCES_OCTETS_MAX} octets at most");
-            return Err(Problem::unfit("body", message));
-        }
-        let key = key(tenant, name)?;
+        let settings = self.settings();
+        let kind = Kind::new(TEMPLATE.name(), settings.templates_max);
+        let key = Key::new(kind, tenant, name.as_str()).map_err(catalog_problem)?;
         let found = self.catalog.get(&key).await.map_err(catalog_problem)?;
         let before = found.as_ref().map(Record::json::<Kept>).transpose().map_err(catalog_problem)?;
+        check_room(&settings, &compiled, before.as_ref().map(|kept| &kept.template), &template)?;
         let newest = before.map_or(0, |kept| kept.version);
         if expected.is_some_and(|expected| expected != newest) {
             return Err(Problem::busy(format!("the newest version of template `{name}` is {newest}")));
@@ -228,16 +255,34 @@ impl Templates {
         let mut edits = beside;
         edits.push(put(key)?.expecting(expect));
         edits.push(put(version_key(tenant, name, version)?)?);
-        if let Some(old) = version.checked_sub(VERSIONS_KEPT).filter(|old| *old > 0) {
-            edits.push(Edit::remove(version_key(tenant, name, old)?));
-        }
+        edits.extend(self.outlived(tenant, name, version.saturating_sub(settings.versions_kept)).await?);
         let written = self.catalog.apply(edits).await.map_err(|error| match error {
             CatalogError::Conflict { .. } => Problem::busy("somebody else changed the template just now"),
+            CatalogError::TooMany { most, .. } => Problem::unfit(
+                "body",
+                format!("there are {most} templates already (templates.templates_max)"),
+            ),
             error => catalog_problem(error),
         });
         // Whatever became of it, what is in memory may be older than what is kept.
         self.note_change(tenant);
         written.map(|_| (version, Arc::new(library)))
+    }
+
+    /// Takes out the versions up to `last`; more than one when the settings keep fewer than before.
+    async fn outlived(
+        &self,
+        tenant: Option<&str>,
+        name: &TemplateName,
+        last: u32,
+    ) -> Result<Vec<Edit>, Problem> {
+        if last == 0 {
+            return Ok(Vec::new());
+        }
+        let last = version_key(tenant, name, last)?;
+        let versions = self.all(versions_of(tenant, name)).await?;
+        let outlived = versions.into_iter().map(|record| record.key);
+        Ok(outlived.take_while(|key| key.name() <= last.name()).map(Edit::remove).collect())
     }
 
     /// Forgets a template with all its versions. Who extends or includes it can not be rendered any more.
@@ -273,13 +318,32 @@ impl Templates {
     }
 }
 
+/// A tenant's templates are as large as the settings say; where they are larger already, one may become smaller.
+fn check_room(
+    settings: &TemplateSettings,
+    compiled: &Compiled,
+    before: Option<&Template>,
+    template: &Template,
+) -> Result<(), Problem> {
+    let octets_max = settings.tenant_octets_max;
+    let (old, new) = (before.map_or(0, Template::source_octets) as u64, template.source_octets() as u64);
+    let after = (compiled.octets + new).saturating_sub(old);
+    if new > old && after > octets_max {
+        let message = format!(
+            "all templates together would have {after} octets, at most {octets_max} (templates.tenant_octets_max)"
+        );
+        return Err(Problem::unfit("body", message));
+    }
+    Ok(())
+}
+
 fn compile(ready: &Library, records: Vec<Record>, changes: u64) -> Result<Compiled, Problem> {
     let (mut library, mut versions, mut octets) = (ready.clone(), HashMap::new(), 0);
     for record in records {
         let kept: Kept = record.json().map_err(catalog_problem)?;
         octets += kept.template.source_octets() as u64;
         let name = read_name(record.key.name())?;
-        library.put(&name, &kept.template).map_err(|error| template_problem(&error))?;
+        library.put_kept(&name, &kept.template).map_err(|error| template_problem(&error))?;
         versions.insert(name.as_str().into(), kept.version);
     }
     Ok(Compiled { library: Arc::new(library), versions, changes, octets })

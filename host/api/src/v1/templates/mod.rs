@@ -89,7 +89,7 @@ pub(super) async fn show(
     face.templates().get(text(&tenant), &name, version).await.map(Json)
 }
 
-/// Makes a template, or a new version of one. The versions before stay, the last twenty of them.
+/// Makes a template, or a new version of one. The versions before stay, as many as `templates.versions_kept` says.
 #[utoipa::path(put, path = "/v1/templates/{template}", tag = "templates", request_body = TemplateSchema,
     params(("template" = String, Path, description = "Its name: lower case letters, digits, hyphens"),
         ("tenant" = Option<String>, Query, description = "Whose; operators only"),

@@ -72,6 +72,7 @@ impl Checker<'_> {
             schedule_days_max: self.bound("api.schedule_days_max", raw.schedule_days_max, 0, 3_650),
             idempotency_hours: self.bound("api.idempotency_hours", raw.idempotency_hours, 1, 8_760),
             upload_hours: self.bound("api.upload_hours", raw.upload_hours, 1, 8_760),
+            templates: self.templates(&whole.templates),
         }
     }
 

@@ -89,6 +89,29 @@ fn loops_bombs_and_circles_end_with_an_error() {
 }
 
 #[test]
+fn other_limits_hold_at_once_and_what_is_kept_stays() {
+    let page = html("{% for i in range(500) %}xxxx{% endfor %}");
+    let library = library(&[("t", page.clone())]);
+    let within = |limits: Limits| library.clone().with_limits(limits).render("t", &json!({}));
+    assert!(within(Limits::default()).is_ok());
+    let spent = within(Limits { work_max: 100, ..Limits::default() }).unwrap_err();
+    assert!(spent.reason == Reason::TooMuchWork && spent.detail.contains("templates.work_max"), "{spent}");
+    let full = within(Limits { output_octets_max: 1_999, ..Limits::default() }).unwrap_err();
+    assert_eq!((full.reason, full.detail.as_str()), (Reason::TooLarge, "more than 1999 octets"));
+    let nested = "{% include 'a' %}".to_owned();
+    let mut small =
+        library.clone().with_limits(Limits { depth_max: 15, source_octets_max: 20, ..Limits::default() });
+    let name = |text: &str| text.parse().unwrap();
+    assert_eq!(small.put(&name("t"), &page).unwrap_err().reason, Reason::TooLarge);
+    small.put_kept(&name("t"), &page).unwrap();
+    for (one, source) in [("a", "x".to_owned()), ("b", nested), ("c", "{% include 'b' %}".to_owned())] {
+        small.put(&name(one), &html(&source)).unwrap();
+    }
+    assert!(small.render("b", &json!({})).is_ok());
+    assert_eq!(small.render("c", &json!({})).unwrap_err().reason, Reason::TooDeep);
+}
+
+#[test]
 fn a_broken_template_is_refused_with_its_line_and_changes_nothing() {
     let mut library = library(&[("t", html("good"))]);
     for (bad, line) in [("a\n{% if x %}", 2), ("{{ a | nothing }}", 1), ("a\n\n{% frob %}", 3)] {
