@@ -48,9 +48,7 @@ pub use gate::{Beside, Gate};
 pub use listener::{Inbound, InboundDeps};
 pub use listener_tls::{ListenerTls, NextTls};
 pub use networks::NetworkSettings;
-pub use policy::{
-    AtRcpt, Checks, Deadlines, Policy, PriorityFrom, ReportSettings, StreamRules, TooComplexPolicy,
-};
+pub use policy::{AtRcpt, Checks, Deadlines, Policy, PriorityFrom, ReportSettings, TooComplexPolicy};
 pub use pressure::{PressureLimits, process_octets_allowed};
 pub use returned::ReturnSettings;
 pub use session::checked_name;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use baton_identity::CheckSettings;
 use baton_mail::mime::MimeLimits;
+use baton_mail::tenant::Requirements;
 use baton_mail::{Domain, Mailbox};
 use ipnet::IpNet;
 use tokio::time::Instant;
@@ -64,7 +65,7 @@ pub struct Policy {
     /// Where bounces and feedback come in.
     pub returns: ReturnSettings,
     /// What mail of a stream must have, by its name.
-    pub streams: HashMap<String, StreamRules>,
+    pub streams: HashMap<String, Requirements>,
     /// How much strangers may ask for.
     pub clients: ClientLimits,
     /// How much the relay may take before it refuses mail.
@@ -117,22 +118,6 @@ pub enum AtRcpt {
     Refuse,
     /// 250; before the first attempt the copy ends, and the history says why.
     Accept,
-}
-
-/// What mail of a stream must have.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StreamRules {
-    /// A List-Unsubscribe field.
-    pub require_unsubscribe: bool,
-    /// This postal address in its text.
-    pub postal_address: Option<String>,
-}
-
-impl StreamRules {
-    /// A text in which white space and the case of letters do not count.
-    pub(crate) fn plain(text: &str) -> String {
-        text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
-    }
 }
 
 /// Whose mail may go before that of others (MT-PRIORITY above 0, RFC 6710).

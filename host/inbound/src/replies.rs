@@ -1,6 +1,7 @@
 //! Every reply in the relay's own words, in one place.
 
 use baton_mail::header::TooComplex;
+use baton_mail::tenant::Lack;
 use baton_mail::{Domain, EnhancedCode, Mailbox, MessageId, Reply};
 
 /// Why the relay itself refuses.
@@ -75,7 +76,7 @@ pub(crate) enum Refusal {
     /// The recipient is on a suppression list; which, and why.
     Suppressed { recipient: Mailbox, why: String },
     /// Mail of the stream lacks what it must have.
-    StreamNeeds { stream: String, what: &'static str },
+    StreamLacks(Lack),
     /// Content that is not made of lines has a header that is not either.
     HeaderNotOfLines,
     /// The structure exceeds the bounds, and the policy says to refuse.
@@ -166,9 +167,8 @@ impl Refusal {
                 let text = format!("Nothing is sent to <{recipient}>: {why}");
                 return Reply::new(550, EnhancedCode(5, 7, 1), text);
             }
-            Refusal::StreamNeeds { stream, what } => {
-                let text = format!("Mail of the stream {stream} needs {what}");
-                return Reply::new(550, EnhancedCode(5, 7, 1), text);
+            Refusal::StreamLacks(lack) => {
+                return Reply::new(550, EnhancedCode(5, 7, 1), lack.to_string());
             }
             Refusal::HeaderNotOfLines => {
                 (550, EnhancedCode(5, 6, 11), "The header has a lone CR, a lone LF or a NUL")

@@ -151,6 +151,32 @@ impl Requirements {
     pub fn is_none(&self) -> bool {
         *self == Requirements::default()
     }
+
+    /// The postal address that is asked for.
+    pub fn address(&self) -> Option<&str> {
+        Some(self.postal_address.trim()).filter(|address| !address.is_empty())
+    }
+}
+
+/// What a message lacks of what its stream asks for: told in the same words before and when it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Lack {
+    /// There is no List-Unsubscribe field.
+    #[error(
+        "Mail of the stream {stream} needs a List-Unsubscribe field with a https: or mailto: address (RFC 2369)"
+    )]
+    Unsubscribe {
+        /// The stream.
+        stream: String,
+    },
+    /// Its text does not name the address.
+    #[error("Mail of the stream {stream} needs the postal address of the sender in its text: {address}")]
+    PostalAddress {
+        /// The stream.
+        stream: String,
+        /// The address.
+        address: String,
+    },
 }
 
 /// How long what is kept, in days; what is not set follows the settings.

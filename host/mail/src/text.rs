@@ -27,6 +27,17 @@ pub fn is_unsafe(character: char) -> bool {
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// True when the words and numbers of `wanted` stand in `text` in their order, whatever is between them. Nothing stands
+/// nowhere.
+pub fn contains_words(text: &str, wanted: &str) -> bool {
+    let plain = |text: &str| {
+        let words =
+            text.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
+        format!(" {} ", words.map(str::to_lowercase).collect::<Vec<_>>().join(" "))
+    };
+    !wanted.trim().is_empty() && plain(text).contains(&plain(wanted))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +50,13 @@ mod tests {
     #[test]
     fn the_cut_respects_character_borders() {
         assert_eq!(sanitize("äää", 3), "ä");
+    }
+
+    #[test]
+    fn words_are_found_however_they_are_set() {
+        let text = "ACME Inc.\r\n1 Long  Road \u{b7} Town";
+        assert!(contains_words(text, "Acme Inc, 1 Long Road, Town"));
+        assert!(!contains_words(text, "Acme Inc, 1 Long Road, Tow") && !contains_words(text, " \n"));
+        assert!(!contains_words("11 Long Road", "1 Long Road"));
     }
 }

@@ -350,3 +350,52 @@ fn the_bounds_are_settings_and_follow_a_reload() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn the_lint_asks_for_the_address_that_the_stream_asks_for_in_the_words_of_the_refusal() -> Result<()> {
+    let sink = Sink::start()?;
+    let settings = Settings::new().all_to(sink.address()).set("api.listen", "127.0.0.1:0").with(
+        "[streams.notes]\nrequire_postal_address = true\npostal_address = \"Acme Inc, 1 Long Road, Town 12345\"",
+    );
+    let relay = Relay::start(settings)?;
+    relay.said(&["tenant", "add", "acme", "--domain", "acme.example"])?;
+    relay.said(&["stream", "add", "codes", "--tenant", "acme"])?;
+    relay.said(&["stream", "add", "notes", "--tenant", "acme"])?;
+    let address = ["--postal-address", "Acme Ltd, 7 Short Lane, City 54321"];
+    relay.said(&[&["stream", "add", "news", "--tenant", "acme", "--kind", "bulk"], &address[..]].concat())?;
+    let api = token(&relay, "acme")?;
+    let out = "<a href=\"https://acme.example/out\">Unsubscribe</a>";
+    let page = |address: &str| json!({"subject": "n", "html": format!("<p>Hi</p>{out}<p>{address}</p>"), "bulk": true, "sample": {"unsubscribe_url": "https://acme.example/out"}});
+    let kept = put(&api, "news", &page("Acme Ltd<br>8 Short Lane<br>City 54321"))?;
+    let lack = "Mail of the stream news needs the postal address of the sender in its text: Acme Ltd, 7 Short Lane, City 54321";
+    // It may be for another stream: a warning, unless the stream is named.
+    assert!(kept.status == 201 && kept.body.contains(lack) && kept.body.contains("\"warning\""), "{kept:?}");
+    let lint =
+        |stream: &str| relay.run(&["template", "lint", "news", "--tenant", "acme", "--stream", stream]);
+    let told = |stream: &str| -> Result<(bool, String)> {
+        let output = lint(stream)?;
+        Ok((output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned()))
+    };
+    let (is_fit, words) = told("news")?;
+    assert!(!is_fit && words.contains(&format!("error: html: {lack} [postal-address]")), "{words}");
+    let (is_fit, words) = told("notes")?;
+    assert!(
+        !is_fit && words.contains("Mail of the stream notes") && words.contains("1 Long Road"),
+        "{words}"
+    );
+    let (is_fit, words) = told("codes")?;
+    assert!(is_fit && !words.contains("postal-address"), "{words}");
+    let unknown = String::from_utf8_lossy(&lint("gone")?.stderr).into_owned();
+    assert!(unknown.contains("there is no stream `gone`"), "{unknown}");
+    // The same words when it is sent.
+    let message = json!({"from": "shop@acme.example", "to": ["ann@dest.example"], "stream": "news", "template": "news", "data": {"unsubscribe_url": "https://acme.example/out"}});
+    let refused = api.post("/v1/messages", &message)?;
+    assert!(refused.status == 403 && refused.body.contains(lack), "{refused:?}");
+    // What the lint lets pass is sent: line ends in place of commas are the same address.
+    put(&api, "news", &page("Acme Ltd<br>7 Short Lane<br>City 54321"))?;
+    let (is_fit, words) = told("news")?;
+    assert!(is_fit && !words.contains("postal-address"), "{words}");
+    api.send(&message)?;
+    sink.wait_for(1)?;
+    Ok(())
+}

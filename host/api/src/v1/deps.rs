@@ -1,5 +1,6 @@
 //! What the API stands on: its bounds, and the parts of the relay behind it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -10,6 +11,7 @@ use baton_events::webhook::Webhooks;
 use baton_hooks::Generation;
 use baton_identity::domains::Inspector;
 use baton_mail::submission::{Submission, Submitted};
+use baton_mail::tenant::Requirements;
 use baton_mail::{Clock, Mailbox, Reply};
 use baton_store::Store;
 use baton_store::catalog::Edit;
@@ -73,6 +75,8 @@ pub struct ApiSettings {
     pub upload_hours: u32,
     /// What templates may cost.
     pub templates: TemplateSettings,
+    /// What mail of a stream must have by the settings, by its name.
+    pub streams: HashMap<String, Requirements>,
 }
 
 impl Default for ApiSettings {
@@ -92,6 +96,7 @@ impl Default for ApiSettings {
             idempotency_hours: 24,
             upload_hours: 72,
             templates: TemplateSettings::default(),
+            streams: HashMap::new(),
         }
     }
 }

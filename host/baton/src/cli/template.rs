@@ -139,6 +139,9 @@ pub(crate) struct LintTemplate {
     /// A JSON file of data
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
+    /// The stream that it is for: what its mail must have is asked of the template
+    #[arg(long)]
+    pub(crate) stream: Option<Label>,
     #[command(flatten)]
     pub(crate) owner: Owner,
 }

@@ -133,7 +133,7 @@ async fn preview(options: &PreviewTemplate) -> anyhow::Result<()> {
 }
 
 async fn lint(options: &LintTemplate) -> anyhow::Result<ExitCode> {
-    let request = json!({ "data": read_json(options.data.as_deref())? });
+    let request = json!({ "data": read_json(options.data.as_deref())?, "stream": options.stream });
     let path = path(&options.owner, &options.name, "/lint", &[]);
     let report: LintReport = Admin::of(&options.owner.target)?.post(&path, &request).await?;
     print(&report, options.owner.target.json, |report| render::findings(&report.findings))?;

@@ -143,6 +143,7 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
     let suppression = Arc::new(checker.suppression(&raw.suppression, &policy.local_domains));
     policy.suppressed_at_rcpt = checker.at_rcpt(&raw.suppression);
     policy.streams = checker.streams(&raw.streams);
+    let streams = policy.streams.clone();
     let (verp, classes) = (&outbound.dsn.verp_domains, &outbound.classes);
     policy.returns = checker.returns(raw, &policy.local_domains, verp, classes);
     let reporting = checker.reporting(raw, &hostname, &outbound.dsn.from);
@@ -167,7 +168,7 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
         plugin_cache_octets: raw.engine.cache_octets_max,
         tracking: checker.tracking(raw, &state_path),
         log: checker.log(raw),
-        api: checker.api(raw, &state_path),
+        api: checker.api(raw, &state_path, streams),
         raw: raw.clone(),
         state_path,
         inbound,

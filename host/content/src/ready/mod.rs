@@ -94,7 +94,7 @@ mod tests {
             assert!(rendered.html.unwrap().len() < 20_000, "{name}");
             assert!(rendered.text.unwrap().contains("Acme Bank"), "{name}");
             let findings =
-                lint(&library, name, template, &Rules { bulk: template.bulk, postal_address: None });
+                lint(&library, name, template, &Rules { bulk: template.bulk, addresses: Vec::new() });
             let faults: Vec<_> =
                 findings.iter().filter(|finding| finding.severity != Severity::Note).collect();
             assert!(faults.is_empty(), "{name}: {faults:#?}");

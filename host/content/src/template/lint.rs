@@ -4,6 +4,8 @@ mod page;
 
 use std::borrow::Cow;
 
+use baton_mail::tenant::Lack;
+use baton_mail::text::contains_words;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -23,12 +25,23 @@ const FINDINGS_MAX: usize = 100;
 pub const SAMPLE_UNSUBSCRIBE_URL: &str = "https://links.example/u/sample";
 
 /// What is asked of a template beyond being right.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rules<'a> {
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
     /// It goes to many: there must be a way to unsubscribe, and a postal address (CAN-SPAM 5(a)(5), RFC 8058).
     pub bulk: bool,
-    /// The postal address that must be there; without it, any that is marked as one will do.
-    pub postal_address: Option<&'a str>,
+    /// The postal addresses that must be there; without any, one that is marked or looks as one will do.
+    pub addresses: Vec<StreamAddress>,
+}
+
+/// A postal address that a stream asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamAddress {
+    /// The stream.
+    pub stream: String,
+    /// Its address.
+    pub address: String,
+    /// How bad it is when it is not there: the template may be for another stream.
+    pub severity: Severity,
 }
 
 /// How bad it is.
@@ -71,7 +84,7 @@ impl Finding {
 }
 
 /// Everything that is wrong with the template `name` of `library`, rendered with its own sample; the worst first.
-pub fn lint(library: &Library, name: &str, template: &Template, rules: &Rules<'_>) -> Vec<Finding> {
+pub fn lint(library: &Library, name: &str, template: &Template, rules: &Rules) -> Vec<Finding> {
     let data = data(template, rules.bulk);
     let mut findings = missing_variables(library, name, &data);
     match library.render(name, &data) {
@@ -122,7 +135,7 @@ fn missing_variables(library: &Library, name: &str, data: &Value) -> Vec<Finding
     library.variables(name).iter().filter(is_missing).map(told).collect()
 }
 
-fn lint_rendered(rendered: &Rendered, template: &Template, data: &Value, rules: &Rules<'_>) -> Vec<Finding> {
+fn lint_rendered(rendered: &Rendered, template: &Template, data: &Value, rules: &Rules) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(rendered.subject.as_deref().and_then(lint_subject));
     if let Some(html) = &rendered.html {
@@ -139,9 +152,9 @@ fn lint_rendered(rendered: &Rendered, template: &Template, data: &Value, rules: 
             findings.push(Finding::new(Severity::Note, "text-made", Part::Text, message));
         }
     }
-    if rules.bulk && template.subject.is_some() {
-        let url = data.get("unsubscribe_url").and_then(Value::as_str).unwrap_or_default();
-        findings.extend(lint_bulk(rendered, url, rules.postal_address));
+    if template.subject.is_some() {
+        let url = data.get("unsubscribe_url").and_then(Value::as_str).filter(|_| rules.bulk);
+        findings.extend(lint_bulk(rendered, url, rules));
     }
     findings
 }
@@ -159,19 +172,21 @@ fn lint_subject(subject: &str) -> Option<Finding> {
 }
 
 /// What the law asks of mail to many, told for each part that lacks it.
-fn lint_bulk(rendered: &Rendered, unsubscribe_url: &str, postal_address: Option<&str>) -> Vec<Finding> {
+fn lint_bulk(rendered: &Rendered, unsubscribe_url: Option<&str>, rules: &Rules) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut check = |part: Part, source: &str, visible: &str| {
-        if !source.contains(unsubscribe_url) && !source.contains(&crate::html::escape(unsubscribe_url)) {
+        let leads_out = |url| source.contains(url) || source.contains(&crate::html::escape(url));
+        if unsubscribe_url.is_some_and(|url| !leads_out(url)) {
             let message =
                 "bulk mail needs a way to unsubscribe: <a href=\"{{ unsubscribe_url }}\">Unsubscribe</a>";
             findings.push(Finding::new(Severity::Error, "unsubscribe", part, message));
         }
-        let has_address = match postal_address {
-            Some(address) => contains_address(visible, address),
-            None => page::has_address(source) || looks_like_address(visible),
-        };
-        if !has_address {
+        for own in rules.addresses.iter().filter(|own| !contains_words(visible, &own.address)) {
+            let lack = Lack::PostalAddress { stream: own.stream.clone(), address: own.address.clone() };
+            findings.push(Finding::new(own.severity, "postal-address", part, lack.to_string()));
+        }
+        let asks_for_any = rules.bulk && rules.addresses.is_empty();
+        if asks_for_any && !page::has_address(source) && !looks_like_address(visible) {
             let message = "bulk mail needs the sender's postal address, best in the footer";
             findings.push(Finding::new(Severity::Error, "postal-address", part, message));
         }
@@ -183,16 +198,6 @@ fn lint_bulk(rendered: &Rendered, unsubscribe_url: &str, postal_address: Option<
         check(Part::Text, text, text);
     }
     findings
-}
-
-/// True when the words and numbers of `address` stand in `text` in their order, whatever is between lines and commas.
-pub fn contains_address(text: &str, address: &str) -> bool {
-    let plain = |text: &str| {
-        let words =
-            text.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
-        format!(" {} ", words.map(str::to_lowercase).collect::<Vec<_>>().join(" "))
-    };
-    !address.trim().is_empty() && plain(text).contains(&plain(address))
 }
 
 /// Lines with a postal code and names beside a number, as addresses have them.

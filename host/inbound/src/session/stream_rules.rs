@@ -6,10 +6,11 @@ use std::sync::Arc;
 use baton_mail::body::Content;
 use baton_mail::header::HeaderIndex;
 use baton_mail::mime::{MimeLimits, read_tree};
+use baton_mail::tenant::Lack;
+use baton_mail::text::contains_words;
 
 use super::Session;
 use super::draft::Draft;
-use crate::policy::StreamRules;
 use crate::replies::Refusal;
 
 /// Parts that are searched for the postal address.
@@ -27,20 +28,23 @@ impl Session {
         let rules = policy.streams.get(stream).cloned().unwrap_or_default();
         let own = self.listener.deps.store.tenants().stream(envelope.tenant.as_deref(), stream);
         let own = own.map(|row| row.value.require.clone()).unwrap_or_default();
-        let missing = |what: &'static str| Refusal::StreamNeeds { stream: stream.to_owned(), what };
-        if (rules.require_unsubscribe || own.unsubscribe) && !has_way_out(content, &policy.mime) {
-            return Err(missing("a List-Unsubscribe field with a https: or mailto: address (RFC 2369)"));
+        if (rules.unsubscribe || own.unsubscribe) && !has_way_out(content, &policy.mime) {
+            return Err(Refusal::StreamLacks(Lack::Unsubscribe { stream: stream.to_owned() }));
         }
-        let own_address = Some(own.postal_address).filter(|address| !address.is_empty());
-        let wanted: Vec<String> = rules.postal_address.into_iter().chain(own_address).collect();
+        let mut wanted: Vec<String> =
+            [&rules, &own].iter().filter_map(|own| own.address()).map(str::to_owned).collect();
         if wanted.is_empty() {
             return Ok(());
         }
         let (content, limits) = (content.clone(), policy.mime);
-        let search = move || wanted.iter().all(|address| has_address(&content, address, &limits));
+        let search = move || {
+            wanted.retain(|address| !has_address(&content, address, &limits));
+            wanted.into_iter().next()
+        };
         // A panic is a defect; the sender tries again.
-        let has_it = tokio::task::spawn_blocking(search).await.map_err(|_| Refusal::Internal)?;
-        if has_it { Ok(()) } else { Err(missing("the postal address of the sender in its text")) }
+        let missing = tokio::task::spawn_blocking(search).await.map_err(|_| Refusal::Internal)?;
+        let lack = |address| Refusal::StreamLacks(Lack::PostalAddress { stream: stream.to_owned(), address });
+        missing.map_or(Ok(()), |address| Err(lack(address)))
     }
 }
 
@@ -55,9 +59,9 @@ fn has_way_out(content: &Content, limits: &MimeLimits) -> bool {
 /// True when a text part has the address, however its lines are broken.
 fn has_address(content: &Content, address: &str, limits: &MimeLimits) -> bool {
     let Ok(tree) = read_tree(content, limits) else { return false };
-    let (tree, wanted) = (Arc::new(tree), StreamRules::plain(address));
+    let tree = Arc::new(tree);
     (0..tree.len().min(PARTS_MAX))
         .filter_map(|index| tree.part(index, content))
         .filter(|part| part.content_type().starts_with("text/"))
-        .any(|part| StreamRules::plain(&part.text(CHARS_MAX, true)).contains(&wanted))
+        .any(|part| contains_words(&part.text(CHARS_MAX, true), address))
 }

@@ -1,6 +1,7 @@
 //! `/v1/templates`: what messages are made from. Those of a tenant, or of the relay itself, and those that ship.
 
 mod keeper;
+mod rules;
 mod wire;
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header::IF_MATCH;
 use axum::http::{HeaderMap, Method, StatusCode};
-use baton_content::template::lint::{Rules, data as sample_data, lint};
+use baton_content::template::lint::{data as sample_data, lint};
 use baton_content::{Library, Template, TemplateName};
 use baton_mail::tenant::{Label, Scope};
 use serde_json::{Value, json};
@@ -29,7 +30,7 @@ use super::route::{Need, Route};
 use super::streams::check_tenant;
 use crate::Problem;
 use keeper::{read_name, ready_rows};
-use wire::TemplateSchema;
+use wire::{LintRequest, TemplateSchema};
 
 pub(super) fn routes() -> Vec<Route> {
     let scope = Scope::Templates;
@@ -121,7 +122,7 @@ pub(super) async fn put_template(
     let kept = face.templates().put(text(&tenant), &name, template.clone(), expected, beside).await?;
     let (version, library) = kept;
     let shown = name.to_string();
-    let rules = Rules { bulk: template.bulk, postal_address: None };
+    let rules = rules::rules_of(&face, &caller, tenant.as_ref(), None, &template).await?;
     let findings = blocking(move || lint(&library, name.as_str(), &template, &rules)).await?;
     let status = if version == 1 { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(TemplateChanged { name: shown, version, findings })))
@@ -188,8 +189,9 @@ pub(super) async fn preview_template(
     Ok(Json(Preview { subject, html, text, variables }))
 }
 
-/// Says what is wrong with a template: missing variables, unclosed tags, no way to unsubscribe …
-#[utoipa::path(post, path = "/v1/templates/{template}/lint", tag = "templates", request_body = PreviewRequest,
+/// Says what is wrong with a template: missing variables, unclosed tags, no way to unsubscribe, no postal address where the
+/// stream asks for one …
+#[utoipa::path(post, path = "/v1/templates/{template}/lint", tag = "templates", request_body = LintRequest,
     params(("template" = String, Path), ("tenant" = Option<String>, Query, description = "Whose; operators only")),
     responses((status = 200, body = LintReport), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn lint_template(
@@ -197,11 +199,13 @@ pub(super) async fn lint_template(
     caller: Caller,
     At(name): At<String>,
     params: Params,
-    Input(request): Input<PreviewRequest>,
+    Input(request): Input<LintRequest>,
 ) -> Result<Json<LintReport>, Problem> {
     let tenant = only_tenant(&caller, params)?;
-    let (library, template) = asked(&face, text(&tenant), &name, request).await?;
-    let rules = Rules { bulk: template.bulk, postal_address: None };
+    let LintRequest { data, version, template, stream } = request;
+    let (library, template) =
+        asked(&face, text(&tenant), &name, PreviewRequest { data, version, template }).await?;
+    let rules = rules::rules_of(&face, &caller, tenant.as_ref(), stream.as_ref(), &template).await?;
     let findings = blocking(move || lint(&library, &name, &template, &rules)).await?;
     Ok(Json(LintReport { findings }))
 }

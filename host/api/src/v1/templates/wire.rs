@@ -4,6 +4,7 @@ use baton_content::Template;
 use baton_content::template::Part;
 use baton_content::template::lint::Finding;
 use baton_mail::UnixMs;
+use baton_mail::tenant::Label;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -168,6 +169,28 @@ pub struct PreviewRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<TemplateSchema>)]
     pub template: Option<Template>,
+}
+
+/// Asks what is wrong with a template.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::v1) struct LintRequest {
+    /// The data; without, the template's own sample.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub data: Option<Map<String, Value>>,
+    /// The version; without, the newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// A template that is not kept, in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TemplateSchema>)]
+    pub template: Option<Template>,
+    /// The stream that it is for: what mail of it must have is an error when it is missing. Without one, what the tenant's
+    /// bulk streams ask for is a warning in templates for many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub stream: Option<Label>,
 }
 
 /// How a template looks.

@@ -1,10 +1,11 @@
 //! The interfaces over HTTP.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use std::net::SocketAddr;
-
 use baton_api::{ApiSettings as ApiLimits, ConsoleSettings};
+use baton_mail::tenant::Requirements;
 use baton_tls::TlsServerSettings;
 
 use super::inbound::NETWORKS_REMEDY;
@@ -26,11 +27,16 @@ pub(crate) struct ApiSettings {
 }
 
 impl Checker<'_> {
-    pub(super) fn api(&mut self, raw: &Raw, state_path: &Path) -> ApiSettings {
+    pub(super) fn api(
+        &mut self,
+        raw: &Raw,
+        state_path: &Path,
+        streams: HashMap<String, Requirements>,
+    ) -> ApiSettings {
         let address = raw.api.metrics_address.as_deref();
         let listen = raw.api.listen.as_deref();
         let listen = listen.and_then(|text| self.parse("api.listen", text, ADDRESS_REMEDY));
-        let limits = self.api_limits(raw);
+        let limits = ApiLimits { streams, ..self.api_limits(raw) };
         self.check_plain(&raw.api, listen);
         let is_protected = raw.api.tls.enabled;
         ApiSettings {
@@ -73,6 +79,7 @@ impl Checker<'_> {
             idempotency_hours: self.bound("api.idempotency_hours", raw.idempotency_hours, 1, 8_760),
             upload_hours: self.bound("api.upload_hours", raw.upload_hours, 1, 8_760),
             templates: self.templates(&whole.templates),
+            streams: HashMap::new(),
         }
     }
 

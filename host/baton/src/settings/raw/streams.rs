@@ -9,7 +9,7 @@ section! {
         require_unsubscribe: bool = false,
         /// The text of the message names `postal_address`.
         require_postal_address: bool = false,
-        /// The sender's postal address. White space, line breaks and the case of letters do not count.
+        /// The sender's postal address. Only its words and numbers count, in their order.
         postal_address: Option<String> = None,
     }
 }

@@ -12,7 +12,7 @@ fn name(rule: Cow<'static, str>) -> &'static str {
     }
 }
 
-fn findings(template: &Template, rules: &Rules<'_>) -> Vec<(Severity, &'static str, Option<usize>)> {
+fn findings(template: &Template, rules: &Rules) -> Vec<(Severity, &'static str, Option<usize>)> {
     let mut library = Library::new(Limits::default());
     library.put(&"t".parse().unwrap(), template).unwrap();
     lint(&library, "t", template, rules)
@@ -73,9 +73,14 @@ fn variables_are_checked_against_the_sample() {
 
 #[test]
 fn bulk_mail_needs_a_way_out_and_an_address() {
-    let bulk = Rules { bulk: true, postal_address: None };
-    let named = Rules { bulk: true, postal_address: Some("1 Market Street, Springfield 12345") };
-    let rules = |html: &str, text: &str, rules: &Rules<'_>| -> Vec<(&str, Option<Part>)> {
+    let bulk = Rules { bulk: true, addresses: Vec::new() };
+    let own = StreamAddress {
+        stream: "news".into(),
+        address: "1 Market Street, Springfield 12345".into(),
+        severity: Severity::Error,
+    };
+    let named = Rules { bulk: true, addresses: vec![own.clone()] };
+    let rules = |html: &str, text: &str, rules: &Rules| -> Vec<(&str, Option<Part>)> {
         let template = Template { text: Some(text.into()), ..page(html) };
         let mut library = Library::new(Limits::default());
         library.put(&"t".parse().unwrap(), &template).unwrap();
@@ -95,6 +100,19 @@ fn bulk_mail_needs_a_way_out_and_an_address() {
     );
     let other = good.replace("1 Market", "2 Market");
     assert_eq!(rules(&other, good_text, &named), [("postal-address", Some(Part::Html))]);
+    // A stream asks for its own address, of mail to one as well.
+    let only_named = Rules { bulk: false, addresses: vec![own] };
+    assert_eq!(
+        rules("<p>no</p>", "1 Market Street, Springfield 12345", &only_named),
+        [("postal-address", Some(Part::Html))]
+    );
+    let mut library = Library::new(Limits::default());
+    library.put(&"t".parse().unwrap(), &page("x")).unwrap();
+    assert_eq!(
+        lint(&library, "t", &page("x"), &only_named)[0].message,
+        "Mail of the stream news needs the postal address of the sender in its text: \
+         1 Market Street, Springfield 12345"
+    );
     assert_eq!(rules("<p>no</p>", "no", &bulk).len(), 4);
     assert_eq!(rules("<p>no</p>", "no", &Rules::default()), []);
 }
