@@ -43,6 +43,18 @@ pub struct Claim {
     pub action: Action,
 }
 
+impl Claim {
+    /// Whose mail it is; none for the relay's own.
+    pub fn tenant(&self) -> Option<&str> {
+        Some(self.tenant.as_str()).filter(|tenant| !tenant.is_empty())
+    }
+
+    /// The stream, when there is one.
+    pub fn stream(&self) -> Option<&str> {
+        Some(self.stream.as_str()).filter(|stream| !stream.is_empty())
+    }
+}
+
 /// What following a link does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {

@@ -16,7 +16,7 @@ use baton_mail::{Mailbox, MessageId, UnixMs};
 
 use crate::html::rewrite;
 use crate::link::{Action, Claim, LinkKeys};
-use crate::unsubscribe;
+use crate::unsubscribe::{self, Mailto};
 
 /// The field by which a sender says what is to be tracked: `opens, clicks, unsubscribe`, or `none`. It is taken out.
 pub const FIELD: &str = "X-Baton-Track";
@@ -117,6 +117,8 @@ pub struct Tracker {
     pub link_lifetime: Duration,
     /// How long a way to unsubscribe works.
     pub unsubscribe_lifetime: Duration,
+    /// Where one unsubscribes by mail, beside the web; none when by the web only.
+    pub unsubscribe_mailbox: Option<Mailbox>,
 }
 
 /// What was done.
@@ -150,10 +152,19 @@ impl Tracked {
 impl Tracker {
     /// The link for an action.
     pub fn link(&self, whose: &Whose<'_>, action: Action) -> Option<String> {
-        let (path, lifetime) = match action {
-            Action::Open => ("o", self.link_lifetime),
-            Action::Click { .. } => ("c", self.link_lifetime),
-            Action::Unsubscribe => ("u", self.unsubscribe_lifetime),
+        let path = match action {
+            Action::Open => "o",
+            Action::Click { .. } => "c",
+            Action::Unsubscribe => "u",
+        };
+        Some(format!("{}/{path}/{}", self.base_url, self.token(whose, action)?))
+    }
+
+    /// The sealed claim of an action.
+    fn token(&self, whose: &Whose<'_>, action: Action) -> Option<String> {
+        let lifetime = match action {
+            Action::Open | Action::Click { .. } => self.link_lifetime,
+            Action::Unsubscribe => self.unsubscribe_lifetime,
         };
         let claim = Claim {
             message: whose.message,
@@ -163,7 +174,13 @@ impl Tracker {
             ends_s: whose.at.plus(lifetime).0 / 1_000,
             action,
         };
-        Some(format!("{}/{path}/{}", self.base_url, self.keys.seal(&claim)?))
+        self.keys.seal(&claim)
+    }
+
+    /// How this recipient unsubscribes by mail, when that is possible.
+    fn mailto(&self, whose: &Whose<'_>) -> Option<Mailto> {
+        let mailbox = self.unsubscribe_mailbox.clone()?;
+        Some(Mailto { mailbox, subject: self.token(whose, Action::Unsubscribe)? })
     }
 
     /// The message with what `wish` asks for. [`FIELD`] is out of it, and the placeholder of the link to unsubscribe is
@@ -200,7 +217,7 @@ impl Tracker {
             .any(|name| fields.count(name) > 0);
         let adds = wish.unsubscribe && !is_taken;
         if adds {
-            let made = unsubscribe::fields(Some(&unsubscribe), None);
+            let made = unsubscribe::fields(Some(&unsubscribe), self.mailto(whose).as_ref());
             edits.extend(made.into_iter().map(|(name, value)| MessageEdit::Add(name, value)));
         }
         let content = header::apply(content, &edits, false);

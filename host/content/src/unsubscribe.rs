@@ -1,7 +1,9 @@
 //! The fields by which mail programs unsubscribe: List-Unsubscribe (RFC 2369 3.2) and List-Unsubscribe-Post (RFC 8058).
 
-use baton_mail::Mailbox;
 use baton_mail::header::HeaderName;
+use baton_mail::{Mailbox, UnixMs};
+
+use crate::link::{Action, BadLink, Claim, LinkKeys};
 
 /// What the body of a one-click POST says (RFC 8058 3.1).
 pub const ONE_CLICK: &str = "List-Unsubscribe=One-Click";
@@ -42,6 +44,28 @@ impl Mailto {
     }
 }
 
+/// The claim in the subject of a message to the address for unsubscribing. Mail programs put words before it, and break lines.
+///
+/// # Errors
+/// When there is no token of ours, or it has ended.
+pub fn read_subject(keys: &LinkKeys, subject: &str, now: UnixMs) -> Result<Claim, BadLink> {
+    let words = subject.split_whitespace().take(WORDS_MAX);
+    let joined: String = subject.split_whitespace().collect();
+    let mut worst = BadLink::Forged;
+    for candidate in words.chain([joined.as_str()]) {
+        match keys.open(candidate, now) {
+            Ok(claim) if claim.action == Action::Unsubscribe => return Ok(claim),
+            Ok(_) => {}
+            Err(BadLink::Ended) => worst = BadLink::Ended,
+            Err(BadLink::Forged) => {}
+        }
+    }
+    Err(worst)
+}
+
+/// Words of a subject that are tried at most.
+const WORDS_MAX: usize = 16;
+
 /// Percent-encodes what is neither unreserved (RFC 3986 2.3) nor the `@` of an address.
 fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
@@ -57,7 +81,10 @@ fn encoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use baton_mail::MessageId;
+
     use super::*;
+    use crate::link::LinkKey;
 
     fn shown(url: Option<&str>, mail: Option<&Mailto>) -> Vec<String> {
         fields(url, mail).into_iter().map(|(name, value)| format!("{name}: {value}")).collect()
@@ -82,5 +109,31 @@ mod tests {
             ["List-Unsubscribe: <http://t.example/u/abc>"]
         );
         assert!(shown(None, None).is_empty());
+    }
+
+    #[test]
+    fn the_token_is_found_whatever_stands_beside_it() {
+        let keys = LinkKeys::new(vec![LinkKey::new(1, &[1; 32]).unwrap()]).unwrap();
+        let claim = |action| Claim {
+            message: MessageId::first_at(UnixMs(1_795_802_000_000)),
+            recipient: "jane.doe@example.org".parse().unwrap(),
+            tenant: "acme".into(),
+            stream: "news".into(),
+            ends_s: 1_000,
+            action,
+        };
+        let (leave, now) = (claim(Action::Unsubscribe), UnixMs(999_999));
+        let token = keys.seal(&leave).unwrap();
+        let (start, end) = token.split_at(70);
+        for subject in
+            [token.clone(), format!("Re: {token}"), format!(" {token}\t"), format!("{start} {end}")]
+        {
+            assert_eq!(read_subject(&keys, &subject, now), Ok(leave.clone()), "{subject}");
+        }
+        assert_eq!(read_subject(&keys, &token, UnixMs(1_000_000)), Err(BadLink::Ended));
+        let open = keys.seal(&claim(Action::Open)).unwrap();
+        for subject in ["", "unsubscribe", start, &open, &"x ".repeat(10_000)] {
+            assert_eq!(read_subject(&keys, subject, now), Err(BadLink::Forged), "{subject}");
+        }
     }
 }

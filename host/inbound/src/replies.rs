@@ -1,5 +1,6 @@
 //! Every reply in the relay's own words, in one place.
 
+use baton_content::link::BadLink;
 use baton_mail::header::TooComplex;
 use baton_mail::tenant::Lack;
 use baton_mail::{Domain, EnhancedCode, Mailbox, MessageId, Reply};
@@ -93,6 +94,8 @@ pub(crate) enum Refusal {
     TrackingOff,
     /// The message links to a page to unsubscribe, which is each recipient's own.
     TrackingForMany,
+    /// Mail to the address for unsubscribing says nothing that this relay sealed, or no longer.
+    NotUnsubscribed(BadLink),
     /// A step failed that never should; the client tries again.
     Internal,
 }
@@ -175,6 +178,10 @@ impl Refusal {
             }
             Refusal::TooComplex(error) => {
                 return Reply::new(554, EnhancedCode(5, 6, 0), format!("Message too complex: {error}"));
+            }
+            Refusal::NotUnsubscribed(bad) => {
+                let what = "unsubscribing takes the subject of the mailto: address in List-Unsubscribe";
+                return Reply::new(550, EnhancedCode(5, 7, 1), format!("{what}: {bad}"));
             }
             Refusal::DomainNotVerified(domain) => {
                 let text = format!("The domain {domain} is not verified for sending here");

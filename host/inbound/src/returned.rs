@@ -316,6 +316,6 @@ impl Tally {
 }
 
 /// Two ways to write an address.
-fn same(one: &Mailbox, other: &Mailbox) -> bool {
+pub(crate) fn same(one: &Mailbox, other: &Mailbox) -> bool {
     one.domain() == other.domain() && one.local().eq_ignore_ascii_case(other.local())
 }

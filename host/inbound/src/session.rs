@@ -10,6 +10,7 @@ mod conduct;
 mod connect;
 mod data;
 mod draft;
+mod leaving;
 mod mail;
 mod name;
 mod null_mx;

@@ -52,5 +52,6 @@ mod top;
 mod trace;
 mod tracking;
 mod transfer;
+mod unsubscribing;
 mod vrfy;
 mod webhooks;

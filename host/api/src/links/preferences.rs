@@ -6,9 +6,8 @@ use axum::response::{IntoResponse, Response};
 use baton_content::link::{Action, BadLink, Claim};
 use baton_content::page::{Page, masked};
 use baton_content::unsubscribe::ONE_CLICK;
-use baton_mail::event::{Event, What};
 use baton_store::StoreError;
-use baton_store::suppression::{Change, NewEntry, Reason, Scope, Suppress};
+use baton_store::suppression::{Change, Leaving, Reason, Scope, Suppress};
 use bytes::Bytes;
 
 use super::{Links, guarded, outcome, refused, shown};
@@ -132,28 +131,16 @@ impl Links {
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<(), StoreError> {
-        let scope = scope(claim, choice);
         let how = if choice == Choice::OneClick { "one-click" } else { "page" };
-        let entry = NewEntry {
-            reason: Reason::Unsubscribe,
-            until: None,
-            message: Some(claim.message),
-            by: how.to_owned(),
-            note: String::new(),
-        };
-        let what = What::Unsubscribed {
+        let leaving = Leaving {
             recipient: claim.recipient.clone(),
-            from: scope.to_string(),
-            how: how.to_owned(),
+            scope: scope(claim, choice),
+            message: claim.message,
+            how,
             visitor: Some(self.visitor(method, headers)),
+            at: self.deps.clock.now(),
         };
-        let is_off = self.scopes_off(claim).await?.contains(&scope);
-        let event = Event { message: claim.message, at: self.deps.clock.now(), what };
-        let change = Suppress { scope, address: claim.recipient.clone(), change: Change::Add(entry) };
-        // Once more changes nothing that a history should tell.
-        let is_told = !is_off && self.is_known(claim.message).await;
-        let events = if is_told { vec![event] } else { Vec::new() };
-        self.deps.store.suppression().change(vec![change], events).await?;
+        self.deps.store.unsubscribe(leaving).await?;
         self.deps.metrics.count("unsubscribe", how);
         Ok(())
     }
@@ -170,13 +157,9 @@ impl Links {
 
 /// Whose mail is stopped. A message without a stream stops all of its tenant; one without a tenant, all of the relay.
 fn scope(claim: &Claim, choice: Choice) -> Scope {
-    let tenant = Some(claim.tenant.as_str()).filter(|tenant| !tenant.is_empty());
-    match (choice, claim.stream.as_str()) {
-        // Without a tenant, all would be everybody's mail: nobody is asked that.
-        (Choice::All, _) if tenant.is_some() => Scope::tenant(tenant),
-        (_, "") => Scope::tenant(tenant),
-        (_, stream) => Scope::stream(tenant, stream),
-    }
+    let (tenant, stream) = (claim.tenant(), claim.stream());
+    // Without a tenant, all would be everybody's mail: nobody is asked that.
+    Scope::narrowest(tenant, stream.filter(|_| choice != Choice::All || tenant.is_none()))
 }
 
 /// What is stopped, for the page.

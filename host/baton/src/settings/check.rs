@@ -166,7 +166,7 @@ pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
         registry: checker.registry(raw, &state_path),
         thresholds: checker.thresholds(&raw.hooks.thresholds),
         plugin_cache_octets: raw.engine.cache_octets_max,
-        tracking: checker.tracking(raw, &state_path),
+        tracking: checker.tracking(raw, &state_path, &policy.local_domains, &policy.returns),
         log: checker.log(raw),
         api: checker.api(raw, &state_path, streams),
         raw: raw.clone(),

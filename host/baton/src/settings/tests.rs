@@ -261,3 +261,23 @@ fn bounds_of_templates_are_checked() {
     let least = "write a number from 33554432";
     assert_problem(&one("compiled_octets_max", 20 << 20), "templates.compiled_octets_max", &[least]);
 }
+
+#[test]
+fn the_address_for_unsubscribing_is_local_and_for_nothing_else() {
+    let key = "tracking.unsubscribe_address";
+    let tracking =
+        "[tracking]\nbase_url = \"https://l.example\"\nlisten = \"127.0.0.1:0\"\nunsubscribe_address = ";
+    let local = "local_domains = [\"b.example\"]\n";
+    assert_problem(
+        &format!("{tracking}\"a@b.example\""),
+        key,
+        &["its domain is not local", "add \"b.example\""],
+    );
+    assert_problem(&format!("{local}{tracking}\"a b\""), key, &["a b"]);
+    let shared = format!("{local}[bounces]\naddresses = [\"a@b.example\"]\n{tracking}\"a@b.example\"");
+    assert_problem(&shared, key, &["bounces.addresses", "an address of its own"]);
+    let alone = format!("{local}[tracking]\nunsubscribe_address = \"a@b.example\"");
+    assert_problem(&alone, key, &["tracking.base_url"]);
+    let good = load_text(&format!("{local}{tracking}\"a@b.example\""), Path::new("/x")).unwrap();
+    assert_eq!(good.tracking.unsubscribe_mailbox, Some("a@b.example".parse().unwrap()));
+}

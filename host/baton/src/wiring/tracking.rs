@@ -15,6 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use baton_content::link::{LinkKey, LinkKeys};
 use baton_content::track::Tracker;
+use baton_mail::Mailbox;
 use baton_tls::TlsServerSettings;
 
 /// Keys in a file at most; the oldest is dropped when one more is made.
@@ -37,6 +38,8 @@ pub(crate) struct TrackingSettings {
     pub(crate) connection_lifetime: Duration,
     pub(crate) link_lifetime: Duration,
     pub(crate) unsubscribe_lifetime: Duration,
+    /// Where one unsubscribes by mail.
+    pub(crate) unsubscribe_mailbox: Option<Mailbox>,
     pub(crate) keys_file: PathBuf,
 }
 
@@ -46,7 +49,9 @@ impl TrackingSettings {
         let Some(base_url) = self.base_url.clone() else { return Ok(None) };
         let (link_lifetime, unsubscribe_lifetime) = (self.link_lifetime, self.unsubscribe_lifetime);
         let keys = read_or_make(&self.keys_file)?;
-        Ok(Some(Arc::new(Tracker { keys, base_url, link_lifetime, unsubscribe_lifetime })))
+        let unsubscribe_mailbox = self.unsubscribe_mailbox.clone();
+        let tracker = Tracker { keys, base_url, link_lifetime, unsubscribe_lifetime, unsubscribe_mailbox };
+        Ok(Some(Arc::new(tracker)))
     }
 }
 

@@ -11,6 +11,7 @@ fn tracker() -> Tracker {
         base_url: "https://links.example".into(),
         link_lifetime: Duration::from_secs(1_000),
         unsubscribe_lifetime: Duration::from_secs(2_000),
+        unsubscribe_mailbox: None,
     }
 }
 

@@ -230,7 +230,14 @@ impl Session {
         let due = draft.call.envelope.requests.hold_until.map_or(now, |at| at.max(now));
         let last = due.plus(lifetime);
         draft.call.envelope.expires_at = draft.expires_at.map_or(last, |at| at.min(last));
-        // First, as what is put in may be what the stream asks for.
+        match self.take_leaving(&mut draft, &content).await {
+            Ok(Some(done)) if draft.call.envelope.recipients.is_empty() => {
+                return self.discard(*draft, UNSUBSCRIBED, &done).await;
+            }
+            Ok(_) => {}
+            Err(refusal) => return Ending::Refused(self.refuse(*draft, RULES, refusal.reply()).await),
+        }
+        // Before the stream is asked, as what is put in may be what it asks for.
         let content = match self.track(&mut draft, content).await {
             Ok(content) => content,
             Err(refusal) => return Ending::Refused(self.refuse(*draft, RULES, refusal.reply()).await),
@@ -434,6 +441,8 @@ fn discarded_recipients(discarded: Vec<(Mailbox, String)>) -> impl Iterator<Item
     })
 }
 
+/// Who ended mail to the address for unsubscribing, in the history.
+const UNSUBSCRIBED: &str = "unsubscribed";
 /// Recipients whose requests a message's story tells at most.
 const REQUESTS_MAX: usize = 64;
 /// Who decided, when it was one of several plugins; the decisions of the story tell which.

@@ -64,7 +64,11 @@ impl Session {
 }
 
 /// Reads off the threads that serve sessions: it may be large.
-async fn read(content: &Content, sender: ReversePath, policy: &Arc<Policy>) -> Result<Incoming, TooComplex> {
+pub(super) async fn read(
+    content: &Content,
+    sender: ReversePath,
+    policy: &Arc<Policy>,
+) -> Result<Incoming, TooComplex> {
     let (content, policy) = (content.clone(), Arc::clone(policy));
     let read = tokio::task::spawn_blocking(move || {
         bounce::read(&content, &sender, &policy.mime, &policy.returns.classes)

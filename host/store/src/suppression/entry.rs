@@ -101,6 +101,11 @@ impl Scope {
         Scope { tenant: tenant.map(str::to_owned), stream: Some(stream.to_owned()) }
     }
 
+    /// The narrowest for a message of this tenant and stream: the stream, or the tenant where there is none.
+    pub fn narrowest(tenant: Option<&str>, stream: Option<&str>) -> Scope {
+        stream.map_or_else(|| Scope::tenant(tenant), |stream| Scope::stream(tenant, stream))
+    }
+
     /// The scopes that stop mail of this tenant and stream, the narrowest first.
     pub(super) fn of_mail(tenant: Option<&str>, stream: Option<&str>) -> impl Iterator<Item = Scope> {
         let narrow = stream.map(|stream| Scope::stream(tenant, stream));

@@ -9,6 +9,7 @@
 
 mod entry;
 mod filter;
+mod leave;
 mod list;
 mod record;
 mod rules;
@@ -22,6 +23,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use entry::Record;
 pub use entry::{Change, Entry, NewEntry, Reason, SOFT_BOUNCES_MAX, Scope, TEXT_OCTETS_MAX};
+pub use leave::Leaving;
 pub use list::{Page, Wanted};
 pub(crate) use record::Hasher;
 pub use record::{AddressNames, HASH_OCTETS, Hash, SCOPE_OCTETS_MAX, hash_text};

@@ -32,11 +32,17 @@ impl Checker<'_> {
     /// Mailboxes that strangers can reach.
     fn return_addresses(&mut self, key: &str, texts: &[String], local: &HashSet<Domain>) -> Vec<Mailbox> {
         let addresses: Vec<Mailbox> = self.parse_all(key, texts, MAILBOX_REMEDY);
-        for address in addresses.iter().filter(|address| !local.contains(address.domain())) {
+        for address in &addresses {
+            self.check_reachable(key, address, local);
+        }
+        addresses
+    }
+
+    pub(super) fn check_reachable(&mut self, key: &str, address: &Mailbox, local: &HashSet<Domain>) {
+        if !local.contains(address.domain()) {
             let reason = "nobody outside can write to it: its domain is not local";
             let remedy = format!("add \"{}\" to local_domains", address.domain());
             self.problems.push(key, Some(address.to_string()), reason, remedy);
         }
-        addresses
     }
 }

@@ -1,12 +1,16 @@
 //! Tracked links.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
+use baton_inbound::ReturnSettings;
+use baton_mail::{Domain, Mailbox};
 use url::Url;
 
+use super::inbound::MAILBOX_REMEDY;
 use super::{ADDRESS_REMEDY, Checker};
-use crate::settings::raw::{Raw, RawListener};
+use crate::settings::raw::{Raw, RawListener, RawTracking};
 use crate::wiring::TrackingSettings;
 
 /// Octets of the beginning of all links at most: mail programs cut long ones.
@@ -15,7 +19,13 @@ const DAY_S: u64 = 86_400;
 const BASE_REMEDY: &str = "write scheme and host alone, such as \"https://links.example.org\"";
 
 impl Checker<'_> {
-    pub(super) fn tracking(&mut self, raw: &Raw, state_path: &Path) -> TrackingSettings {
+    pub(super) fn tracking(
+        &mut self,
+        raw: &Raw,
+        state_path: &Path,
+        local: &HashSet<Domain>,
+        returns: &ReturnSettings,
+    ) -> TrackingSettings {
         let tracking = &raw.tracking;
         let base_url = tracking.base_url.as_deref().and_then(|text| self.base_url(text));
         if tracking.listen.is_some() && tracking.base_url.is_none() {
@@ -37,6 +47,7 @@ impl Checker<'_> {
                 .and_then(|text| self.parse("tracking.listen", text, ADDRESS_REMEDY)),
             link_lifetime: days(self, "tracking.link_days", tracking.link_days),
             unsubscribe_lifetime: days(self, "tracking.unsubscribe_days", tracking.unsubscribe_days),
+            unsubscribe_mailbox: self.unsubscribe_mailbox(tracking, local, returns),
             keys_file: match &tracking.keys_file {
                 Some(path) => self.folder.join(path),
                 None => state_path.join("tracking.keys"),
@@ -53,6 +64,35 @@ impl Checker<'_> {
                 3_600,
             )),
         }
+    }
+
+    /// A mailbox that strangers can reach, and that is for nothing else.
+    fn unsubscribe_mailbox(
+        &mut self,
+        raw: &RawTracking,
+        local: &HashSet<Domain>,
+        returns: &ReturnSettings,
+    ) -> Option<Mailbox> {
+        let key = "tracking.unsubscribe_address";
+        let text = raw.unsubscribe_address.as_deref()?;
+        let mailbox: Mailbox = self.parse(key, text, MAILBOX_REMEDY)?;
+        self.check_reachable(key, &mailbox, local);
+        let given = || Some(mailbox.to_string());
+        if raw.base_url.is_none() {
+            let reason = "is of no use: without tracking.base_url no message has a way to unsubscribe";
+            self.problems.push(
+                key,
+                given(),
+                reason,
+                "set tracking.base_url and tracking.listen, or leave it out",
+            );
+        }
+        if returns.bounces.iter().chain(&returns.complaints).any(|other| *other == mailbox) {
+            let reason =
+                "is in bounces.addresses or complaints.addresses, and mail to it can only be one of them";
+            self.problems.push(key, given(), reason, "write an address of its own");
+        }
+        Some(mailbox)
     }
 
     /// Without the slash at its end.

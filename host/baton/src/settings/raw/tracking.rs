@@ -17,6 +17,8 @@ section! {
         link_days: u64 = 365,
         /// How long one can unsubscribe, in days. Laws ask for 30 and more (CAN-SPAM).
         unsubscribe_days: u64 = 1_825,
+        /// Where one unsubscribes by mail (RFC 2369): `List-Unsubscribe` then has a mailto: address beside the link, with the sealed token as its subject. Mail to it ends here: it unsubscribes, or is refused (550) when the token is forged or has ended; answers that no person wrote do nothing. The domain must be among `local_domains`, and nobody else's mailbox. Unset: by the web only.
+        unsubscribe_address: Option<String> = None,
         /// The file of the keys that seal links: made at the first start, readable by its owner only. A new first line by `baton tracking rotate`. Unset: `tracking.keys` below `store.path`.
         keys_file: Option<PathBuf> = None,
         /// Open connections at most.
