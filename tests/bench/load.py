@@ -10,12 +10,17 @@ from lab.process import Process
 from lab.relay import program
 
 
-class CountingSink(Process):
-    """`baton sink --count`: counts messages, and knows each by its number. It may take its time for each."""
+def slow(delay_ms):
+    """Rules of a sink that takes its time for each message."""
+    return f'[[rule]]\nphase = "message"\ndelay_ms = {delay_ms}\n'
 
-    def __init__(self, delay_ms=0, tls=None):
+
+class CountingSink(Process):
+    """`baton sink --count`: counts messages, and knows each by its number. It answers by `rules`, a text of TOML."""
+
+    def __init__(self, rules="", tls=None):
         super().__init__()
-        self.delay_ms = delay_ms
+        self.rules = rules
         self.tls = tls
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="baton-sink-"))
         self.port = None
@@ -25,10 +30,9 @@ class CountingSink(Process):
         command = [str(program()), "sink", "--count", "--listen", "127.0.0.1:0", "--ports-file", str(ports), "--summary-file", str(self.folder / "summary")]
         if self.tls:
             command += ["--tls", self.tls]
-        if self.delay_ms:
-            rules = self.folder / "rules.toml"
-            rules.write_text(f'[[rule]]\nphase = "message"\ndelay_ms = {self.delay_ms}\n')
-            command += ["--replies", str(rules)]
+        if self.rules:
+            (self.folder / "rules.toml").write_text(self.rules)
+            command += ["--replies", str(self.folder / "rules.toml")]
         self.launch(command, log=self.folder / "log")
         until = time.monotonic() + 30
         while not ports.exists():

@@ -75,16 +75,16 @@ def rate(relay, sink):
     first = rate.next
     rate.next += LIVE
     before = sink.summary()
-    began = time.monotonic()
-    send(relay.address, LIVE, SESSIONS, first=first)
-    after = sink.wait_for(before.get("distinct", 0) + LIVE, 600)
-    return (after["messages"] - before.get("messages", 0)) / (time.monotonic() - began)
+    began = time.time()
+    send(relay.address, None, SESSIONS, mix=f"from{first}:{LIVE}", first=first)
+    after = sink.wait_for(before.get("distinct", 0) + LIVE, 600)["classes"][f"from{first}"]
+    return (after["messages_until_last"] - before.get("messages", 0)) / (after["last_us"] / 1e6 - began)
 
 
 def wait_until_tried(relay, seconds=900):
     """Waits until all that was in the queue was delivered or tried."""
     until = time.monotonic() + seconds
-    while relay.admin("/v1/queue/summary?limit=1")["ready"]:
+    while relay.admin("/v1/queue/summary")["ready"]:
         if time.monotonic() > until:
             raise TimeoutError("the queue was not tried in time")
         time.sleep(1)

@@ -70,28 +70,6 @@ def customer(number):
     return f"customer{number}@{domain_of(number)}"
 
 
-class NextHop(CountingSink):
-    """A sink that refuses and defers by rules."""
-
-    def __init__(self, rules):
-        super().__init__()
-        self.rules = rules
-
-    def start(self):
-        (self.folder / "rules.toml").write_text(self.rules)
-        ports = self.folder / "ports"
-        self.launch(
-            [str(program()), "sink", "--count", "--listen", "127.0.0.1:0", "--ports-file", str(ports), "--summary-file", str(self.folder / "summary"), "--replies", str(self.folder / "rules.toml")],
-            log=self.folder / "log",
-        )
-        while not ports.exists():
-            if self.exit_code() is not None:
-                raise RuntimeError(f"the next hop does not listen: {self.log_tail()}")
-            time.sleep(0.01)
-        self.port = int(ports.read_text().split()[1].rsplit(":", 1)[1])
-        return self
-
-
 class Webhook:
     """Takes events, after their signature (Standard Webhooks) was checked, and counts the last word about each copy."""
 
@@ -245,7 +223,7 @@ def main():
     verdict = Verdict(f"the bank: {options.codes:,} codes and {options.confirmations:,} confirmations by the API")
     webhook = Webhook()
     rules = RULES.format(full=total * FULL // 100, greylisted=total * GREYLISTED // 100)
-    with NextHop(rules) as hop:
+    with CountingSink(rules) as hop:
         settings = {
             "hostname": "relay.bank.example",
             "api": {"listen": "127.0.0.1:0", "requests_per_minute": 100_000},

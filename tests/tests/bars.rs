@@ -1,4 +1,4 @@
-//! The bars in their short form; `make bars` runs them in full.
+//! The bars in their short form, which `make bars` runs in full, and the bank's example with less mail.
 //!
 //! Each script starts the relay by itself, prints every figure beside its bound, and fails when one is not kept or
 //! when its control run does not fail.
@@ -17,7 +17,7 @@ fn bar(script: &str, options: &[&str]) -> Result<()> {
     let relay = program::relay()?;
     let plugins = program::plugin("baton-plugin-header-rules")?;
     let mut command = Command::new("python3");
-    command.arg(program::repository().join("tests/bars").join(script)).args(options);
+    command.arg(program::repository().join("tests").join(script)).args(options);
     command.env("BATON_BIN", relay).env("PYTHONDONTWRITEBYTECODE", "1");
     if let Some(folder) = plugins.parent() {
         command.env("BATON_PLUGIN_DIR", folder);
@@ -35,25 +35,30 @@ fn bar(script: &str, options: &[&str]) -> Result<()> {
 
 #[test]
 fn nothing_acknowledged_is_lost_by_kills() -> Result<()> {
-    bar("kill9.py", &["--kills", "5", "--seconds-between", "1.0"])
+    bar("bars/kill9.py", &["--kills", "5", "--seconds-between", "1.0"])
 }
 
 #[test]
 fn a_relay_that_ran_out_of_inodes_goes_on_by_itself() -> Result<()> {
-    bar("disk_full.py", &["--short"])
+    bar("bars/disk_full.py", &["--short"])
 }
 
 #[test]
 fn no_split_smuggles_a_message() -> Result<()> {
-    bar("smuggling.py", &["--short"])
+    bar("bars/smuggling.py", &["--short"])
 }
 
 #[test]
 fn bombs_do_no_harm() -> Result<()> {
-    bar("bombs.py", &["--short"])
+    bar("bars/bombs.py", &["--short"])
 }
 
 #[test]
 fn hostile_plugins_hurt_nobody_else() -> Result<()> {
-    bar("hostile.py", &["--short"])
+    bar("bars/hostile.py", &["--short"])
+}
+
+#[test]
+fn a_bank_is_told_the_same_by_all() -> Result<()> {
+    bar("examples/bank.py", &["--codes", "50", "--confirmations", "500"])
 }

@@ -46,13 +46,13 @@ const BACKLOG: u32 = 4_096;
 const SUMMARY_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(options: SinkOptions) -> anyhow::Result<()> {
+    let shared = Arc::new(Shared::new(&options)?);
     let listener = listen(options.listen)?;
     let address = listener.local_addr()?;
     if let Some(path) = &options.ports_file {
         write_ports(path, &[("sink".to_owned(), address)])?;
     }
     eprintln!("the sink listens on {address}");
-    let shared = Arc::new(Shared::new(&options)?);
     let summary_file = options.summary_file.as_deref();
     tokio::select! {
         () = accept(listener, &shared) => {}

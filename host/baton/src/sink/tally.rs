@@ -38,6 +38,7 @@ struct Counts {
 struct Class {
     spans: Spans,
     last_us: u64,
+    messages_until_last: u64,
 }
 
 /// Which numbers came, one bit each.
@@ -82,6 +83,8 @@ pub(crate) struct ClassSummary {
     pub(crate) spans: SpanSummary,
     /// When its last message came, in microseconds since 1970.
     pub(crate) last_us: u64,
+    /// Messages of all classes until then.
+    pub(crate) messages_until_last: u64,
 }
 
 impl Tally {
@@ -117,7 +120,9 @@ impl Tally {
     pub(crate) fn summary(&self) -> Summary {
         let counts = self.lock();
         let class = |(name, class): (&String, &Class)| {
-            (name.clone(), ClassSummary { spans: class.spans.summary(), last_us: class.last_us })
+            let Class { spans, last_us, messages_until_last } = class;
+            let (last_us, messages_until_last) = (*last_us, *messages_until_last);
+            (name.clone(), ClassSummary { spans: spans.summary(), last_us, messages_until_last })
         };
         Summary {
             connections: counts.connections,
@@ -151,6 +156,7 @@ impl Counts {
         if let Some(class) = self.classes.get_mut(name) {
             class.spans.record(span_us);
             class.last_us = now_us;
+            class.messages_until_last = self.messages;
         }
     }
 }
@@ -236,7 +242,7 @@ mod tests {
         assert_eq!((summary.messages, summary.recipients, summary.distinct), (6, 11, 4));
         assert_eq!((summary.duplicates, summary.missing), (1, 197));
         let code = &summary.classes["code"];
-        assert_eq!((code.spans.count, code.last_us), (5, 5_000));
+        assert_eq!((code.spans.count, code.last_us, code.messages_until_last), (5, 5_000, 5));
         assert!((code.spans.p50_ms - 4.0).abs() < 0.01, "{}", code.spans.p50_ms);
         assert_eq!((summary.first_us, summary.last_us), (Some(5_000), Some(9_000)));
     }
