@@ -49,56 +49,34 @@ pub type Submitting = BoxFuture<'static, Submitted>;
 pub struct ApiSettings {
     /// Networks of proxies whose word about the client is taken (`X-Forwarded-For`).
     pub trusted_networks: Vec<IpNet>,
-    /// Octets of a body at most, also after it was unpacked. Default 32 MiB.
+    /// Octets of a body at most, also after it was unpacked.
     pub body_octets_max: usize,
-    /// Octets of all bodies that are being read or worked on. Default 256 MiB.
+    /// Octets of all bodies that are being read or worked on.
     pub memory_octets_max: usize,
-    /// How long a request may take to come in, in seconds. Default 60.
+    /// How long a request may take to come in, in seconds.
     pub request_s: u64,
-    /// Requests of one token within a minute, where the token does not say. Default 6,000.
+    /// Requests of one token within a minute, where the token does not say.
     pub requests_per_minute: u32,
     /// The pages for operators.
     pub console: ConsoleSettings,
-    /// How long lines of the audit log are kept, in days. Default 400.
+    /// How long lines of the audit log are kept, in days.
     pub audit_days: u32,
-    /// Octets of a message at most, as it is composed; 0 is no bound. Default 50 MiB.
+    /// Octets of a message at most, as it is composed; 0 is no bound.
     pub message_octets_max: u64,
-    /// Recipients of one message at most. Default 1,000.
+    /// Recipients of one message at most.
     pub recipients_max: usize,
-    /// Messages of one batch at most. Default 1,000.
+    /// Messages of one batch at most.
     pub batch_messages_max: usize,
-    /// How far ahead a message may be scheduled, in days. Default 30.
+    /// How far ahead a message may be scheduled, in days.
     pub schedule_days_max: u32,
-    /// How long answers to requests with an `Idempotency-Key` are kept, in hours. Default 24.
+    /// How long answers to requests with an `Idempotency-Key` are kept, in hours.
     pub idempotency_hours: u32,
-    /// How long uploads are kept, in hours. Default 72.
+    /// How long uploads are kept, in hours.
     pub upload_hours: u32,
     /// What templates may cost.
     pub templates: TemplateSettings,
     /// What mail of a stream must have by the settings, by its name.
     pub streams: HashMap<String, Requirements>,
-}
-
-impl Default for ApiSettings {
-    fn default() -> ApiSettings {
-        ApiSettings {
-            trusted_networks: Vec::new(),
-            body_octets_max: 32 << 20,
-            memory_octets_max: 256 << 20,
-            request_s: 60,
-            requests_per_minute: 6_000,
-            console: ConsoleSettings::default(),
-            audit_days: 400,
-            message_octets_max: 50 << 20,
-            recipients_max: 1_000,
-            batch_messages_max: 1_000,
-            schedule_days_max: 30,
-            idempotency_hours: 24,
-            upload_hours: 72,
-            templates: TemplateSettings::default(),
-            streams: HashMap::new(),
-        }
-    }
 }
 
 /// The bounds of templates.
