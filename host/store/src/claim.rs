@@ -268,7 +268,6 @@ fn missing(key: JobKey, entry: Entry) -> Damage {
     }
 }
 
-/// The body of a message in the queue.
 /// The content of a message in the queue, or of one that left it and is kept.
 pub(crate) async fn content(core: &Arc<Core>, message: MessageId) -> Result<Body, StoreError> {
     let for_reading = Arc::clone(core);
@@ -279,6 +278,7 @@ pub(crate) async fn content(core: &Arc<Core>, message: MessageId) -> Result<Body
     read.await.map_err(|_| StoreError::Closed)??.ok_or(StoreError::NotFound)
 }
 
+/// The body of a message in the queue.
 pub(crate) async fn body(core: &Arc<Core>, message: MessageId) -> Result<Body, StoreError> {
     match load_body(&*core.db()?, &core.settings.body_keys, message, true) {
         Ok(Some(body)) => return Ok(body),

@@ -15,7 +15,7 @@ use crate::format::{FORMAT, JobKey, after_prefix, decode_history, envelope_key, 
 
 /// Messages in a list of the newest, at most.
 const RECENT_MAX: usize = 1_000;
-/// How long a summary waits for the count at start, and between two looks at it.
+/// How long a summary waits for what was asked for before it and for the count at start, and between two looks at that.
 const COUNT_WAIT_MAX: Duration = Duration::from_millis(100);
 const COUNT_PAUSE: Duration = Duration::from_millis(2);
 /// Records that the story of one message has, at most.
@@ -104,10 +104,13 @@ pub struct QueueCount {
     pub octets: u64,
 }
 
-/// Counts by state and by queue. Right after a start it waits a moment for what was there to be counted.
+/// Counts by state and by queue. It waits a moment for what was asked for before and, right after a start, for what was
+/// there to be counted; but an operator is answered, however busy the disk is.
 pub(crate) async fn summary(core: &Arc<Core>, queues_max: usize) -> Result<Summary, StoreError> {
-    core.barrier().await?;
     let deadline = Instant::now() + COUNT_WAIT_MAX;
+    if let Ok(written) = tokio::time::timeout_at(deadline, core.barrier()).await {
+        written?;
+    }
     while !core.census.is_complete() && Instant::now() < deadline {
         tokio::time::sleep(COUNT_PAUSE).await;
     }
