@@ -3,6 +3,7 @@
 //! Invariant: a priority is only ever raised, and nothing but priority, stream and tag changes.
 //! Invariant: the code itself never leaves the message: it is in no log, tag or metric.
 
+mod haystack;
 mod recognise;
 mod words;
 

@@ -4,6 +4,7 @@
 
 use std::cell::OnceCell;
 
+use crate::haystack::Haystack;
 use crate::words::{COMPANIONS, MINUTES, OTHER, STRONG, WEAK};
 
 /// Characters before a code, and behind it, in which a word that announces it is looked for.
@@ -60,32 +61,36 @@ fn text_points(text: &Text, is_announced: bool, more_words: &[String]) -> i32 {
 struct Text<'a> {
     original: &'a str,
     /// In lower case, once that is asked for.
-    lower: OnceCell<String>,
+    lower: OnceCell<Haystack>,
     characters: usize,
-    around_codes: Vec<String>,
+    /// In lower case too; empty when there is no code.
+    around_codes: Haystack,
 }
 
 impl Text<'_> {
     fn new(original: &str) -> Text<'_> {
         let characters: Vec<char> = original.chars().map(one_digit).collect();
-        let around = |(from, to): (usize, usize)| {
+        let mut around_codes = String::new();
+        for (from, to) in codes(&characters).into_iter().take(CODES_MAX) {
             let window = characters.get(from.saturating_sub(BEFORE)..(to + BEHIND).min(characters.len()));
-            window.unwrap_or_default().iter().copied().map(lower).collect()
-        };
+            around_codes.extend(window.unwrap_or_default().iter().copied().map(lower));
+            // No word goes over it.
+            around_codes.push('\n');
+        }
         Text {
             original,
             lower: OnceCell::new(),
-            around_codes: codes(&characters).into_iter().take(CODES_MAX).map(around).collect(),
             characters: characters.len(),
+            around_codes: Haystack::new(around_codes),
         }
     }
 
-    fn lower(&self) -> &str {
-        self.lower.get_or_init(|| self.original.chars().map(one_digit).map(lower).collect())
+    fn lower(&self) -> &Haystack {
+        self.lower.get_or_init(|| Haystack::new(self.original.chars().map(one_digit).map(lower).collect()))
     }
 
     fn has(&self, word: &str) -> bool {
-        stands_in(word, self.lower())
+        self.lower().has(word)
     }
 
     fn has_any(&self, words: &[&str], more: &[String]) -> bool {
@@ -93,14 +98,15 @@ impl Text<'_> {
     }
 
     fn has_minutes(&self) -> bool {
-        MINUTES.iter().flat_map(|word| self.lower().match_indices(word)).any(|(at, _)| {
-            let before = self.lower().get(..at).unwrap_or_default().trim_end();
+        let text = self.lower().text();
+        MINUTES.iter().flat_map(|word| text.match_indices(word)).any(|(at, _)| {
+            let before = text.get(..at).unwrap_or_default().trim_end();
             before.ends_with(|character: char| character.is_ascii_digit())
         })
     }
 
     fn has_code(&self) -> bool {
-        !self.around_codes.is_empty()
+        !self.around_codes.text().is_empty()
     }
 
     /// True when a code stands near a word that announces one.
@@ -110,17 +116,8 @@ impl Text<'_> {
 
     fn is_near(&self, words: &[&str], more: &[String]) -> bool {
         let mut all = words.iter().copied().chain(more.iter().map(String::as_str));
-        self.has_code() && all.any(|word| self.around_codes.iter().any(|window| stands_in(word, window)))
+        self.has_code() && all.any(|word| self.around_codes.has(word))
     }
-}
-
-/// True when the word stands in the text: at the beginning of a word, unless the script writes no blanks.
-fn stands_in(word: &str, text: &str) -> bool {
-    let spaced = word.chars().next().is_some_and(|first| first.is_alphabetic() && (first as u32) < 0x0e00);
-    text.match_indices(word).any(|(at, _)| {
-        let before = text.get(..at).and_then(|before| before.chars().next_back());
-        !spaced || !before.is_some_and(char::is_alphanumeric)
-    })
 }
 
 /// In lower case; of what becomes several characters the first.
@@ -249,11 +246,5 @@ mod tests {
         ] {
             assert!(found(none).is_empty(), "{none}: {:?}", found(none));
         }
-    }
-
-    #[test]
-    fn words_begin_where_words_begin() {
-        assert!(stands_in("otp", "mushroomotp otp") && !stands_in("otp", "mushroomotp"));
-        assert!(stands_in("验证码", "您的验证码是"));
     }
 }
