@@ -121,9 +121,14 @@ impl Project {
     }
 }
 
-/// A relay that takes mail for anybody from here, and delivers none.
+/// A relay that takes mail for anybody from here, and delivers none. Compiled and tested plugins of every language may take
+/// their time on a busy machine.
 fn settings() -> Settings {
-    Settings::new().set("next_hops.nowhere.discard", true).route("*", "nowhere")
+    Settings::new()
+        .set("next_hops.nowhere.discard", true)
+        .set("engine.compile_ms", 600_000)
+        .set("engine.self_test_ms", 600_000)
+        .route("*", "nowhere")
 }
 
 /// The command with the tools in its path, and without a network.
