@@ -231,7 +231,7 @@ pub struct PluginsView {
     pub generation: u64,
     /// The plugins.
     pub plugins: Vec<PluginRow>,
-    /// Hook, plugins in order.
-    #[schema(value_type = Vec<Object>)]
+    /// For each hook a pair: its name, and the plugins that it asks in order.
+    #[schema(value_type = Vec<Vec<serde_json::Value>>)]
     pub order: Vec<(String, Vec<String>)>,
 }

@@ -37,6 +37,7 @@ mod reports;
 mod returned;
 mod router;
 mod scanners;
+mod schema;
 mod session;
 mod shaping;
 mod signing;
