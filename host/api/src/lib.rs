@@ -27,6 +27,6 @@ pub use problem::{FieldError, Problem};
 pub use public::{PublicDeps, serve_public};
 pub use scope::Scope;
 pub use v1::{
-    ApiListener, ApiSettings, ConsoleSettings, Face, FaceDeps, ReloadRequest, SendReports, TemplateSettings,
-    accounts, delivery, happened, persons, serve_api, sums, suppressions, webhooks,
+    ApiListener, ApiSettings, ConsoleSettings, Face, FaceDeps, SendReports, TemplateSettings, Wish, accounts,
+    delivery, happened, persons, serve_api, sums, suppressions, switches, webhooks,
 };

@@ -1,7 +1,9 @@
 //! The answers of the admin interface, as the relay writes them and its own commands read them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use baton_hooks::Switch;
 use baton_identity::reports::Report;
 use baton_mail::event::Event;
 use baton_mail::{Mailbox, MessageId, ReversePath, Status, UnixMs};
@@ -213,15 +215,61 @@ pub struct PluginRow {
     pub on_failure: String,
     /// `enforce`, or `monitor` when its answers do not count.
     pub mode: String,
+    /// The same, as the settings say.
+    pub set_mode: String,
+    /// What an operator switched of it.
+    #[schema(value_type = Option<SwitchSchema>)]
+    pub switch: Option<Switch>,
     /// How long its instances live, and how many rest now.
     pub instances: String,
     /// How its breaker stands: `closed`, `open` or `half-open`, and how often it opened.
     pub breaker: String,
-    /// The new version that is tried beside it, in words.
-    pub next: Option<String>,
+    /// The new version that is tried beside it.
+    pub next: Option<TrialRow>,
+    /// The same, as the settings say.
+    pub set_next: Option<TrialRow>,
     /// What an operator should know about it, each with its key.
     #[serde(default)]
     pub advice: Vec<String>,
+}
+
+/// A new version that is tried beside a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TrialRow {
+    /// The digest of its file.
+    pub digest: String,
+    /// `shadow`: it is asked too and compared; or `canary`: it serves.
+    pub mode: String,
+    /// The share of sessions that a canary serves, in percent.
+    pub percent: u8,
+    /// The tenant that a canary serves.
+    pub tenant: Option<String>,
+}
+
+impl fmt::Display for TrialRow {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.mode, self.digest)?;
+        match &self.tenant {
+            _ if self.mode != "canary" => Ok(()),
+            Some(tenant) => write!(formatter, " {} % tenant {tenant}", self.percent),
+            None => write!(formatter, " {} %", self.percent),
+        }
+    }
+}
+
+/// What an operator switched of a plugin; what is none is as the settings say.
+#[derive(ToSchema)]
+#[schema(as = Switch)]
+#[allow(dead_code, reason = "describes a type of another crate")]
+struct SwitchSchema {
+    /// `monitor` or `enforce`.
+    mode: Option<String>,
+    /// What the new version beside it is for.
+    next: Option<crate::v1::NextChange>,
+    /// Who switched.
+    by: String,
+    /// When, in milliseconds since 1970.
+    at: u64,
 }
 
 /// The loaded plugins and the order in which each hook asks them.

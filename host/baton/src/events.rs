@@ -1,11 +1,13 @@
 //! What an operator reads about the relay as a whole.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use baton_api::FieldError;
 use baton_api::wire::ReloadReport;
+use baton_hooks::Switch;
 use baton_tls::acme::AcmeError;
 use baton_tls::{CertificateSet, TlsError};
 
@@ -78,6 +80,12 @@ pub(crate) fn reloaded(report: &ReloadReport) {
         let keys = report.restart_needed.join(", ");
         tracing::warn!(target: "relay", keys, "these new settings wait for a restart");
     }
+}
+
+/// Plugins run as operators switched them.
+pub(crate) fn plugins_switched(generation: u64, switches: &BTreeMap<String, Switch>) {
+    let switched = switches.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    tracing::info!(target: "relay", generation, switched, "plugins switched");
 }
 
 /// New settings were refused.

@@ -7,8 +7,8 @@ use anyhow::{Context, anyhow};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use baton_accounts::{Authenticator, Fetch};
 use baton_api::{
-    AdminDeps, ApiListener, ApiSettings, Face, FaceDeps, PublicDeps, ReloadRequest, SendReports, bind_admin,
-    serve_admin, serve_api, serve_public,
+    AdminDeps, ApiListener, ApiSettings, Face, FaceDeps, PublicDeps, SendReports, Wish, bind_admin,
+    serve_admin, serve_api, serve_public, switches,
 };
 use baton_content::track::Tracker;
 use baton_dns::Resolver;
@@ -42,8 +42,8 @@ use crate::wiring::{
     count_complaints, delivery_face, fetch_by, follow, programs, start_certificates, tell_observers,
 };
 
-/// Wishes to reload that may wait.
-const RELOADS_MAX: usize = 4;
+/// Wishes about what serves that may wait.
+const WISHES_MAX: usize = 4;
 
 /// What a reload replaces.
 #[derive(Clone)]
@@ -88,7 +88,7 @@ pub(crate) struct Relay {
     /// The client behind `capabilities.http`.
     pub(crate) http: Arc<PluginHttp>,
     pub(crate) resolver: Resolver,
-    store: Store,
+    pub(crate) store: Store,
     /// Sends our reports about others.
     pub(crate) reporter: Reporter,
     inspector: Inspector,
@@ -110,8 +110,8 @@ pub(crate) struct Relay {
 
 /// A relay that runs.
 pub(crate) struct Running {
-    /// Wishes to reload, by the admin socket.
-    pub(crate) reloads: mpsc::Receiver<ReloadRequest>,
+    /// Wishes about what serves, by the API.
+    pub(crate) wishes: mpsc::Receiver<Wish>,
     /// Inbound and outbound; done when both have come to an end.
     pub(crate) stages: JoinHandle<()>,
     store: Store,
@@ -184,7 +184,7 @@ impl Relay {
         let Ground { clock, mut registry, store, admin, resolver, engine, http, client, trace, metrics } =
             ground;
         let capabilities = services(&store, &resolver, &http, verifier, &clock, &mut registry);
-        let (hooks, feed) = start_plugins(&engine, checked, &capabilities).await?;
+        let (hooks, feed) = start_plugins(&engine, checked, &capabilities, &store).await?;
         let (signer, domains) = load_signer(checked)?;
         let reporter = reporter(checked, &store, &resolver, &signer, &client, &clock, &mut registry);
         let authenticator = authenticator(checked, &store, &clock, fetch_by(&http), &mut registry)?;
@@ -264,7 +264,7 @@ impl Relay {
     /// Starts everything. `shutdown` asks inbound and outbound to come to an end.
     pub(crate) fn start(self, shutdown: &CancellationToken) -> Running {
         let stop_faces = CancellationToken::new();
-        let (reload, reloads) = mpsc::channel(RELOADS_MAX);
+        let (wish, wishes) = mpsc::channel(WISHES_MAX);
         let registry = Arc::new(self.registry);
         let public =
             PublicDeps { registry: registry.clone(), store: self.store.clone(), shutdown: shutdown.clone() };
@@ -279,7 +279,7 @@ impl Relay {
             inspector: self.inspector,
             authenticator: self.swappable.authenticator.clone(),
             hooks: self.swappable.hooks.clone(),
-            reload,
+            wishes: wish,
             check_next_hop,
             delivery: delivery_face(self.outbound.view()),
             send_reports: send_by(&self.reporter),
@@ -313,7 +313,7 @@ impl Relay {
         let api = self.programs.listener.map(|listener| (listener, face));
         let stages = tokio::spawn(drive_stages(self.inbound, self.outbound, api, shutdown.clone()));
         Running {
-            reloads,
+            wishes,
             stages,
             store: self.store,
             reporter: self.reporter,
@@ -548,13 +548,15 @@ async fn bind_metrics(checked: &Checked) -> anyhow::Result<Option<TcpListener>> 
     listener.map(Some).with_context(explain)
 }
 
-/// The first generation of plugins, and what tells them what happens.
+/// The first generation of plugins, as they were switched, and what tells them what happens.
 async fn start_plugins(
     engine: &Engine,
     checked: &Checked,
     capabilities: &Capabilities,
+    store: &Store,
 ) -> anyhow::Result<(Arc<ArcSwap<Generation>>, Arc<EventFeed>)> {
     let (generation, tags) = load_generation(engine, checked, capabilities).await?;
+    let generation = generation.switched(generation.number(), &switches(store).await?);
     events::tags_resolved(&tags);
     let feed = Arc::new(EventFeed::new(&capabilities.metrics));
     feed.serve(&generation);

@@ -2,6 +2,7 @@
 //!
 //! Invariant: when anything is wrong, nothing is changed.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,9 +10,10 @@ use baton_api::FieldError;
 use baton_api::wire::ReloadReport;
 use baton_dns::Resolver;
 use baton_hooks::host::{Capabilities, HttpBackend};
-use baton_hooks::{Engine, Generation};
+use baton_hooks::{Engine, Generation, PluginSettings, Switch};
 use baton_identity::SignerError;
 use baton_inbound::ListenerTls;
+use baton_store::Store;
 use baton_tls::{CertificateSet, CertificateSettings, TlsError};
 
 use crate::events;
@@ -84,6 +86,8 @@ pub(crate) struct Reloader {
     pub(crate) resolver: Resolver,
     pub(crate) swappable: Swappable,
     pub(crate) reporter: Reporter,
+    /// Where it is kept what was switched of plugins.
+    pub(crate) store: Store,
     pub(crate) certificates: Option<Arc<CertificateKeeper>>,
     pub(crate) listener_tls: Arc<ListenerTls>,
     pub(crate) watch: Watch,
@@ -104,6 +108,22 @@ impl Reloader {
         reloaded
     }
 
+    /// Serves by what is switched of plugins now. The settings are not read again.
+    pub(crate) async fn switch(&mut self) -> Result<(), String> {
+        let switches = baton_api::switches(&self.store).await.map_err(|error| error.to_string())?;
+        self.generation += 1;
+        self.serve(self.swappable.hooks.load().switched(self.generation, &switches));
+        events::plugins_switched(self.generation, &switches);
+        Ok(())
+    }
+
+    /// Lets other plugins serve.
+    fn serve(&self, generation: Generation) {
+        self.swappable.feed.serve(&generation);
+        let generation = Arc::new(generation);
+        self.swappable.hooks.swap(Arc::clone(&generation)).retire(&generation);
+    }
+
     /// Watches the settings file and these, or nothing.
     pub(crate) fn follow(&mut self, watched: Option<&[PathBuf]>) {
         let files = watched.map(|files| files.iter().chain(&self.path).cloned().collect::<Vec<_>>());
@@ -121,8 +141,11 @@ impl Reloader {
                 .collect::<Vec<_>>()
         })?;
         let fetched = fetch_all(&checked).await;
-        let fetched =
+        let mut fetched =
             fetched.map_err(|errors| errors.iter().map(|error| named(error)).collect::<Vec<_>>())?;
+        let switches = baton_api::switches(&self.store).await;
+        let switches = switches.map_err(|error| vec![named(&error.to_string())])?;
+        fetched.advice.extend(switch(&mut fetched.plugins, switches));
         let http = self.next_http(&checked)?;
         let capabilities = Capabilities { http: http.clone(), ..self.capabilities.clone() };
         let number = self.generation + 1;
@@ -212,15 +235,29 @@ impl Reloader {
         self.swappable.outbound.store(Arc::new(outbound));
         let client: Arc<dyn HttpBackend> = self.http.clone();
         self.swappable.client.store(Arc::new(client));
-        self.swappable.feed.serve(&generation);
-        let generation = Arc::new(generation);
-        self.swappable.hooks.swap(Arc::clone(&generation)).retire(&generation);
+        self.serve(generation);
         if let Err(error) = log.set_filter(&checked.log.filter) {
             tracing::error!(target: "relay", %error, "the log filter was not changed");
         }
         log.hide_addresses(checked.log.hides_addresses);
         self.current = checked.raw;
     }
+}
+
+/// Lets plugins run as they were switched. Answers which switches change nothing, each with the key that they are about.
+fn switch(plugins: &mut [PluginSettings], mut switches: BTreeMap<String, Switch>) -> Vec<String> {
+    let mut advice = Vec::new();
+    for plugin in plugins {
+        plugin.switch = switches.remove(&plugin.name);
+        let next = plugin.switch.as_ref().and_then(|switch| switch.next.as_ref());
+        if next.is_some() && plugin.run.next.is_none() {
+            let name = &plugin.name;
+            advice.push(format!("plugins.{name}.next: it is switched, and the settings name no new version"));
+        }
+    }
+    let gone = |name| format!("plugins.{name}: it is switched, and not loaded: `baton plugin clear {name}`");
+    advice.extend(switches.keys().map(gone));
+    advice
 }
 
 /// An error of the plugin host begins with the key that it is about.
@@ -261,6 +298,22 @@ mod tests {
         {
             assert!(waits_for_restart(key), "{key}");
         }
+    }
+
+    #[test]
+    fn a_switch_without_an_effect_is_told() {
+        let mut plugins = ["guard", "other"].map(|name| PluginSettings::new(name, "x.wasm"));
+        let next = baton_hooks::NextSwitch { mode: baton_hooks::NextMode::Canary, percent: 5, tenant: None };
+        let switch_of =
+            |next| Switch { mode: None, next, by: "operator".to_owned(), at: baton_mail::UnixMs(1) };
+        let switches =
+            [("guard", Some(next)), ("gone", None)].map(|(name, next)| (name.to_owned(), switch_of(next)));
+        let advice = switch(&mut plugins, switches.into());
+        assert!(
+            advice[0].starts_with("plugins.guard.next: ") && advice[1].starts_with("plugins.gone: "),
+            "{advice:?}"
+        );
+        assert!(plugins[0].switch.is_some() && plugins[0].next().is_none() && plugins[1].switch.is_none());
     }
 
     #[test]

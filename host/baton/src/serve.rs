@@ -63,6 +63,7 @@ async fn serve(
         resolver: relay.resolver.clone(),
         swappable: relay.swappable.clone(),
         reporter: relay.reporter.clone(),
+        store: relay.store.clone(),
         certificates: relay.certificates.clone(),
         listener_tls: relay.listener_tls.clone(),
         watch: Watch::default(),
@@ -110,11 +111,11 @@ async fn attend(
                 events::files_changed();
                 drop(reloader.reload(log).await);
             }
-            Some(request) = running.reloads.recv() => {
-                let report = reloader.reload(log).await;
-                // A caller that went away has its answer in the log.
-                let _ = request.answer.send(report);
-            }
+            // A caller that went away has its answer in the log.
+            Some(wish) = running.wishes.recv() => match wish {
+                baton_api::Wish::Reload { answer } => drop(answer.send(reloader.reload(log).await)),
+                baton_api::Wish::Switch { answer } => drop(answer.send(reloader.switch().await)),
+            },
             _ = &mut running.stages => {
                 return if asked { ExitCode::SUCCESS } else { ExitCode::FAILURE };
             }

@@ -142,15 +142,22 @@ fn monitor<Q: Ask>(plugin: &Plugin, call: &Call, outcome: Outcome<Q::Answer>) ->
         Ok(answer) if answer.is_next() && outcome.staged.is_empty() => return None,
         Ok(answer) => {
             let edits = outcome.staged.summaries(answer.refuses());
-            (format!("monitor: would have answered {}", answer.words()), would_have(edits))
+            (format!("{}: would have answered {}", watched(plugin), answer.words()), would_have(edits))
         }
         Err(failure) => {
             report(plugin, Q::HOOK, call, &failure);
             let by_policy = Q::Answer::from_fallback(fallback(Q::HOOK, plugin.on_failure)).words();
-            (format!("monitor: failed ({}), would have been {by_policy}", failure.kind), Vec::new())
+            let watched = watched(plugin);
+            (format!("{watched}: failed ({}), would have been {by_policy}", failure.kind), Vec::new())
         }
     };
     Some(decision(plugin, Q::HOOK, words, edits, micros))
+}
+
+/// Why its answers do not count: the settings say so, or who switched it so.
+fn watched(plugin: &Plugin) -> String {
+    let switch = plugin.settings.switch.as_ref().filter(|switch| switch.mode.is_some());
+    switch.map_or_else(|| "monitor".to_owned(), |switch| format!("monitor by {}", switch.by))
 }
 
 /// What a shadow did, where it is not what the serving version did.

@@ -15,7 +15,7 @@ use crate::next::Next;
 use crate::plugin::Plugin;
 use crate::{
     Advice, AuthAnswer, BounceAnswer, Call, ConnectAnswer, DataAnswer, Grants, Hook, Instances, Mode,
-    NextMode, OnFailure, RcptAnswer, RouteAnswer, Thresholds, Verdict,
+    NextMode, NextSettings, OnFailure, RcptAnswer, RouteAnswer, Switch, Thresholds, Verdict,
 };
 
 /// The plugins of one load and their order. Immutable; a reload makes the next one beside it.
@@ -50,6 +50,10 @@ pub struct PluginInfo {
     pub on_failure: OnFailure,
     /// Whether its answers count.
     pub mode: Mode,
+    /// Whether they do by the settings.
+    pub set_mode: Mode,
+    /// What an operator switched.
+    pub switch: Option<Switch>,
     /// How long its instances live.
     pub instances: Instances,
     /// Instances that rest now.
@@ -60,6 +64,8 @@ pub struct PluginInfo {
     pub breaker_openings: u64,
     /// The new version beside it.
     pub next: Option<NextInfo>,
+    /// The same, by the settings.
+    pub set_next: Option<NextInfo>,
     /// What an operator should know about it.
     pub advice: Vec<Advice>,
 }
@@ -253,22 +259,29 @@ impl PluginInfo {
             grants: plugin.terms.grants.clone(),
             on_failure: plugin.on_failure,
             mode: plugin.running.mode,
+            set_mode: plugin.settings.run.mode,
+            switch: plugin.settings.switch.clone(),
             instances: plugin.running.shelf.instances(),
             resting: plugin.running.shelf.len(),
             breaker,
             breaker_openings,
-            next: plugin.next.as_ref().map(NextInfo::of),
+            next: plugin.next.as_ref().map(|next| NextInfo::of(next, &next.settings)),
+            set_next: plugin
+                .next
+                .as_ref()
+                .zip(plugin.settings.run.next.as_ref())
+                .map(|(next, set)| NextInfo::of(next, set)),
         }
     }
 }
 
 impl NextInfo {
-    fn of(next: &Next) -> NextInfo {
+    fn of(next: &Next, settings: &NextSettings) -> NextInfo {
         NextInfo {
             digest: next.plugin.short_digest(),
-            mode: next.settings.mode,
-            percent: next.settings.percent,
-            tenant: next.settings.tenant.clone(),
+            mode: settings.mode,
+            percent: settings.percent,
+            tenant: settings.tenant.clone(),
         }
     }
 }

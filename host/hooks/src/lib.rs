@@ -58,6 +58,7 @@ mod settings;
 pub mod shape;
 mod shelf;
 mod state;
+mod switched;
 mod tape;
 mod thresholds;
 mod ticker;
@@ -87,8 +88,8 @@ pub use load::{Advice, LoadError, is_script, prepare_interpreter};
 pub use policy::{Blame, FailureKind, RETRY_AFTER_MS};
 pub use settings::{
     BreakerSettings, EditGrant, EngineSettings, EventSettings, Grants, GuardSettings, Instances, Limits,
-    Mode, NextMode, NextSettings, OnFailure, PluginSettings, PoolSettings, RunSettings, SecretSource,
-    SessionSettings, Thresholds,
+    Mode, NextMode, NextSettings, NextSwitch, OnFailure, PluginSettings, PoolSettings, RunSettings,
+    SecretSource, SessionSettings, Switch, Thresholds,
 };
 pub use url::{HttpGrant, HttpHost, HttpUrl};
 pub use witness::Cost;

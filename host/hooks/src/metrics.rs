@@ -232,6 +232,7 @@ impl PeakFamilies {
     }
 }
 
+#[derive(Clone)]
 struct Peaks {
     memory_octets: Gauge,
     host_calls: Gauge,
@@ -273,6 +274,7 @@ fn raise(gauge: &Gauge, to: i64) {
 }
 
 /// The meters of one plugin.
+#[derive(Clone)]
 pub(crate) struct Meters {
     hooks: [HookMeters; 7],
     refused_edits: Counter,
@@ -291,6 +293,7 @@ pub(crate) struct Meters {
 }
 
 /// The meters of one plugin at one hook.
+#[derive(Clone)]
 pub(crate) struct HookMeters {
     calls: Counter,
     seconds: Histogram,

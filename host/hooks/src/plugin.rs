@@ -85,8 +85,8 @@ impl Code {
 /// How a plugin runs, with what changes while it does.
 pub(crate) struct Running {
     pub(crate) mode: Mode,
-    pub(crate) guards: Guards,
-    pub(crate) breaker: Breaker,
+    pub(crate) guards: Arc<Guards>,
+    pub(crate) breaker: Arc<Breaker>,
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) events: EventSettings,
     pub(crate) recorder: Option<Arc<Recorder>>,
@@ -101,9 +101,9 @@ impl Running {
         meters: BreakerMeters,
     ) -> Result<Running, Vec<GuardError>> {
         Ok(Running {
-            mode: settings.run.mode,
-            guards: Guards::check_all(&settings.run.when, hooks)?,
-            breaker: Breaker::new(settings.run.breaker, meters),
+            mode: settings.mode(),
+            guards: Arc::new(Guards::check_all(&settings.run.when, hooks)?),
+            breaker: Arc::new(Breaker::new(settings.run.breaker, meters)),
             shelf: Shelf::new(engine, &settings.run),
             events: settings.run.events,
             recorder: settings.run.record.as_ref().map(|record| Recorder::new(record, &settings.name)),

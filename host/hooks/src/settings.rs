@@ -1,6 +1,7 @@
 //! What an operator sets: the engine's size, and per plugin its file, hooks, limits, grants and own config.
 
 mod running;
+mod switch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ pub use running::{
     BreakerSettings, EventSettings, GuardSettings, Instances, Mode, NextMode, NextSettings, PoolSettings,
     RunSettings, SessionSettings, Thresholds,
 };
+pub use switch::{NextSwitch, Switch};
 
 /// The size of the machine that runs plugins. One per process; a change needs a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +82,8 @@ pub struct PluginSettings {
     pub grants: Grants,
     /// How it runs.
     pub run: RunSettings,
+    /// What an operator switched of that.
+    pub switch: Option<Switch>,
     /// Its own settings, which it reads as JSON.
     pub config: serde_json::Value,
     /// Where its secrets are, by name. Read at each load.
@@ -112,6 +116,7 @@ impl PluginSettings {
             limits: Limits::default(),
             grants: Grants::default(),
             run: RunSettings::default(),
+            switch: None,
             config: serde_json::Value::Object(serde_json::Map::new()),
             secrets: BTreeMap::new(),
         }

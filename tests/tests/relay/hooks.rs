@@ -6,6 +6,7 @@ mod reach;
 mod reload;
 mod running;
 mod scripts;
+mod switches;
 
 use anyhow::{Context, Result};
 use baton_tests::client::Client;

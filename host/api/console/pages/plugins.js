@@ -1,10 +1,10 @@
-// What is loaded, in which order each hook asks it, and how it does.
+// What is loaded, in which order each hook asks it, how it does, and whether its answers count.
 
-import { every, get, post, runs } from "../api.js";
+import { at, every, get, post, put as send, remove, runs } from "../api.js";
 import { ask } from "../dialog.js";
 import { announce, failure, h, put } from "../dom.js";
 import { table } from "../list.js";
-import { chip, count, latency } from "../words.js";
+import { chip, count, latency, time } from "../words.js";
 
 export const name = () => "Plugins";
 
@@ -13,7 +13,7 @@ export async function show(content, { signal, verbs }) {
   const look = async () => {
     try {
       const [serving, pulse] = await Promise.all([get("/v1/plugins", null, signal), get("/v1/pulse", { after: Date.now() }, signal)]);
-      put(view, loaded(serving, pulse.plugins));
+      put(view, loaded(serving, pulse.plugins, look));
     } catch (error) {
       if (error.name !== "AbortError") put(view, failure(error));
     }
@@ -35,7 +35,7 @@ export async function show(content, { signal, verbs }) {
   every(10_000, signal, look);
 }
 
-function loaded({ generation, plugins, order }, calls) {
+function loaded({ generation, plugins, order }, calls, done) {
   return [
     h(
       "section",
@@ -52,19 +52,20 @@ function loaded({ generation, plugins, order }, calls) {
       }),
     ),
     plugins.length === 0 && h("p", { class: "muted" }, "No plugin is loaded."),
-    h("div", { class: "columns" }, plugins.map((row) => plugin(row, calls.filter((one) => one.plugin === row.name && row.hooks.includes(one.hook))))),
+    h("div", { class: "columns" }, plugins.map((row) => plugin(row, calls.filter((one) => one.plugin === row.name && row.hooks.includes(one.hook)), done))),
     h("p", { class: "muted" }, `Generation ${generation}.`),
   ];
 }
 
-function plugin(row, calls) {
+function plugin(row, calls, done) {
   const isOpen = row.breaker.startsWith("open");
   const facts = [
     ["Version", [row.version ?? "–", " ", h("code", { title: row.digest }, row.digest.slice(0, 12))]],
     row.signer && ["Signed by", row.signer],
     ["Hooks", row.hooks.map((hook) => [h("code", null, hook), " "])],
-    ["Mode", chip(row.mode, row.mode === "enforce" ? "good" : "warn")],
-    row.next && ["Tried beside it", row.next],
+    ["Mode", [chip(row.mode, row.mode === "enforce" ? "good" : "warn"), row.mode !== row.set_mode && h("small", { class: "muted" }, ` the settings say ${row.set_mode}`)]],
+    row.next && ["Tried beside it", [trial(row.next), trial(row.next) !== trial(row.set_next) && h("small", { class: "muted" }, ` the settings say ${trial(row.set_next)}`)]],
+    row.switch && ["Switched", [h("code", null, row.switch.by), " ", time(row.switch.at)]],
     ["When it fails", row.on_failure],
     ["Breaker", chip(row.breaker, isOpen ? "bad" : "good")],
     ["Instances", row.instances],
@@ -74,9 +75,58 @@ function plugin(row, calls) {
   return h(
     "section",
     { class: "panel" },
-    h("h2", null, row.name),
+    h("div", { class: "toolbar" }, h("h2", null, row.name), runs() && steering(row, done)),
     h("dl", { class: "facts" }, facts.map(([what, value]) => [h("dt", null, what), h("dd", null, value)])),
     row.advice.map((advice) => h("p", { class: "notice" }, advice)),
+  );
+}
+
+/** What a new version is tried for. */
+function trial({ digest, mode, percent, tenant }) {
+  const share = mode === "canary" ? ` for ${percent} % of sessions${tenant ? ` and tenant ${tenant}` : ""}` : "";
+  return `${digest} as ${mode}${share}`;
+}
+
+/** How it runs can be switched; it holds over reloads and restarts, until it is cleared. */
+function steering(row, done) {
+  const path = at`/v1/plugins/${row.name}/switch`;
+  const counts = row.mode === "enforce";
+  const other = counts ? "monitor" : "enforce";
+  // What is as the settings say needs no switch.
+  const steer = (switched) => (switched.mode || switched.next ? send(path, switched) : remove(path));
+  const isSwitched = row.switch !== null;
+  const kept = { mode: row.switch?.mode ?? null, next: row.switch?.next ?? null };
+  const run = async (asking) => {
+    if ((await ask(asking)) === undefined) return;
+    announce(`${row.name} is switched, for new sessions.`);
+    done();
+  };
+  const watch = () =>
+    run({
+      title: counts ? `Only watch ${row.name}?` : `Let the answers of ${row.name} count?`,
+      text: counts ? "It is asked, stories tell what it would have done, and mail goes on as if it had said nothing." : "It decides about mail from now on.",
+      verb: counts ? "Only watch" : "Let count",
+      danger: counts,
+      act: () => steer({ ...kept, mode: other === row.set_mode ? null : other }),
+    });
+  const tryNext = () =>
+    run({
+      title: `The new version beside ${row.name}`,
+      fields: [
+        { name: "mode", label: "Is", options: [["shadow", "shadow: asked too, and compared"], ["canary", "canary: serves a share"]], value: row.next.mode },
+        { name: "percent", label: "Share of sessions in percent, of a canary", type: "number", value: String(row.next.percent), hint: "0 without a tenant lets it rest." },
+        { name: "tenant", label: "Tenant that a canary serves, whatever the share", value: row.next.tenant ?? "" },
+      ],
+      verb: "Switch",
+      act: ({ mode, percent, tenant }) => send(path, { ...kept, next: mode === "shadow" ? { mode } : { mode, percent: Number(percent), ...(tenant ? { tenant } : {}) } }),
+    });
+  const clear = () => run({ title: `Let ${row.name} run as the settings say?`, verb: "Clear", act: () => remove(path) });
+  return h(
+    "div",
+    { class: "verbs" },
+    h("button", { type: "button", role: "switch", class: "button small switch", "aria-checked": String(counts), "aria-label": `Answers of ${row.name} count`, onclick: watch }, "Answers count"),
+    row.next && h("button", { type: "button", class: "button small", "aria-label": `New version of ${row.name}`, onclick: tryNext }, "New version"),
+    isSwitched && h("button", { type: "button", class: "button small", "aria-label": `As the settings say: ${row.name}`, onclick: clear }, "As the settings say"),
   );
 }
 

@@ -23,10 +23,18 @@ use super::delivery::DeliveryFace;
 use crate::FieldError;
 use crate::wire::ReloadReport;
 
-/// A wish to reload the settings, with the place where the answer goes.
-pub struct ReloadRequest {
-    /// Takes the report, or every reason why nothing was changed.
-    pub answer: oneshot::Sender<Result<ReloadReport, Vec<FieldError>>>,
+/// A wish about what serves, with the place where the answer goes.
+pub enum Wish {
+    /// To read the settings again.
+    Reload {
+        /// Takes the report, or every reason why nothing was changed.
+        answer: oneshot::Sender<Result<ReloadReport, Vec<FieldError>>>,
+    },
+    /// To let plugins run as they were switched.
+    Switch {
+        /// Takes why it could not be.
+        answer: oneshot::Sender<Result<(), String>>,
+    },
 }
 
 /// Says what is wrong with a next hop in an operator's words.
@@ -141,8 +149,8 @@ pub struct FaceDeps {
     pub authenticator: Authenticator,
     /// The plugins that serve.
     pub hooks: Arc<ArcSwap<Generation>>,
-    /// Where wishes to reload go.
-    pub reload: mpsc::Sender<ReloadRequest>,
+    /// Where wishes about what serves go.
+    pub wishes: mpsc::Sender<Wish>,
     /// Says what is wrong with a next hop in an operator's words.
     pub check_next_hop: CheckNextHop,
     /// A look at delivery.

@@ -34,6 +34,7 @@ mod story;
 mod streams;
 pub mod sums;
 pub mod suppressions;
+mod switches;
 mod templates;
 mod tenants;
 mod tokens;
@@ -53,14 +54,15 @@ use utoipa::openapi::OpenApi as Document;
 
 pub use audit::{AuditPage, AuditRow};
 pub use deps::{
-    ApiSettings, Beside, CheckNextHop, ConsoleSettings, FaceDeps, ReloadRequest, SendReports, Submit,
-    Submitting, TemplateSettings,
+    ApiSettings, Beside, CheckNextHop, ConsoleSettings, FaceDeps, SendReports, Submit, Submitting,
+    TemplateSettings, Wish,
 };
 pub use operators::{OperatorChange, OperatorPage, OperatorRow};
 pub use pulse::{Look, PluginWork, PulseView};
 pub(crate) use serve::serve;
 pub use serve::{ApiListener, serve_api};
 pub use streams::{StreamChange, StreamPage, StreamRow};
+pub use switches::{NextChange, SwitchChange, switches};
 pub use templates::{
     LintReport, Preview, PreviewRequest, TemplateChanged, TemplatePage, TemplateRow, TemplateView,
     VersionPage, VersionRow,
@@ -156,7 +158,7 @@ impl std::fmt::Debug for Face {
 }
 
 /// Every part of the API: its routes, and what is told of them.
-fn parts() -> [(Vec<Route>, Document); 23] {
+fn parts() -> [(Vec<Route>, Document); 24] {
     [
         (openapi::routes(), openapi::Doc::openapi()),
         (messages::routes(), messages::Doc::openapi()),
@@ -181,6 +183,7 @@ fn parts() -> [(Vec<Route>, Document); 23] {
         (queue::routes(), queue::Doc::openapi()),
         (delivery::routes(), delivery::Doc::openapi()),
         (plugins::routes(), plugins::Doc::openapi()),
+        (switches::routes(), switches::Doc::openapi()),
     ]
 }
 

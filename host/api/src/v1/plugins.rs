@@ -10,9 +10,9 @@ use utoipa::OpenApi;
 use super::audit::{self, Deed};
 use super::caller::Caller;
 use super::route::{Need, Route};
-use super::{Face, ReloadRequest};
+use super::{Face, Wish};
 use crate::Problem;
-use crate::wire::{PluginRow, PluginsView, ReloadReport};
+use crate::wire::{PluginRow, PluginsView, ReloadReport, TrialRow};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -35,7 +35,7 @@ pub(super) async fn reload_settings(
     audit::note(&face, &caller, deed).await?;
     let stopping = || Problem::unavailable("the relay is stopping");
     let (answer, answered) = oneshot::channel();
-    face.reload.send(ReloadRequest { answer }).await.map_err(|_| stopping())?;
+    face.wishes.send(Wish::Reload { answer }).await.map_err(|_| stopping())?;
     answered.await.map_err(|_| stopping())?.map(Json).map_err(Problem::settings)
 }
 
@@ -48,7 +48,7 @@ pub(super) async fn list(State(face): State<Face>) -> Json<PluginsView> {
     Json(PluginsView { generation: generation.number(), plugins: plugins.collect(), order: order.collect() })
 }
 
-fn row(plugin: PluginInfo) -> PluginRow {
+pub(super) fn row(plugin: PluginInfo) -> PluginRow {
     let instances = match plugin.instances {
         Instances::Fresh => "fresh".to_owned(),
         kept => format!("{} ({} at rest)", kept.as_str(), plugin.resting),
@@ -66,15 +66,21 @@ fn row(plugin: PluginInfo) -> PluginRow {
         grants: plugin.grants.in_words(),
         on_failure: plugin.on_failure.as_str().to_owned(),
         mode: plugin.mode.as_str().to_owned(),
+        set_mode: plugin.set_mode.as_str().to_owned(),
+        switch: plugin.switch,
         instances,
         breaker,
-        next: plugin.next.as_ref().map(next_in_words),
+        next: plugin.next.as_ref().map(trial),
+        set_next: plugin.set_next.as_ref().map(trial),
         advice: plugin.advice.iter().map(ToString::to_string).collect(),
     }
 }
 
-fn next_in_words(next: &NextInfo) -> String {
-    let share = if next.percent > 0 { format!(" {} %", next.percent) } else { String::new() };
-    let tenant = next.tenant.as_ref().map(|tenant| format!(" tenant {tenant}")).unwrap_or_default();
-    format!("{} {}{share}{tenant}", next.mode.as_str(), next.digest)
+fn trial(next: &NextInfo) -> TrialRow {
+    TrialRow {
+        digest: next.digest.clone(),
+        mode: next.mode.as_str().to_owned(),
+        percent: next.percent,
+        tenant: next.tenant.clone(),
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use baton_mail::tenant::Label;
 use clap::{Args, Subcommand};
 
 use super::{SettingsOption, Target};
@@ -36,6 +37,12 @@ pub(crate) enum PluginCommand {
     Pull(PullOptions),
     /// Put a plugin into an OCI registry, with the signature beside it if there is one
     Push(PushOptions),
+    /// List the plugins of the running relay, as `baton plugins` does
+    Ls(Target),
+    /// Let a plugin of the running relay be watched only, or its new version serve a share of the mail
+    Switch(SwitchOptions),
+    /// Let a plugin of the running relay run as the settings say again
+    Clear(ClearOptions),
     /// Print the plugins that each hook asks, in order: by the settings, or of the running relay
     Order(OrderOptions),
     /// Make a key that signs plugins: NAME.key, to be kept secret, and NAME.pub
@@ -173,6 +180,36 @@ pub(crate) struct OrderOptions {
     /// Ask the running relay instead of loading the plugins of the settings
     #[arg(long)]
     pub(crate) running: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SwitchOptions {
+    /// Its name in the settings
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Whether its answers count: `enforce`, or `monitor`
+    #[arg(long, value_name = "MODE", required_unless_present = "next")]
+    pub(crate) mode: Option<String>,
+    /// What the new version beside it is for: `shadow`, or `canary`
+    #[arg(long, value_name = "MODE")]
+    pub(crate) next: Option<String>,
+    /// The share of sessions that the canary serves, from 0 to 100; 0 without a tenant lets it rest
+    #[arg(long, value_name = "PERCENT", requires = "next")]
+    pub(crate) percent: Option<u8>,
+    /// The tenant that the canary serves, whatever the share
+    #[arg(long, value_name = "TENANT", requires = "next")]
+    pub(crate) tenant: Option<Label>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ClearOptions {
+    /// Its name in the settings
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
 }
 
 #[derive(Args, Debug)]

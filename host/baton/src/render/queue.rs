@@ -1,6 +1,6 @@
 //! The queue, its summary and the plugins as tables.
 
-use baton_api::wire::{CountPage, JobRow, PluginsView, QueuePage, SummaryView};
+use baton_api::wire::{CountPage, JobRow, PluginRow, PluginsView, QueuePage, SummaryView, TrialRow};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::commands::notes;
@@ -160,16 +160,37 @@ pub(crate) fn plugins(view: &PluginsView) -> String {
             plugin.digest.clone(),
             plugin.hooks.join(" "),
             plugin.on_failure.clone(),
-            plugin.mode.clone(),
+            mode(plugin),
             plugin.instances.clone(),
             plugin.breaker.clone(),
-            plugin.next.clone().unwrap_or_else(|| "-".to_owned()),
+            next(plugin).unwrap_or_else(|| "-".to_owned()),
             plugin.grants.join(", "),
         ]);
     }
     let advice: Vec<String> = view.plugins.iter().flat_map(|plugin| plugin.advice.clone()).collect();
     let advice = if advice.is_empty() { String::new() } else { format!("\n{}", notes(&advice)) };
     format!("generation {}\n{}\n\n{}{advice}", view.generation, rows.trim_fmt(), order(&view.order))
+}
+
+/// Whether its answers count, and what the new version beside it is for.
+pub(crate) fn how_it_runs(plugin: &PluginRow) -> String {
+    [Some(mode(plugin)), next(plugin)].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn mode(plugin: &PluginRow) -> String {
+    match plugin.switch.as_ref().filter(|switch| switch.mode.is_some()) {
+        Some(switch) => format!("{} (by {}; settings: {})", plugin.mode, switch.by, plugin.set_mode),
+        None => plugin.mode.clone(),
+    }
+}
+
+fn next(plugin: &PluginRow) -> Option<String> {
+    let now = plugin.next.as_ref()?.to_string();
+    let switch = plugin.switch.as_ref().filter(|switch| switch.next.is_some());
+    let Some((switch, set)) = switch.zip(plugin.set_next.as_ref().map(TrialRow::to_string)) else {
+        return Some(now);
+    };
+    Some(format!("{now} (by {}; settings: {set})", switch.by))
 }
 
 /// Who is asked at which hook.

@@ -7,7 +7,7 @@ use crate::{NextSettings, PluginSettings};
 
 /// The settings of the new version: those of the plugin, with another file. Its meters have a name of their own.
 pub(super) fn settings_of(settings: &PluginSettings) -> Option<(NextSettings, PluginSettings, String)> {
-    let wanted = settings.run.next.clone()?;
+    let wanted = settings.next()?;
     let mut next = settings.clone();
     next.source = wanted.source.clone();
     next.run.next = None;

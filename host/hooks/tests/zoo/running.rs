@@ -1,10 +1,11 @@
 //! How plugins run: breakers, watching, guards, new versions, thresholds.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use baton_hooks::{
     BreakerSettings, BreakerState, Call, DataAnswer, Generation, GuardSettings, Hook, Mode, NextMode,
-    NextSettings, OnFailure, PluginSettings, RcptAnswer, Thresholds,
+    NextSettings, NextSwitch, OnFailure, PluginSettings, RcptAnswer, Switch, Thresholds,
 };
 use baton_mail::{EnhancedCode, Reply, SessionId};
 use serde_json::json;
@@ -189,6 +190,39 @@ async fn the_edits_of_a_shadow_are_compared_and_not_made() {
     let before = image(&call);
     let verdict = generation.data(&mut call).await;
     assert_eq!((verdict.answer, image(&call)), (DataAnswer::Next, before));
+}
+
+#[tokio::test]
+async fn what_is_switched_runs_otherwise_and_all_else_is_carried_over() {
+    let host = Host::new();
+    let zoo = beside(json!({ "data": "reject" }), next(NextMode::Shadow));
+    let other = PluginSettings { name: "other".to_owned(), ..zoo.clone() };
+    let first = host.load(&[zoo, other]).await;
+    let compiled = host.engine.compilations();
+    let switch = |mode, next| Switch { mode, next, by: "operator:ann".to_owned(), at: baton_mail::UnixMs(1) };
+    let of_zoo = |switch| BTreeMap::from([("zoo".to_owned(), switch)]);
+    let watched = first.switched(2, &of_zoo(switch(Some(Mode::Monitor), None)));
+    assert_eq!(host.engine.compilations(), compiled, "nothing is made anew");
+    let verdict = watched.data(&mut call_at(Hook::Data)).await;
+    let told: Vec<_> =
+        verdict.decisions.iter().map(|one| (one.plugin.as_str(), one.answer.as_str())).collect();
+    assert!(told[1].0.ends_with("#2") && told[1].1.starts_with("monitor by operator:ann: would"), "{told:?}");
+    assert!(told[3].0.starts_with("other@") && told[3].0.ends_with("#1"), "{told:?}");
+    assert!(matches!(verdict.answer, DataAnswer::Reject(_)), "the other one is as it was");
+    let info = &watched.plugins()[0];
+    assert_eq!((info.mode, info.set_mode), (Mode::Monitor, Mode::Enforce));
+    // The new version, which has no opinion, serves all sessions in the place of the old one.
+    let all = NextSwitch { mode: NextMode::Canary, percent: 100, tenant: None };
+    let served = watched.switched(3, &of_zoo(switch(None, Some(all))));
+    let verdict = served.data(&mut call_at(Hook::Data)).await;
+    assert_eq!(verdict.by.as_deref(), Some("other"), "{verdict:?}");
+    let (now, set) = (&served.plugins()[0].next, &served.plugins()[0].set_next);
+    let modes = [now, set].map(|next| next.as_ref().map(|next| (next.mode, next.percent)));
+    assert_eq!(modes, [Some((NextMode::Canary, 100)), Some((NextMode::Shadow, 0))]);
+    let cleared = served.switched(4, &BTreeMap::new());
+    let verdict = cleared.data(&mut call_at(Hook::Data)).await;
+    assert_eq!(verdict.by.as_deref(), Some("zoo"), "{verdict:?}");
+    assert!(cleared.plugins()[0].switch.is_none());
 }
 
 async fn canary(host: &Host, percent: u8, tenant: Option<&str>) -> Generation {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use baton_tests::api::{Api, Reply};
+use baton_tests::program;
 use baton_tests::relay::Relay;
 use baton_tests::sink::Sink;
 use baton_tests::web::Web;
@@ -64,8 +65,10 @@ impl World {
         let sink = Sink::start()?;
         let web = Web::start(|_, _| (204, String::new()))?;
         let zone = Zone::serve("acme.example. 60 IN A 192.0.2.1\n")?;
-        let settings =
-            settings(&sink).names_from(zone.address()).set("webhooks.allowed_networks", vec!["127.0.0.0/8"]);
+        let settings = settings(&sink)
+            .names_from(zone.address())
+            .set("webhooks.allowed_networks", vec!["127.0.0.0/8"])
+            .plugin("guard", &program::plugin("baton-plugin-noop")?);
         let relay = Relay::start(settings)?;
         for tenant in ["acme", "other"] {
             relay.said(&["tenant", "add", tenant, "--domain", &format!("{tenant}.example")])?;
@@ -125,6 +128,7 @@ impl World {
             ("{domain}", "acme.example".to_owned()),
             ("/reports/{kind}", "/reports/dmarc".to_owned()),
             ("{operation}", "hold".to_owned()),
+            ("{plugin}", "guard".to_owned()),
         ]);
         Ok(())
     }
@@ -172,6 +176,7 @@ impl World {
             "POST /v1/operators" => json!({"name": "bob", "password": PASSWORD}),
             "PATCH /v1/operators/{operator}" => json!({"note": MARK}),
             "POST /v1/session" => json!({"name": "ann", "password": PASSWORD}),
+            "PUT /v1/plugins/{plugin}/switch" => json!({"mode": "monitor"}),
             "PATCH /v1/tenants/{tenant}" => json!({"suspended": ""}),
             "PATCH /v1/streams/{stream}" | "PATCH /v1/tokens/{token}" => json!({"note": MARK}),
             "PUT /v1/templates/{template}" => json!({"description": MARK, "text": "t"}),

@@ -14,6 +14,7 @@ mod project;
 mod registry;
 mod replay;
 mod sign;
+mod switch;
 mod test;
 mod verify;
 
@@ -37,6 +38,9 @@ pub(crate) async fn run(command: PluginCommand) -> anyhow::Result<()> {
         PluginCommand::Pull(options) => registry::pull(options).await,
         PluginCommand::Push(options) => registry::push(options).await,
         PluginCommand::Order(options) => order::run(options).await,
+        PluginCommand::Ls(target) => super::plugins::run(target).await,
+        PluginCommand::Switch(options) => switch::run(&options).await,
+        PluginCommand::Clear(options) => switch::clear(&options).await,
         PluginCommand::Keygen(options) => keygen::run(&options),
         PluginCommand::Sign(options) => sign::run(&options),
         PluginCommand::Verify(options) => verify::run(&options),

@@ -129,6 +129,7 @@ impl Checker<'_> {
             },
             secrets: self.secrets(&format!("{key}.secrets"), &plugin.secrets),
             run: self.running(&key, plugin),
+            switch: None,
             keeps_last: is_policy(raw, &plugin.source),
             config: self.config(&key, plugin),
         }
