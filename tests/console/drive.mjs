@@ -5,22 +5,41 @@ import { readFileSync } from "node:fs";
 
 import { barriers, logIn, must, open, reach, settle, visit } from "./browser.mjs";
 
-/** Every page of the navigation, with something that is there once it is loaded. */
+/** Every page of the navigation: its file, and something that is there once it is loaded. */
 const PAGES = {
-  Overview: "Why mail waits",
-  Messages: "Search",
-  Queue: "Show",
-  Sites: "In use",
-  Bounces: "By reason",
-  Streams: "New stream",
-  Suppression: "Look up",
-  Domains: "Domain",
-  Webhooks: "New webhook",
-  Plugins: "Who is asked, in order",
-  Shaping: "What holds now",
-  Audit: "session.open",
-  Access: "New operator",
+  Overview: ["overview.js", "Why mail waits"],
+  Messages: ["messages.js", "Search"],
+  Queue: ["queue.js", "Show"],
+  Sites: ["sites.js", "In use"],
+  Bounces: ["bounces.js", "By reason"],
+  Streams: ["streams.js", "New stream"],
+  Suppression: ["suppression.js", "Look up"],
+  Templates: ["templates.js", "ready/receipt"],
+  Domains: ["domains.js", "Domain"],
+  Webhooks: ["webhooks.js", "New webhook"],
+  Plugins: ["plugins.js", "Who is asked, in order"],
+  Shaping: ["shaping.js", "As a table"],
+  Audit: ["audit.js", "session.open"],
+  Access: ["access.js", "New operator"],
+  Account: ["account.js", "Log out everywhere"],
 };
+
+/** Those behind them: file, address, heading, and a sign. */
+const DEEPER = [
+  ["message.js", ({ message }) => `/messages/${message}`, ({ message }) => message, "What comes next"],
+  ["template.js", () => "/templates/ready%2Freceipt", () => "ready/receipt", "It reads"],
+  ["template.js", () => "/templates/hello?version=1", () => "hello", "Restore version 1"],
+  ["domain.js", () => "/domains/acme.example", () => "acme.example", "Mail suffers"],
+];
+
+/** What holds for every page, in every form. */
+async function inspect(page, title) {
+  must((await page.getByRole("alert").count()) === 0, `${title}: ${await page.locator("body").innerText()}`);
+  const found = await barriers(page);
+  must(found.length === 0, `nobody is shut out of ${title}: ${found.join("\n")}`);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  must(wide <= 0, `${title} fits the window`);
+}
 
 const CASES = {
   async login({ page, context, complaints }, { name, password }) {
@@ -45,45 +64,43 @@ const CASES = {
     await page.getByLabel("Name").waitFor();
   },
 
-  async pages({ page }, { name, password, theme }) {
+  async pages({ page }, known) {
+    const { name, password, theme, width, files } = known;
+    const isNarrow = width < 760;
     await page.emulateMedia({ colorScheme: theme });
+    await page.setViewportSize({ width, height: 900 });
     await page.goto("/console/");
     await page.getByLabel("Name").waitFor();
-    must((await barriers(page)).length === 0, `nobody is shut out of the log-in: ${await barriers(page)}`);
+    await inspect(page, "the log-in");
     await logIn(page, name, password);
     await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
-    const links = await page.getByRole("navigation").getByRole("link").allInnerTexts();
+    const links = await page.locator("nav a").evaluateAll((all) => all.map((one) => one.textContent));
     must(JSON.stringify(links) === JSON.stringify(Object.keys(PAGES)), `the navigation is known: ${links}`);
-    for (const [title, sign] of Object.entries(PAGES)) {
-      await visit(page, title);
+    for (const [title, [, sign]] of Object.entries(PAGES)) {
+      if (isNarrow) {
+        await reach(page, page.getByRole("button", { name: "Menu" }), "Shift+Tab");
+        await page.keyboard.press("Enter");
+        await reach(page, page.getByRole("navigation").getByRole("link", { name: title, exact: true }));
+        await page.keyboard.press("Enter");
+        await page.getByRole("heading", { level: 1, name: title }).waitFor();
+        await settle(page);
+      } else {
+        await visit(page, title);
+        must((await page.locator("nav [aria-current=page]").innerText()) === title, `${title} is marked as the current page`);
+      }
       await page.locator("#main").getByText(sign).first().waitFor();
       must((await page.title()) === `${title} · Baton`, `the title says ${title}`);
-      const current = await page.locator("nav [aria-current=page]").innerText();
-      must(current === title, `${title} is marked as the current page`);
-      must((await page.getByRole("alert").count()) === 0, `${title}: ${await page.locator("#main").innerText()}`);
-      const found = await barriers(page);
-      must(found.length === 0, `nobody is shut out of ${title}: ${found.join("\n")}`);
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-      must(wide <= 0, `${title} fits the window`);
+      await inspect(page, title);
     }
-  },
-
-  async narrow({ page }, { name, password }) {
-    await page.setViewportSize({ width: 390, height: 844 });
-    await logIn(page, name, password);
-    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
-    for (const title of Object.keys(PAGES)) {
-      await reach(page, page.getByRole("button", { name: "Menu" }), "Shift+Tab");
-      await page.keyboard.press("Enter");
-      await reach(page, page.getByRole("navigation").getByRole("link", { name: title, exact: true }));
-      await page.keyboard.press("Enter");
-      await page.getByRole("heading", { level: 1, name: title }).waitFor();
+    for (const [, address, heading, sign] of DEEPER) {
+      await page.goto(`/console${address(known)}`);
+      await page.getByRole("heading", { level: 1, name: heading(known) }).waitFor();
+      await page.locator("#main").getByText(sign).first().waitFor();
       await settle(page);
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-      must(wide <= 0, `${title} fits a narrow window`);
-      const found = await barriers(page);
-      must(found.length === 0, `nobody is shut out of ${title}: ${found.join("\n")}`);
+      await inspect(page, heading(known));
     }
+    const seen = new Set(["login.js", ...Object.values(PAGES).map(([file]) => file), ...DEEPER.map(([file]) => file)]);
+    must(files.every((file) => seen.has(file)), `every page is looked at: ${files.filter((file) => !seen.has(file))}`);
   },
 
   async viewer({ page, complaints }, { name, password }) {
@@ -157,6 +174,134 @@ const CASES = {
     await page.keyboard.type(address);
     await page.keyboard.press("Enter");
     await page.getByText(`Mail to ${address} is stopped for everybody.`).waitFor();
+  },
+
+  async templates({ page, complaints }, { name, password, elsewhere }) {
+    await logIn(page, name, password);
+    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+    await visit(page, "Templates");
+    await page.getByRole("button", { name: "New template" }).click();
+    await page.getByRole("dialog").waitFor();
+    await page.keyboard.type("evil");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { level: 1, name: "evil" }).waitFor();
+    const frame = page.frameLocator("iframe");
+    await frame.getByText("Hello Ann,").waitFor();
+    // A template that tries to get out: nothing of it runs, and nothing is loaded.
+    const answered = [];
+    page.on("response", (response) => answered.push(response.url()));
+    const hostile = `<h1>Hi {{ name }}</h1>
+<script>top.document.title = "owned"; parent.postMessage("owned", "*"); document.body.textContent = "owned"</script>
+<img src="${elsewhere}/img" onerror="parent.document.title='owned'"><svg onload="top.location='${elsewhere}/svg'"></svg>
+<link rel="stylesheet" href="${elsewhere}/css"><style>@import "${elsewhere}/import"; h1 { color: red; background: url(${elsewhere}/bg) }</style>
+<meta http-equiv="refresh" content="0;url=${elsewhere}/refresh"><base href="${elsewhere}/"><iframe src="${elsewhere}/frame"></iframe>
+<form action="${elsewhere}/form"><input name="x"><button>Send</button></form><a href="${elsewhere}/link">away</a><a href="/console/" target="_top">home</a>`;
+    await page.getByLabel("HTML", { exact: true }).fill(hostile);
+    await page.getByLabel("Data for the preview (JSON)").fill('{"name": "<b>Zoe</b>"}');
+    const heading = frame.getByRole("heading", { name: "Hi <b>Zoe</b>" });
+    await heading.waitFor();
+    must((await heading.evaluate((one) => getComputedStyle(one).color)) === "rgb(255, 0, 0)", "its own styles are applied");
+    await frame.getByRole("button", { name: "Send" }).click();
+    await frame.getByRole("link", { name: "away" }).click();
+    await page.waitForTimeout(500);
+    must(answered.every((url) => !url.startsWith(elsewhere)), `nothing is loaded from elsewhere: ${answered}`);
+    must((await page.title()) === "evil · Baton", "the console is as it was");
+    must(complaints.length > 0, "the browser says what it did not do");
+    complaints.splice(0);
+    await page.getByText("It reads name.").waitFor();
+    // Wide and narrow.
+    await page.getByRole("button", { name: "Narrow" }).click();
+    const box = await page.locator(".preview iframe").boundingBox();
+    must(box.width <= 390, `the narrow preview is narrow: ${box.width}`);
+    await page.getByRole("button", { name: "Text", exact: true }).click();
+    await page.locator(".preview pre").getByText("<b>Zoe</b>").waitFor();
+    // Versions.
+    await page.getByRole("button", { name: "Save as a new version" }).click();
+    await page.getByLabel("Version").getByText("2, of").waitFor({ state: "attached" });
+    complaints.splice(0);
+    await page.getByLabel("Version").selectOption("1");
+    await frame.getByText("Hello Ann,").waitFor();
+    await page.getByRole("button", { name: "Restore version 1" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Restore" }).click();
+    await page.getByLabel("Version").getByText("3, of").waitFor({ state: "attached" });
+    // What is wrong is told.
+    await page.getByLabel("HTML", { exact: true }).fill("<p>{{ name");
+    await page.getByRole("alert").getByText("html").first().waitFor();
+    complaints.splice(0);
+    await page.getByLabel("HTML", { exact: true }).fill("<p>Hi {{ nobody }}");
+    await page.locator("#main").getByText("nobody").first().waitFor();
+    complaints.splice(0);
+    await page.goto("/console/templates/evil");
+    await frame.getByText("Hello Ann,").waitFor();
+    await page.getByRole("button", { name: "Test send" }).click();
+    await page.getByRole("dialog").getByLabel("From").fill("shop@sender.example");
+    await page.getByRole("dialog").getByLabel("To", { exact: true }).fill("bo@dest.example");
+    await page.keyboard.press("Enter");
+    await page.getByText("It is in the queue as").waitFor();
+  },
+
+  async plugins({ page }, { name, password }) {
+    await logIn(page, name, password);
+    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+    await visit(page, "Plugins");
+    const turn = async (button, verb) => {
+      await button.click();
+      await page.getByRole("dialog").getByRole("button", { name: verb }).click();
+      await page.getByRole("dialog").waitFor({ state: "detached" });
+      await settle(page);
+    };
+    const counts = page.getByRole("switch", { name: "Answers of guard count" });
+    must((await counts.getAttribute("aria-checked")) === "true", "its answers count");
+    await turn(counts, "Only watch");
+    await page.getByText("the settings say enforce").waitFor();
+    must((await counts.getAttribute("aria-checked")) === "false", "they do no more");
+    await page.getByRole("button", { name: "New version of guard" }).click();
+    await page.getByRole("dialog").getByLabel("Is").selectOption("canary");
+    await page.getByRole("dialog").getByLabel("Share of sessions").fill("20");
+    await page.keyboard.press("Enter");
+    await page.getByText("as canary for 20 % of sessions").waitFor();
+  },
+
+  async account({ page, context, complaints }, { name, password }) {
+    await logIn(page, name, password);
+    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+    const [other] = (await context.cookies()).filter((one) => one.name.includes("baton"));
+    await context.clearCookies();
+    await logIn(page, name, password);
+    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+    await visit(page, "Account");
+    const change = async (old, fresh, again) => {
+      await page.getByLabel("Current password").fill(old);
+      await page.getByLabel("New password", { exact: true }).fill(fresh);
+      await page.getByLabel("New password again").fill(again);
+      await page.keyboard.press("Enter");
+    };
+    const better = "a better horse battery";
+    await change(password, better, "another");
+    await page.getByRole("alert").getByText("not the same both times").waitFor();
+    await change("not the password", better, better);
+    await page.getByRole("alert").getByText("is not your password").waitFor();
+    await change(password, "short", "short");
+    await page.getByRole("alert").getByText("12 characters").waitFor();
+    complaints.splice(0);
+    await change(password, better, better);
+    await page.getByText("The password is changed").waitFor();
+    // This session goes on, with its new secret; the other one is over.
+    await visit(page, "Overview");
+    const mine = await context.cookies();
+    await context.addCookies([other]);
+    await page.goto("/console/queue");
+    await page.getByLabel("Name").waitFor();
+    await context.addCookies(mine);
+    await page.goto("/console/account");
+    await page.getByRole("button", { name: "Log out everywhere" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Log out everywhere" }).click();
+    await page.getByLabel("Name").waitFor();
+    await context.addCookies(mine);
+    await page.goto("/console/account");
+    await page.getByLabel("Name").waitFor();
+    await logIn(page, name, better);
+    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
   },
 
   async secrets({ page }, { name, password }) {

@@ -48,10 +48,20 @@ export async function logOut() {
   session = null;
 }
 
+/** Ends all sessions of the operator, and gives it another one. */
+export async function changePassword(old, fresh) {
+  session = await ask("PUT", "/v1/session/password", { body: { old, new: fresh } });
+}
+
+export async function logOutEverywhere() {
+  await ask("DELETE", "/v1/sessions");
+  session = null;
+}
+
 export const get = (path, query, signal) => ask("GET", path + search(query), { signal });
-export const post = (path, body, query) => ask("POST", path + search(query), { body: body ?? {} });
+export const post = (path, body, query, signal) => ask("POST", path + search(query), { body: body ?? {}, signal });
 export const patch = (path, body, query) => ask("PATCH", path + search(query), { body });
-export const put = (path, body, query) => ask("PUT", path + search(query), { body: body ?? {} });
+export const put = (path, body, query, fields) => ask("PUT", path + search(query), { body: body ?? {}, fields });
 export const remove = (path, query) => ask("DELETE", path + search(query));
 export const upload = (path, text, type, query) => ask("POST", path + search(query), { text, type });
 
@@ -66,8 +76,8 @@ export function search(query) {
   return given.length === 0 ? "" : "?" + new URLSearchParams(given);
 }
 
-async function ask(method, path, { body, text, type, signal } = {}) {
-  const headers = { accept: "application/json" };
+async function ask(method, path, { body, text, type, signal, fields } = {}) {
+  const headers = { accept: "application/json", ...fields };
   if (body !== undefined) headers["content-type"] = "application/json";
   if (type !== undefined) headers["content-type"] = type;
   if (method !== "GET" && session) headers["x-csrf-token"] = session.csrf;

@@ -71,11 +71,11 @@ export function tell({ title, text, secret }) {
   });
 }
 
-/** One field: `{name, label, type, value, options, required, hint, placeholder}`; its value is a text, or true or false. */
-export function field({ name, label, type = "text", value = "", options, required, hint, placeholder, autocomplete }) {
+/** One field: `{name, label, type, value, options, required, hint, placeholder, rows, readonly, disabled}`; its value is a text, or true or false. */
+export function field({ name, label, type = "text", value = "", options, required, hint, placeholder, autocomplete, rows = 6, readonly, disabled }) {
   const id = fresh("field");
   const about = hint && fresh("hint");
-  const common = { id, name, required, "aria-describedby": about };
+  const common = { id, name, required, readonly, disabled, "aria-describedby": about };
   let input;
   if (options) {
     const pairs = options.map((option) => (Array.isArray(option) ? option : [option, option]));
@@ -85,7 +85,7 @@ export function field({ name, label, type = "text", value = "", options, require
       pairs.map(([key, text]) => h("option", { value: key, selected: key === value }, text)),
     );
   } else if (type === "textarea") {
-    input = h("textarea", { ...common, rows: 6, placeholder, spellcheck: "false" });
+    input = h("textarea", { ...common, rows, placeholder, spellcheck: "false" });
     input.value = value;
   } else if (type === "checkbox") {
     input = h("input", { ...common, type, checked: value === true });

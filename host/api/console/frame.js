@@ -6,11 +6,12 @@ import { announce, h, link, put, svg } from "./dom.js";
 /** Every page that has a place in the navigation: path, name, and who has it, where that is not everybody. */
 const PLACES = [
   ["Mail", [["/", "Overview"], ["/messages", "Messages"], ["/queue", "Queue", seesAll], ["/sites", "Sites", seesAll], ["/bounces", "Bounces"]]],
-  ["Senders", [["/streams", "Streams"], ["/suppression", "Suppression", () => may("suppress")], ["/domains", "Domains"], ["/webhooks", "Webhooks", () => may("webhooks")]]],
+  ["Senders", [["/streams", "Streams"], ["/suppression", "Suppression", () => may("suppress")], ["/templates", "Templates", () => may("templates")], ["/domains", "Domains"], ["/webhooks", "Webhooks", () => may("webhooks")]]],
   ["Relay", [["/plugins", "Plugins", seesAll], ["/shaping", "Shaping", seesAll], ["/audit", "Audit", () => may("admin")], ["/access", "Access", () => may("admin")]]],
+  ["You", [["/account", "Account"]]],
 ];
 
-const THEMES = { auto: "As the system", light: "Light", dark: "Dark" };
+const THEMES = { auto: "System", light: "Light", dark: "Dark" };
 
 /** Applies the theme that was chosen before. */
 export function dress() {

@@ -121,9 +121,6 @@ export function table({ caption, columns, rows, empty }) {
         return index === 0 ? h("th", { ...properties, scope: "row" }, cell(one)) : h("td", properties, cell(one));
       }),
     );
-  return h(
-    "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    h("table", null, h("caption", { class: "hidden" }, caption), h("thead", null, h("tr", null, heads)), h("tbody", null, rows.map(line))),
-  );
+  const all = h("table", null, h("caption", { class: "hidden" }, caption), h("thead", null, h("tr", null, heads)), h("tbody", null, rows.map(line)));
+  return h("div", { class: "list" }, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, all));
 }

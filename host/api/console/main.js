@@ -5,6 +5,7 @@ import { failure, h, put } from "./dom.js";
 import { dress, frame, mark } from "./frame.js";
 import { showLogIn } from "./pages/login.js";
 import * as access from "./pages/access.js";
+import * as account from "./pages/account.js";
 import * as audit from "./pages/audit.js";
 import * as bounces from "./pages/bounces.js";
 import * as domain from "./pages/domain.js";
@@ -18,6 +19,8 @@ import * as shaping from "./pages/shaping.js";
 import * as sites from "./pages/sites.js";
 import * as streams from "./pages/streams.js";
 import * as suppression from "./pages/suppression.js";
+import * as template from "./pages/template.js";
+import * as templates from "./pages/templates.js";
 import * as webhooks from "./pages/webhooks.js";
 
 /** The pages by their path; a part with a colon is any. */
@@ -30,6 +33,8 @@ const PAGES = [
   ["/bounces", bounces],
   ["/streams", streams],
   ["/suppression", suppression],
+  ["/templates", templates],
+  ["/templates/:template", template],
   ["/domains", domains],
   ["/domains/:domain", domain],
   ["/webhooks", webhooks],
@@ -37,6 +42,7 @@ const PAGES = [
   ["/shaping", shaping],
   ["/audit", audit],
   ["/access", access],
+  ["/account", account],
 ];
 
 let main = null;

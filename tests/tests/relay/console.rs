@@ -13,6 +13,8 @@ use baton_tests::program;
 use baton_tests::relay::Relay;
 use baton_tests::settings::Settings;
 use baton_tests::sink::Sink;
+use baton_tests::web::Web;
+use baton_tests::zone::Zone;
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "correct horse battery";
@@ -93,24 +95,126 @@ fn an_operator_logs_in_and_out() -> Result<()> {
     browse(&relay(&sink)?, "login", "viewer", json!({}))
 }
 
-#[test]
-fn every_page_works_by_the_keyboard_and_shuts_nobody_out() -> Result<()> {
-    let sink = Sink::start()?;
-    let relay = relay(&sink)?;
+/// A relay with something on every page, and a message whose story there is.
+fn furnished(sink: &Sink) -> Result<(Relay, Zone, String)> {
+    let zone = Zone::serve("acme.example. 60 IN A 192.0.2.1\n")?;
+    let settings = settings(sink).names_from(zone.address()).with(
+        "[plugins.guard]\nsource = 'guard.js'\nnext = { source = 'guard.js', mode = 'shadow' }\n\
+         [sources.b]\naddresses = ['127.0.0.1']\nwarmup = 'careful'\n\
+         [warmup.careful]\ndays = [50, 100, 200, 400, 800]\nproviders = { google = [20, 50, 100] }\n",
+    );
+    let mut relay = Relay::prepare(settings)?;
+    std::fs::write(relay.folder().join("guard.js"), "export function onRcpt() { return next(); }\n")?;
+    relay.start_again()?;
+    make(&relay, "admin", "admin")?;
     relay.said(&["tenant", "add", "acme", "--domain", "acme.example"])?;
     relay.said(&["stream", "add", "receipts", "--tenant", "acme"])?;
-    relay.send("ada@sender.example", &["bo@dest.example"], b"Subject: x\r\n\r\nx\r\n")?;
+    relay.said(&["domain", "add", "acme.example"])?;
+    for from in ["ready/receipt", "ready/one-time-code"] {
+        relay.said(&["template", "add", "hello", "--from", from])?;
+    }
+    relay.said(&["plugin", "switch", "guard", "--mode", "monitor"])?;
+    relay.said(&["suppression", "add", "gone@dest.example"])?;
+    let id = relay.send("ada@sender.example", &["bo@dest.example"], b"Subject: x\r\n\r\nx\r\n")?;
     relay.wait_until_empty()?;
-    browse(&relay, "pages", "admin", json!({ "theme": "light" }))?;
-    browse(&relay, "pages", "admin", json!({ "theme": "dark" }))
+    Ok((relay, zone, id))
+}
+
+/// Every page in one form: nobody is shut out, and nothing is wider than the window.
+fn look_at_all(theme: &str, width: u32) -> Result<()> {
+    let sink = Sink::start()?;
+    let (relay, _zone, message) = furnished(&sink)?;
+    let pages = program::repository().join("host/api/console/pages");
+    let names = std::fs::read_dir(pages)?.map(|entry| Ok(entry?.file_name().display().to_string()));
+    let files = names.collect::<Result<Vec<_>>>()?;
+    let known = json!({ "theme": theme, "width": width, "files": files, "message": message });
+    browse(&relay, "pages", "admin", known)
 }
 
 #[test]
-fn every_page_fits_a_narrow_window() -> Result<()> {
+fn every_page_is_for_everybody_light_and_wide() -> Result<()> {
+    look_at_all("light", 1_280)
+}
+
+#[test]
+fn every_page_is_for_everybody_dark_and_wide() -> Result<()> {
+    look_at_all("dark", 1_280)
+}
+
+#[test]
+fn every_page_is_for_everybody_light_and_narrow() -> Result<()> {
+    look_at_all("light", 390)
+}
+
+#[test]
+fn every_page_is_for_everybody_dark_and_narrow() -> Result<()> {
+    look_at_all("dark", 390)
+}
+
+#[test]
+fn a_template_is_written_restored_and_sent_and_can_not_get_out_of_its_preview() -> Result<()> {
+    let sink = Sink::start()?;
+    let elsewhere = Web::start(|_, _| (200, String::new()))?;
+    let relay = relay(&sink)?;
+    browse(&relay, "templates", "admin", json!({ "elsewhere": elsewhere.url("") }))?;
+    let received = sink.wait_for(1)?.pop().context("a message")?;
+    ensure!(received.header("Subject").as_deref() == Some("Hello Ann"), "{received:?}");
+    ensure!(elsewhere.asked().is_empty(), "{:?}", elsewhere.asked());
+    let audit = relay.admin("GET", "/v1/audit", "")?.to_string();
+    ensure!(audit.contains("template.put") && audit.contains("operator:admin"), "{audit}");
+    Ok(())
+}
+
+#[test]
+fn a_plugin_is_switched_by_its_page() -> Result<()> {
+    let sink = Sink::start()?;
+    let (relay, _zone, _) = furnished(&sink)?;
+    relay.said(&["plugin", "clear", "guard"])?;
+    make(&relay, "operator", "operator")?;
+    browse(&relay, "plugins", "operator", json!({}))?;
+    let listed = relay.said(&["plugins"])?;
+    ensure!(listed.contains("monitor (by operator:operator; settings: enforce)"), "{listed}");
+    ensure!(listed.contains("20 % (by operator:operator; settings: shadow"), "{listed}");
+    Ok(())
+}
+
+#[test]
+fn who_is_logged_in_changes_the_own_password_and_logs_out_everywhere() -> Result<()> {
     let sink = Sink::start()?;
     let relay = relay(&sink)?;
-    relay.send("ada@sender.example", &["bo@dest.example"], b"Subject: x\r\n\r\nx\r\n")?;
-    browse(&relay, "narrow", "admin", json!({}))
+    browse(&relay, "account", "viewer", json!({}))?;
+    let audit = relay.admin("GET", "/v1/audit", "")?.to_string();
+    ensure!(audit.contains("operator.password") && audit.contains("session.close-all"), "{audit}");
+    ensure!(!audit.contains("horse"), "{audit}");
+    Ok(())
+}
+
+#[test]
+fn the_own_password_is_changed_by_who_knows_it() -> Result<()> {
+    let sink = Sink::start()?;
+    let relay = relay(&sink)?;
+    let api = Api::of(&relay)?;
+    let (cookie, csrf) = log_in(&api, "viewer")?;
+    let by = [("Cookie", cookie.as_str()), ("X-CSRF-Token", csrf.as_str())];
+    let put = |by: &[(&str, &str)], old: &str, new: &str| {
+        ask(&api, "PUT", "/v1/session/password", by, &json!({ "old": old, "new": new }))
+    };
+    let new = "another horse battery";
+    ensure!(put(&by[..1], PASSWORD, new)?.status == 403, "no secret");
+    for (old, new, field) in
+        [("not the password", new, "old"), (PASSWORD, "short", "new"), (PASSWORD, PASSWORD, "new")]
+    {
+        let reply = put(&by, old, new)?;
+        ensure!(reply.status == 422 && reply.fields()? == [field], "{reply:?}");
+    }
+    let changed = put(&by, PASSWORD, new)?;
+    ensure!(changed.status == 200 && changed.header("set-cookie").is_some(), "{changed:?}");
+    ensure!(api.ask("GET", "/v1/streams", &by, b"")?.status == 401, "the session of before is over");
+    let login = json!({ "name": "viewer", "password": PASSWORD });
+    ensure!(api.post("/v1/session", &login)?.status == 401, "the password of before is");
+    let login = api.post("/v1/session", &json!({ "name": "viewer", "password": new }))?;
+    ensure!(login.status == 200, "{login:?}");
+    Ok(())
 }
 
 #[test]

@@ -17,8 +17,7 @@ export async function show(content, { query, signal, keep }) {
     empty: "Nothing was changed yet.",
     columns: [
       { head: "When", class: "when", cell: (row) => time(row.at) },
-      { head: "Who", cell: (row) => h("code", null, row.by) },
-      { head: "From", cell: (row) => h("code", null, row.client) },
+      { head: "Who, from", cell: (row) => [h("code", null, row.by), h("small", { class: "under" }, row.client)] },
       { head: "What", cell: (row) => chip(row.action, "plain") },
       { head: "Of", cell: (row) => [row.tenant, row.target].filter(Boolean).join("/") },
       { head: "Asked for", class: "text", cell: (row) => (row.change === null ? "–" : h("code", null, brief(row.change))) },
@@ -48,10 +47,13 @@ export async function show(content, { query, signal, keep }) {
   await list.reload();
 }
 
-/** `name=value` of each member. */
+/** `name=value` of each member that says something. */
 function brief(change) {
   if (typeof change !== "object") return String(change);
-  return Object.entries(change)
-    .map(([member, value]) => `${member}=${typeof value === "string" ? value : JSON.stringify(value)}`)
+  const told = JSON.parse(JSON.stringify(change, (_, value) => (value === null || value === "" ? undefined : value)));
+  return Object.entries(told)
+    .map(([member, value]) => [member, typeof value === "string" ? value : JSON.stringify(value)])
+    .filter(([, text]) => text !== "{}" && text !== "[]")
+    .map(([member, text]) => `${member}=${text}`)
     .join(" ");
 }

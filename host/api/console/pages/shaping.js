@@ -4,25 +4,31 @@ import { at, every, get, post, remove, runs } from "../api.js";
 import { ask } from "../dialog.js";
 import { announce, failure, h, put } from "../dom.js";
 import { table } from "../list.js";
+import { plan } from "../plan.js";
 import { bar } from "../plot.js";
 import { chip, count, relative, time } from "../words.js";
 
 export const name = () => "Shaping";
 
+/** Plans that are drawn at most. */
+const DRAWN_MAX = 60;
+
 export async function show(content, { signal, verbs }) {
   const measures = h("section", { class: "panel" });
   const plans = h("section", { class: "panel" });
+  const pictures = drawings();
   const look = async () => {
     try {
       const [held, warm] = await Promise.all([get("/v1/shaping", null, signal), get("/v1/warmup", null, signal)]);
       put(measures, h("h2", null, "What holds now"), holding(held, look));
       put(plans, h("h2", null, "Warm-up of sources"), warming(warm));
+      pictures.show(warm.warmups);
     } catch (error) {
       if (error.name !== "AbortError") put(measures, failure(error));
     }
   };
   verbs(runs() && h("button", { type: "button", class: "button", onclick: () => suspend(look) }, "Suspend mail"));
-  put(content, measures, plans);
+  put(content, measures, plans, pictures.element);
   every(10_000, signal, look);
 }
 
@@ -34,8 +40,7 @@ function holding({ now, measures }, done) {
     columns: [
       { head: "Mail", class: "text", cell: (row) => scope(row.scope) },
       { head: "Is", cell: (row) => action(row.action) },
-      { head: "Why", class: "text", cell: (row) => row.reason },
-      { head: "By", cell: (row) => row.rule },
+      { head: "Why, by", class: "text", cell: (row) => [row.reason, h("small", { class: "under" }, row.rule)] },
       { head: "Since", class: "when", cell: (row) => time(row.since) },
       { head: "Ends", class: "when", cell: (row) => (row.until ? relative(row.until, now) : "when somebody lifts it") },
       { head: "", cell: (row) => runs() && h("button", { type: "button", class: "button small", "aria-label": `Lift ${scope(row.scope)}`, onclick: () => lift(row, done) }, "Lift") },
@@ -82,6 +87,24 @@ async function suspend(done) {
   if (made) done();
 }
 
+/** A picture of each plan; those that have not changed stay as they are. */
+function drawings() {
+  const element = h("div", { class: "plots" });
+  const open = new Set();
+  let shown = "";
+  return {
+    element,
+    show(rows) {
+      const drawn = rows.filter(({ days }) => days.length > 0).slice(0, DRAWN_MAX);
+      const text = JSON.stringify(drawn);
+      if (text === shown) return;
+      shown = text;
+      const keep = (key) => (isOpen) => (isOpen ? open.add(key) : open.delete(key));
+      put(element, drawn.map((row) => ((key) => plan(row, open.has(key), keep(key)))(`${row.source} ${row.provider}`)));
+    },
+  };
+}
+
 const STATES = { warm: "good", open: "good", spread: "info", used: "warn", stopped: "bad" };
 
 function warming({ now, warmups }) {
@@ -92,9 +115,9 @@ function warming({ now, warmups }) {
     columns: [
       { head: "Source", cell: (row) => row.source },
       { head: "Provider", cell: (row) => row.provider },
-      { head: "Plan", cell: (row) => `${row.plan}, day ${row.day} of ${row.days.length}` },
-      { head: "Today", class: "number", cell: (row) => `${count(row.sent)} of ${count(row.days[row.day - 1] ?? 0)}` },
-      { head: "Share", class: "share", cell: (row) => bar(row.sent / Math.max(1, row.days[row.day - 1] ?? 1), "accepted") },
+      { head: "Plan", cell: (row) => `${row.plan}, ${row.day > row.days.length ? "done" : `day ${row.day} of ${row.days.length}`}` },
+      { head: "Today", class: "number", cell: (row) => (row.day > row.days.length ? count(row.sent) : `${count(row.sent)} of ${count(row.days[row.day - 1])}`) },
+      { head: "Share", class: "share", cell: (row) => row.day <= row.days.length && bar(row.sent / Math.max(1, row.days[row.day - 1]), "accepted") },
       { head: "Deferred", class: "number", cell: (row) => count(row.deferred) },
       { head: "Complaints", class: "number", cell: (row) => count(row.complaints) },
       { head: "State", cell: (row) => [chip(row.state, STATES[row.state]), row.next && ` ${relative(row.next, now)}`] },

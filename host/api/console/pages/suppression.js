@@ -58,9 +58,8 @@ function columns(changed) {
     { head: "Address", class: "address", cell: (row) => row.address ?? h("span", { class: "muted" }, "erased ", h("code", null, row.hash.slice(0, 12))) },
     { head: "Stops mail of", cell: scope },
     { head: "Reason", cell: (row) => chip(row.reason, row.holds ? "bad" : "mute") },
-    { head: "Since", class: "when", cell: (row) => time(row.since) },
-    { head: "Until", class: "when", cell: (row) => (row.until ? time(row.until) : "for ever") },
-    { head: "By", class: "text", cell: (row) => [row.by || "–", row.message && [" ", link(`/messages/${row.message}`, "message")], row.note && h("small", { class: "muted" }, ` ${row.note}`)] },
+    { head: "Since, until", class: "when", cell: (row) => [time(row.since), h("small", { class: "under" }, row.until ? time(row.until) : "for ever")] },
+    { head: "By", class: "text", cell: (row) => [h("small", null, row.by || "–"), row.message && [" ", link(`/messages/${row.message}`, "message")], row.note && h("small", { class: "muted" }, ` ${row.note}`)] },
     { head: "", cell: (row) => may("suppress") && row.address && h("button", { type: "button", class: "button small", "aria-label": `Remove ${row.address} from the list`, onclick: () => takeOff(row, changed) }, "Remove") },
   ];
 }

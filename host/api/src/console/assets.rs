@@ -63,6 +63,7 @@ assets! {
     "list.js"
     "dialog.js"
     "plot.js"
+    "plan.js"
     "story.js"
     "pages/login.js"
     "pages/overview.js"
@@ -73,6 +74,8 @@ assets! {
     "pages/bounces.js"
     "pages/streams.js"
     "pages/suppression.js"
+    "pages/templates.js"
+    "pages/template.js"
     "pages/domains.js"
     "pages/domain.js"
     "pages/webhooks.js"
@@ -80,6 +83,7 @@ assets! {
     "pages/shaping.js"
     "pages/audit.js"
     "pages/access.js"
+    "pages/account.js"
 }
 
 /// Another one whenever a file is another one: what a browser keeps under it stays right.

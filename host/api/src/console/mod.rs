@@ -14,10 +14,10 @@ use crate::Problem;
 use crate::v1::Face;
 use assets::{ASSETS, Asset, INDEX, VERSION};
 
-/// What a page may do: load scripts, styles and pictures from here and ask here, and nothing else. Text never becomes a
-/// part of the page unread (Trusted Types).
+/// What a page may do: load scripts, styles and pictures from here and ask here, show previews of templates, and nothing else.
+/// Text never becomes a part of the page unread (Trusted Types).
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
-    base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+    frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// What every answer says besides.
 const FIELDS: [(HeaderName, &str); 6] = [

@@ -100,6 +100,10 @@ pub struct TemplateSettings {
     pub versions_kept: u32,
     /// Octets of sources whose compiled form stays in memory. Default 64 MiB.
     pub compiled_octets_max: u64,
+    /// How long a preview is kept as a page, in seconds. Default 600.
+    pub preview_s: u64,
+    /// Octets of all such pages at most; the oldest go. Default 32 MiB.
+    pub preview_octets_max: usize,
 }
 
 impl Default for TemplateSettings {
@@ -110,6 +114,8 @@ impl Default for TemplateSettings {
             tenant_octets_max: 16 << 20,
             versions_kept: 20,
             compiled_octets_max: 64 << 20,
+            preview_s: 600,
+            preview_octets_max: 32 << 20,
         }
     }
 }

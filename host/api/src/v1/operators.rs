@@ -257,6 +257,26 @@ pub(super) async fn known(face: &Face, name: &Label) -> Result<Option<(Operator,
     Ok(Some((record.json().map_err(catalog_problem)?, record.version)))
 }
 
+/// Gives an operator, whose record has that version, the password that it chose itself. What comes back is the same after it.
+pub(super) async fn change_password(
+    face: &Face,
+    caller: &Caller,
+    (name, before, version): (&Label, Operator, u64),
+    new: &str,
+) -> Result<(Operator, u64), Problem> {
+    let about_new = |problem: Problem| match problem.errors.as_slice() {
+        [one] => Problem::unfit("new", one.message.clone()),
+        _ => problem,
+    };
+    let password = hash(face, Some(new)).await.map_err(about_new)?.unwrap_or_default();
+    let operator = Operator { password, ..before };
+    let change = serde_json::Value::Null;
+    let deed =
+        Deed { action: "operator.password", tenant: operator.tenant.as_ref(), target: name.as_str(), change };
+    let row = write(face, caller, deed, &operator, Expect::Version(version)).await?;
+    Ok((operator, row.version))
+}
+
 async fn find(face: &Face, name: &Label) -> Result<Option<Record>, Problem> {
     face.store.catalog().get(&key(name)?).await.map_err(catalog_problem)
 }

@@ -52,11 +52,13 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/v1/session", Need::Nothing, log_in).public_only(),
         Route::new(Method::GET, "/v1/session", Need::Nothing, show_session).public_only(),
         Route::new(Method::DELETE, "/v1/session", Need::Nothing, log_out).public_only(),
+        Route::new(Method::PUT, "/v1/session/password", Need::Nothing, change_password).public_only(),
+        Route::new(Method::DELETE, "/v1/sessions", Need::Nothing, end_sessions).public_only(),
     ]
 }
 
 #[derive(OpenApi)]
-#[openapi(paths(log_in, show_session, log_out))]
+#[openapi(paths(log_in, show_session, log_out, change_password, end_sessions))]
 pub(super) struct Doc;
 
 /// All sessions.
@@ -88,6 +90,16 @@ pub(super) struct LogIn {
     name: String,
     /// Its password.
     password: String,
+}
+
+/// Another password for who asks.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PasswordChange {
+    /// The password of now.
+    old: String,
+    /// The one from now on: 12 characters or more.
+    new: String,
 }
 
 /// A session as its pages see it.
@@ -153,6 +165,10 @@ impl Sessions {
 
     fn end(&self, cookie: &str) {
         self.0.lock().remove(&hash_of(cookie));
+    }
+
+    fn end_all(&self, operator: &Label) {
+        self.0.lock().retain(|_, session| session.operator != *operator);
     }
 }
 
@@ -240,17 +256,77 @@ pub(super) async fn log_in(
     Input(asked): Input<LogIn>,
 ) -> Result<Response, Problem> {
     check_site(&headers)?;
-    let bounds = face.settings().console.clone();
-    if !bounds.enabled {
+    if !face.has_console() {
         return Err(Problem::not_found("the console is off: api.console.enabled"));
     }
     let (name, operator, version) = check_password(&face, &caller, &asked).await?;
-    let (cookie, session) = face.0.sessions.begin(name.clone(), version, &bounds, face.clock.now())?;
+    let response = open(&face, &peer, &headers, (&name, &operator, version))?;
     tell(&face, &caller, "session.open", &name, &operator).await?;
-    let row = session.row(&operator, &bounds);
-    let is_protected = peer.is_protected(&headers, &face.settings().trusted_networks);
+    Ok(response)
+}
+
+/// Begins a session of an operator, whose record has that version; its cookie is in the answer.
+fn open(
+    face: &Face,
+    peer: &Peer,
+    headers: &HeaderMap,
+    (name, operator, version): (&Label, &Operator, u64),
+) -> Result<Response, Problem> {
+    let bounds = face.settings().console.clone();
+    let (cookie, session) = face.0.sessions.begin(name.clone(), version, &bounds, face.clock.now())?;
+    let row = session.row(operator, &bounds);
+    let is_protected = peer.is_protected(headers, &face.settings().trusted_networks);
     let set = set_cookie(&cookie, bounds.session_s, is_protected)?;
     Ok(([(header::SET_COOKIE, set)], Json(row)).into_response())
+}
+
+/// Changes the password of whoever asks. All its sessions end; the answer's cookie is one that goes on.
+#[utoipa::path(put, path = "/v1/session/password", tag = "session", request_body = PasswordChange, security(()),
+    responses((status = 200, body = SessionRow), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn change_password(
+    State(face): State<Face>,
+    Extension(peer): Extension<Peer>,
+    caller: Caller,
+    headers: HeaderMap,
+    Input(asked): Input<PasswordChange>,
+) -> Result<Response, Problem> {
+    let Person { name, .. } = judge(&face, &Method::PUT, &headers).await?;
+    let shown = LogIn { name: name.to_string(), password: asked.old };
+    let checked = check_password(&face, &caller, &shown).await.map_err(|problem| match problem.status {
+        401 => Problem::unfit("old", "is not your password"),
+        _ => problem,
+    });
+    let (name, before, version) = checked?;
+    if asked.new == shown.password {
+        return Err(Problem::unfit("new", "is the old one"));
+    }
+    let caller = Caller { who: Who::Person(name.as_str().into()), ..caller };
+    let changed = operators::change_password(&face, &caller, (&name, before, version), &asked.new).await?;
+    face.0.sessions.end_all(&name);
+    open(&face, &peer, &headers, (&name, &changed.0, changed.1))
+}
+
+/// Ends all sessions of whoever asks, on all machines; this one too.
+#[utoipa::path(delete, path = "/v1/sessions", tag = "session", security(()),
+    responses((status = 204, description = "Logged out everywhere"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn end_sessions(
+    State(face): State<Face>,
+    Extension(peer): Extension<Peer>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Person { name, operator } = judge(&face, &Method::DELETE, &headers).await?;
+    face.0.sessions.end_all(&name);
+    tell(&face, &caller, "session.close-all", &name, &operator).await?;
+    forget_cookie(&face, &peer, &headers)
+}
+
+/// Nothing, and a cookie that holds nothing.
+fn forget_cookie(face: &Face, peer: &Peer, headers: &HeaderMap) -> Result<Response, Problem> {
+    let is_protected = peer.is_protected(headers, &face.settings().trusted_networks);
+    let gone = set_cookie("", 0, is_protected)?;
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, gone)]).into_response())
 }
 
 /// The operator whose password that is. Who is wrong learns nothing but that, after the same work; and who is wrong too
@@ -325,9 +401,7 @@ pub(super) async fn log_out(
         Err(problem) if problem.status == 401 => {}
         Err(problem) => return Err(problem),
     }
-    let is_protected = peer.is_protected(&headers, &face.settings().trusted_networks);
-    let gone = set_cookie("", 0, is_protected)?;
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, gone)]).into_response())
+    forget_cookie(&face, &peer, &headers)
 }
 
 /// A line of the audit log.
@@ -368,7 +442,8 @@ fn hash_of(cookie: &str) -> [u8; 32] {
     hash
 }
 
-fn chance() -> Result<String, Problem> {
+/// A text that nobody guesses.
+pub(super) fn chance() -> Result<String, Problem> {
     let mut chance = [0; CHANCE_OCTETS];
     aws_lc_rs::rand::fill(&mut chance).map_err(|_| Problem::unavailable("there is no chance to be had"))?;
     Ok(URL_SAFE_NO_PAD.encode(chance))
@@ -412,6 +487,10 @@ mod tests {
         assert!(rest.iter().all(|cookie| is_alive(&sessions, cookie, 4)));
         sessions.end(&rest[0]);
         assert!(!is_alive(&sessions, &rest[0], 4));
+        let other = begin(&sessions, "ann", 4);
+        sessions.end_all(&"bob".parse().unwrap());
+        assert!(is_alive(&sessions, &other, 4) && !is_alive(&sessions, &rest[1], 4));
+        sessions.end(&other);
         let bounds = ConsoleSettings { sessions_max: 1_000, ..bounds() };
         for _ in 0..PER_OPERATOR_MAX * 2 {
             sessions.begin("bob".parse().unwrap(), 1, &bounds, UnixMs(5_000)).unwrap();

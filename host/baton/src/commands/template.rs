@@ -112,7 +112,7 @@ async fn rendered(
     data: Option<&Path>,
     version: Option<u32>,
 ) -> anyhow::Result<Preview> {
-    let request = PreviewRequest { data: read_json(data)?, version, template: None };
+    let request = PreviewRequest { data: read_json(data)?, version, ..PreviewRequest::default() };
     let path = path(owner, name, "/preview", &[]);
     Admin::of(&owner.target)?.post(&path, &serde_json::to_value(&request)?).await
 }

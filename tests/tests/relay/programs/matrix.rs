@@ -103,6 +103,9 @@ impl World {
         put("/v1/webhooks/hook", json!({"url": self.web.url("/"), "about": MARK}))?;
         put("/v1/templates/invoice", json!({"description": MARK, "subject": "s", "text": "t"}))?;
         put("/v1/accounts/app@acme.example", json!({"tenant": "acme", "stream": "receipts"}))?;
+        let preview = json!({"template": {"html": MARK}, "page": true});
+        let preview = acme.post("/v1/templates/invoice/preview", &preview)?.json()?;
+        let preview = preview.get("page").and_then(Value::as_str).context("a page")?.to_owned();
         let entries = json!({"entries": [
             {"address": "gone@dest.example", "note": MARK},
             {"address": "left@dest.example", "stream": "receipts", "note": format!("{MARK} {STREAM_MARK}")}]});
@@ -122,6 +125,7 @@ impl World {
             ("/messages/{id}", format!("/messages/{}", named(sent.get("id"))?)),
             ("/shaping/{id}", format!("/shaping/{}", named(suspended.json()?.get("id"))?)),
             ("{template}", "invoice".to_owned()),
+            ("/v1/previews/{preview}", preview),
             ("/webhooks/{name}", "/webhooks/hook".to_owned()),
             ("/accounts/{name}", "/accounts/app@acme.example".to_owned()),
             ("{address}", "left@dest.example".to_owned()),
@@ -176,6 +180,7 @@ impl World {
             "POST /v1/operators" => json!({"name": "bob", "password": PASSWORD}),
             "PATCH /v1/operators/{operator}" => json!({"note": MARK}),
             "POST /v1/session" => json!({"name": "ann", "password": PASSWORD}),
+            "PUT /v1/session/password" => json!({"old": PASSWORD, "new": PASSWORD.to_uppercase()}),
             "PUT /v1/plugins/{plugin}/switch" => json!({"mode": "monitor"}),
             "PATCH /v1/tenants/{tenant}" => json!({"suspended": ""}),
             "PATCH /v1/streams/{stream}" | "PATCH /v1/tokens/{token}" => json!({"note": MARK}),
@@ -232,6 +237,8 @@ fn every_route_answers_whom_it_is_for() -> Result<()> {
         let api = if call.scope == "operator" { &world.operator } else { &world.acme };
         let reply = call.ask(api, "")?;
         let fits = match call.route.as_str() {
+            // A token is no session.
+            "PUT /v1/session/password" | "DELETE /v1/sessions" => reply.status == 401,
             // There is no plan of warm-up.
             "POST /v1/warmup/complaints" => reply.status == 400 && reply.fields()? == ["source"],
             // They are there.

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::audit::catalog_problem;
 use super::super::deps::{ApiSettings, TemplateSettings};
+use super::pages::Pages;
 use super::wire::{TemplatePage, TemplateRow, TemplateView, VersionPage, VersionRow};
 use crate::{FieldError, Problem};
 
@@ -38,6 +39,8 @@ pub(in super::super) struct Templates {
     compiled: Cache<Box<str>, Arc<Compiled>, BySources>,
     /// How often each tenant's templates were changed by us, who are the only ones to change them.
     changes: Mutex<HashMap<Box<str>, u64>>,
+    /// What was rendered to be looked at.
+    pub(super) pages: Pages,
 }
 
 /// A template that can be rendered.
@@ -98,6 +101,7 @@ impl Templates {
             ready: ArcSwap::from_pointee(Library::new(limits)),
             compiled,
             changes: Mutex::default(),
+            pages: Pages::default(),
         }
     }
 

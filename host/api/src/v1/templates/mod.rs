@@ -1,6 +1,7 @@
 //! `/v1/templates`: what messages are made from. Those of a tenant, or of the relay itself, and those that ship.
 
 mod keeper;
+mod pages;
 mod rules;
 mod wire;
 
@@ -10,6 +11,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header::IF_MATCH;
 use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::Response;
 use baton_content::template::lint::{data as sample_data, lint};
 use baton_content::{Library, Template, TemplateName};
 use baton_mail::tenant::{Label, Scope};
@@ -42,12 +44,22 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/v1/templates/{template}/versions", scope, template_versions),
         Route::new(Method::POST, "/v1/templates/{template}/preview", Need::Scope(scope), preview_template)
             .large(),
+        Route::get("/v1/previews/{preview}", scope, show_preview).public_only(),
         Route::new(Method::POST, "/v1/templates/{template}/lint", Need::Scope(scope), lint_template).large(),
     ]
 }
 
 #[derive(OpenApi)]
-#[openapi(paths(list, show, put_template, remove, template_versions, preview_template, lint_template))]
+#[openapi(paths(
+    list,
+    show,
+    put_template,
+    remove,
+    template_versions,
+    preview_template,
+    show_preview,
+    lint_template
+))]
 pub(super) struct Doc;
 
 /// The templates of a tenant, or those that ship.
@@ -179,6 +191,7 @@ pub(super) async fn preview_template(
     Input(request): Input<PreviewRequest>,
 ) -> Result<Json<Preview>, Problem> {
     let tenant = only_tenant(&caller, params)?;
+    let is_page = request.page;
     let (library, template) = asked(&face, text(&tenant), &name, request).await?;
     let made = move || {
         let rendered = library.render(&name, &sample_data(&template, template.bulk))?;
@@ -186,7 +199,25 @@ pub(super) async fn preview_template(
     };
     let made = blocking(made).await?.map_err(|error| template_problem(&error));
     let (baton_content::Rendered { subject, html, text }, variables) = made?;
-    Ok(Json(Preview { subject, html, text, variables }))
+    let page = html.clone().filter(|_| is_page);
+    let bounds = face.settings().templates;
+    let keep = |html| face.templates().pages.keep(&caller.name(), html, &bounds, face.clock.now());
+    let page = page.map(keep).transpose()?.map(|id| format!("/v1/previews/{id}"));
+    Ok(Json(Preview { subject, html, text, page, variables }))
+}
+
+/// A page that a preview has made, for whoever asked for it. It runs no scripts and loads nothing.
+#[utoipa::path(get, path = "/v1/previews/{preview}", tag = "templates",
+    params(("preview" = String, Path, description = "As `page` of the preview names it")),
+    responses((status = 200, description = "The page", content_type = "text/html"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn show_preview(
+    State(face): State<Face>,
+    caller: Caller,
+    At(id): At<String>,
+) -> Result<Response, Problem> {
+    let found = face.templates().pages.find(&id, &caller.name(), face.clock.now());
+    found.ok_or_else(|| Problem::not_found("there is no such preview; it may be over: render it again"))
 }
 
 /// Says what is wrong with a template: missing variables, unclosed tags, no way to unsubscribe, no postal address where the
@@ -204,7 +235,7 @@ pub(super) async fn lint_template(
     let tenant = only_tenant(&caller, params)?;
     let LintRequest { data, version, template, stream } = request;
     let (library, template) =
-        asked(&face, text(&tenant), &name, PreviewRequest { data, version, template }).await?;
+        asked(&face, text(&tenant), &name, PreviewRequest { data, version, template, page: false }).await?;
     let rules = rules::rules_of(&face, &caller, tenant.as_ref(), stream.as_ref(), &template).await?;
     let findings = blocking(move || lint(&library, &name, &template, &rules)).await?;
     Ok(Json(LintReport { findings }))
@@ -217,7 +248,7 @@ async fn asked(
     name: &str,
     request: PreviewRequest,
 ) -> Result<(Arc<Library>, Template), Problem> {
-    let PreviewRequest { data, version, template } = request;
+    let PreviewRequest { data, version, template, page: _ } = request;
     let (library, mut template) = match template {
         Some(template) => {
             check_sample(&template)?;

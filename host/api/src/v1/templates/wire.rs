@@ -169,6 +169,9 @@ pub struct PreviewRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<TemplateSchema>)]
     pub template: Option<Template>,
+    /// Keep the HTML for some minutes, as a page that a browser can show without danger; the answer says where.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub page: bool,
 }
 
 /// Asks what is wrong with a template.
@@ -205,6 +208,10 @@ pub struct Preview {
     /// The text part; made from the HTML when the template has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// The path of the HTML as a page, where one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/v1/previews/…")]
+    pub page: Option<String>,
     /// Variables that it reads from its data.
     pub variables: Vec<String>,
 }

@@ -10,15 +10,12 @@ impl Checker<'_> {
     pub(super) fn templates(&mut self, raw: &RawTemplates) -> TemplateSettings {
         let tenant_octets_max =
             self.bound("templates.tenant_octets_max", raw.tenant_octets_max, 1 << 10, 1 << 30);
+        let output_octets_max =
+            self.bound("templates.output_octets_max", raw.output_octets_max, 1 << 10, 1 << 30);
         TemplateSettings {
             limits: Limits {
                 work_max: self.bound("templates.work_max", raw.work_max, 1_000, 1_000_000_000),
-                output_octets_max: self.bound(
-                    "templates.output_octets_max",
-                    raw.output_octets_max,
-                    1 << 10,
-                    1 << 30,
-                ),
+                output_octets_max,
                 source_octets_max: self.bound(
                     "templates.source_octets_max",
                     raw.source_octets_max,
@@ -35,6 +32,14 @@ impl Checker<'_> {
                 "templates.compiled_octets_max",
                 raw.compiled_octets_max,
                 tenant_octets_max.saturating_mul(2),
+                1 << 40,
+            ),
+            preview_s: self.bound("templates.preview_s", raw.preview_s, 1, 86_400),
+            // One page at least.
+            preview_octets_max: self.bound(
+                "templates.preview_octets_max",
+                raw.preview_octets_max,
+                output_octets_max,
                 1 << 40,
             ),
         }

@@ -21,5 +21,9 @@ section! {
         versions_kept: u32 = 20,
         /// Octets of sources whose compiled form stays in memory, of all tenants; what is longest unused is compiled again when it is needed.
         compiled_octets_max: u64 = 64 << 20,
+        /// How long a preview is kept as a page for browsers, in seconds.
+        preview_s: u64 = 600,
+        /// Octets of all such pages in memory; the oldest go.
+        preview_octets_max: usize = 32 << 20,
     }
 }
