@@ -1,13 +1,17 @@
 //! How fast the backlog on disk goes out while new mail keeps coming, so that a long queue, which may be for nobody who
-//! answers, does not slow down the mail of today.
+//! answers, does not slow down the mail of today: at a pace, and while the machine has no time to spare not at all.
 
 use std::time::Duration;
 
 use baton_mail::UnixMs;
 use baton_mail::bucket::{Bucket, Draw};
 
-/// New mail keeps coming as long as its pauses are shorter than this.
-const PAUSE_MAX: Duration = Duration::from_millis(50);
+use crate::load::Load;
+
+/// New mail keeps coming as long as its pauses are shorter than this: longer than a disk hesitates now and then.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// Whoever waits for the backlog's turn looks again this soon, because new mail may have ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// The backlog may take so long a time's tokens at once.
 const BURST: Duration = Duration::from_millis(100);
 const NS_PER_MS: u128 = 1_000_000;
@@ -19,6 +23,7 @@ pub(crate) struct Backlog {
     full_at: u128,
     /// When a job of new mail went out last.
     fresh_at: Option<UnixMs>,
+    load: Load,
 }
 
 impl Backlog {
@@ -27,7 +32,12 @@ impl Backlog {
         let burst = (u64::from(per_s) * BURST.as_millis() as u64 / 1_000).max(1);
         let period_ns = u128::from(burst) * 1_000_000_000 / u128::from(per_s.max(1));
         let burst = u32::try_from(burst).unwrap_or(u32::MAX);
-        Backlog { bucket: Bucket { burst, period_ns }, full_at: 0, fresh_at: None }
+        Backlog { bucket: Bucket { burst, period_ns }, full_at: 0, fresh_at: None, load: Load::default() }
+    }
+
+    /// Looks how busy the machine is.
+    pub(crate) fn look_at_load(&mut self) {
+        self.load.look();
     }
 
     /// A job of new mail goes out.
@@ -37,7 +47,7 @@ impl Backlog {
 
     /// True when a job of the backlog may go out.
     pub(crate) fn may_take(&self, now: UnixMs) -> bool {
-        !self.is_beside_new_mail(now) || matches!(self.draw(now), Draw::Taken { .. })
+        !self.is_beside_new_mail(now) || !self.load.is_high && matches!(self.draw(now), Draw::Taken { .. })
     }
 
     /// A job of the backlog goes out.
@@ -49,13 +59,14 @@ impl Backlog {
 
     /// When the next job of the backlog may go out.
     pub(crate) fn next(&self, now: UnixMs) -> UnixMs {
-        match (self.may_take(now), self.draw(now)) {
-            (false, Draw::Wait { wait_ns, .. }) => {
-                let wait = Duration::from_nanos(u64::try_from(wait_ns).unwrap_or(u64::MAX));
-                now.plus(wait.clamp(Duration::from_millis(1), PAUSE_MAX))
-            }
-            _ => now,
+        if self.may_take(now) {
+            return now;
         }
+        let wait = match self.draw(now) {
+            Draw::Wait { wait_ns, .. } => Duration::from_nanos(u64::try_from(wait_ns).unwrap_or(u64::MAX)),
+            Draw::Taken { .. } | Draw::Never => LOOK_AGAIN,
+        };
+        now.plus(wait.clamp(Duration::from_millis(1), LOOK_AGAIN))
     }
 
     fn draw(&self, now: UnixMs) -> Draw {
@@ -100,7 +111,7 @@ mod tests {
     #[test]
     fn alone_it_goes_as_fast_as_it_can() {
         assert_eq!(taken_within(&mut Backlog::new(10), 1, None), 100_000);
-        let after_a_pause = taken_within(&mut Backlog::new(10), 60, Some(60));
+        let after_a_pause = taken_within(&mut Backlog::new(10), 501, Some(501));
         assert_eq!(after_a_pause, 100_000);
     }
 

@@ -128,6 +128,7 @@ impl Database {
         let database = Database { db, synced, reserve_octets: buffer as u64 * 5 / 4, index_from };
         database.check_blobs(path)?;
         database.check_format(path)?;
+        yield_to_mail();
         Ok(database)
     }
 
@@ -313,6 +314,23 @@ fn is_full_disk(cause: &str) -> bool {
         cause.contains(".log") && ["While fdatasync", "While fsync"].iter().any(|call| cause.contains(call));
     cause.contains("No space left") && !is_log_sync
 }
+
+/// Lets the threads that merge tables take less of a busy processor than those that move mail. What flushes the buffers
+/// keeps its share: writes wait for that. Where the system does not allow it, all share alike.
+fn yield_to_mail() {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return };
+    for thread in threads.flatten() {
+        let is_merging = std::fs::read_to_string(thread.path().join("comm"))
+            .is_ok_and(|name| name.trim_end() == "rocksdb:low");
+        let number = thread.file_name().to_str().and_then(|name| name.parse().ok());
+        if let Some(thread) = number.and_then(rustix::process::Pid::from_raw).filter(|_| is_merging) {
+            let _ = rustix::process::setpriority_process(Some(thread), MERGING_NICE);
+        }
+    }
+}
+
+/// How much more willingly the system runs others than what merges tables (nice): about a third of a full share.
+const MERGING_NICE: i32 = 5;
 
 /// Proves that the folder can be written.
 fn check_writable(path: &Path) -> Result<(), OpenError> {

@@ -16,6 +16,7 @@ pub mod feed;
 mod find;
 mod format;
 pub mod kv;
+mod load;
 mod look;
 mod memory;
 pub mod metrics;

@@ -103,6 +103,8 @@ pub(crate) struct Taken {
     pub(crate) stage: Stage,
     pub(crate) entry: Entry,
     pub(crate) intent: Option<Intent>,
+    /// It was read from the index.
+    is_read: bool,
     /// Which of the times that it was taken this is.
     turn: u64,
 }
@@ -140,6 +142,8 @@ pub(crate) struct Window {
     taken: HashMap<JobKey, Taken>,
     handed_back: BinaryHeap<Reverse<(UnixMs, JobKey)>>,
     taken_max: usize,
+    /// How many of what is taken were read from the index.
+    taken_read: usize,
     turns_taken: u64,
     backlog: Backlog,
     scanning: bool,
@@ -209,6 +213,7 @@ impl Schedule {
             taken: HashMap::new(),
             handed_back: BinaryHeap::new(),
             taken_max,
+            taken_read: 0,
             turns_taken: 0,
             backlog: Backlog::new(backlog_per_s),
             scanning: false,
@@ -325,7 +330,9 @@ impl Window {
             std::collections::hash_map::Entry::Occupied(_) => false,
             std::collections::hash_map::Entry::Vacant(place) => {
                 self.turns_taken += 1;
-                place.insert(Taken { stage, entry, intent: None, turn: self.turns_taken });
+                let is_read = stage == Stage::Reading;
+                self.taken_read += usize::from(is_read);
+                place.insert(Taken { stage, entry, intent: None, is_read, turn: self.turns_taken });
                 true
             }
         }
@@ -334,6 +341,13 @@ impl Window {
     /// How many jobs of a lane may still be taken: some places are left for the more urgent ones.
     pub(crate) fn room(&self, lane: Lane) -> usize {
         lane.share_of(self.taken_max).saturating_sub(self.taken.len())
+    }
+
+    /// As above, of what is read from the index: that fills half of the places at most, so that new mail finds some
+    /// whenever it comes, and is not put behind the backlog.
+    fn room_to_read(&self, lane: Lane) -> usize {
+        let left = lane.share_of(self.taken_max.div_ceil(2)).max(1).saturating_sub(self.taken_read);
+        left.min(self.room(lane))
     }
 
     /// Where the next scan of a lane begins.
@@ -386,8 +400,9 @@ impl Window {
     }
 
     /// The next claims: the lanes take turns; in a lane fresh ones come first, then those that were read from the index at
-    /// the backlog's pace, but every eighth is of these. Where few of those are left, more are to be read.
+    /// the backlog's pace, but every sixteenth is of these. Where few of those are left, more are to be read.
     pub(crate) fn pick(&mut self, room: LaneRoom, now: UnixMs) -> Picked {
+        self.backlog.look_at_load();
         let mut jobs = Vec::new();
         loop {
             let has_work =
@@ -448,7 +463,7 @@ impl Window {
         let ahead_max = READ_AHEAD_MAX.min(self.taken_max.div_ceil(READ_AHEAD_SHARE));
         for lane in Lane::ALL {
             let waiting = self.lanes.of(lane).read.len();
-            let count = self.room(lane).min(ahead_max.saturating_sub(waiting));
+            let count = self.room_to_read(lane).min(ahead_max.saturating_sub(waiting));
             if count > 0 && waiting <= ahead_max / 2 && self.may_be_due(lane, now) {
                 let window = self.lanes.of_mut(lane);
                 window.lowest_since = None;
@@ -461,7 +476,8 @@ impl Window {
 
     /// Forgets a job whose outcome is in the database; `next` is its new entry in the index, when it has one.
     pub(crate) fn release(&mut self, key: JobKey, next: Option<Entry>) {
-        if self.taken.remove(&key).is_some() && self.taken.is_empty() {
+        if let Some(taken) = self.taken.remove(&key) {
+            self.taken_read -= usize::from(taken.is_read);
             shrink(&mut self.taken, self.taken_max);
         }
         if let Some(entry) = next {
@@ -510,7 +526,7 @@ impl Window {
             (known, _) if !known.fresh.is_empty() || known.is_read_owed() => UnixMs(0),
             (known, _) if !known.read.is_empty() && lane == Lane::High => UnixMs(0),
             (known, _) if !known.read.is_empty() => self.backlog.next(now),
-            (known, _) if self.room(lane) > 0 && !self.scanning => known.next_due,
+            (known, _) if self.room_to_read(lane) > 0 && !self.scanning => known.next_due,
             _ => NEVER,
         };
         Lane::ALL.into_iter().map(of_lane).fold(handed_back, UnixMs::min)
@@ -539,7 +555,7 @@ impl Window {
 }
 
 /// So many fresh jobs go out before one that waited in the index.
-const FRESH_IN_A_ROW_MAX: usize = 7;
+const FRESH_IN_A_ROW_MAX: usize = 15;
 /// Jobs of one lane that are read ahead of their claims, at most: enough that reading them costs little each.
 const READ_AHEAD_MAX: usize = 256;
 /// What is read ahead takes this part of the window's places at most, so that fresh ones find theirs.

@@ -45,8 +45,8 @@ pub struct StoreSettings {
     pub stuck_after_s: u64,
     /// How many jobs may be claimed or ready in memory at once. Default 10,000.
     pub claimed_max: usize,
-    /// Beside new mail, so many jobs a second of the normal and the low lane are given out that wait on disk, and one for
-    /// each seven new ones. Without new mail there is no bound. Default 2,000.
+    /// Beside new mail, so many jobs a second of the normal and the low lane are given out that wait on disk, unless the
+    /// runtime's threads are busy, and one for each fifteen new ones. Without new mail there is no bound. Default 2,000.
     pub backlog_per_s: u32,
     /// The shares of the lanes when each has work; see [`baton_mail::lane`].
     pub lane_weights: LaneWeights,

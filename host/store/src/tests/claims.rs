@@ -59,16 +59,16 @@ fn fresh_work_does_not_starve_what_is_due() {
         }
         assert_eq!(bench.jobs().await.len(), 4);
         bench.clock.advance(Duration::from_secs(10));
-        for _ in 0..16 {
+        for _ in 0..32 {
             let _ = bench.store.accept(message(&["x@b.example"], b"m")).await.unwrap();
         }
         // The first claim begins to read the index, and does not wait for it.
         let before = bench.store.claim(1).await.unwrap();
-        while bench.metrics.jobs_in_memory.get() < 20 {
+        while bench.metrics.jobs_in_memory.get() < 36 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert!(before.iter().all(|claim| !old.contains(&claim.key.message)));
-        let first = bench.store.claim(15).await.unwrap();
+        let first = bench.store.claim(31).await.unwrap();
         assert_eq!(first.iter().filter(|claim| old.contains(&claim.key.message)).count(), 2);
     });
 }

@@ -191,6 +191,30 @@ fn a_backlog_leaves_places_in_memory_to_other_tenants() {
 }
 
 #[test]
+fn a_backlog_from_disk_leaves_places_in_memory_to_new_mail() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        accept_many(&bench, 0, 40).await;
+        bench.store.close().await;
+        let bench = Bench::try_open(StoreSettings { claimed_max: 16, ..settings(folder.path()) }).unwrap();
+        let mut backlog = Vec::new();
+        while let claims = bench.store.claim(16).await.unwrap()
+            && !claims.is_empty()
+        {
+            backlog.extend(claims);
+        }
+        assert_eq!(backlog.len(), 7, "half of the places, but for the eighth of the high lane");
+        let new = accept(&bench, 0).await;
+        let claims = bench.store.claim(16).await.unwrap();
+        assert_eq!((claims.len(), claims[0].key.message), (1, new));
+        assert!(claims[0].body().is_some(), "it did not go behind the backlog");
+        drop(backlog);
+        assert_consistent(&bench.store);
+    });
+}
+
+#[test]
 fn held_and_future_mail_ends_when_its_sender_said() {
     let folder = tempfile::tempdir().unwrap();
     block_on(async {

@@ -33,7 +33,7 @@ section! {
         block_cache_octets: usize = 32 << 20,
         /// Jobs in delivery or waiting for a connection at once. Bounds the memory of a long queue. An eighth of it is kept for the high lane, another one for all but the low lane.
         claimed_max: usize = 10_000,
-        /// While new mail keeps coming, so many messages a second that wait on the disk are tried beside it, and one for each seven new ones, so that a long queue does not slow down today's mail. Urgent ones are not counted; without new mail there is no bound.
+        /// While new mail keeps coming, so many messages a second that wait on the disk are tried beside it, unless the machine is busy, and one for each fifteen new ones, so that a long queue does not slow down today's mail. Urgent ones are not counted; without new mail there is no bound.
         backlog_per_s: u32 = 2_000,
         /// When a message that is due finds nobody to take it for so long, in seconds, the queue is reported as stuck: in the log, by `baton_store_stuck_total`, and in the message's story.
         stuck_after_s: u64 = 300,

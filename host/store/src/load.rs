@@ -1,0 +1,44 @@
+//! Whether the threads of the async runtime have time to spare.
+
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+/// A look counts for this long.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// The load is high when the threads were busy for more than this part of the time, in percent.
+const BUSY_PERCENT: u32 = 60;
+
+/// How busy the runtime's threads were between the last two looks.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) is_high: bool,
+    looked_at: Instant,
+    /// The time for which all threads together were busy until then.
+    busy: Duration,
+}
+
+impl Default for Load {
+    fn default() -> Load {
+        Load { is_high: false, looked_at: Instant::now(), busy: Duration::ZERO }
+    }
+}
+
+impl Load {
+    /// Looks, unless the last look was a moment ago. Outside of a runtime nothing is busy.
+    pub(crate) fn look(&mut self) {
+        let now = Instant::now();
+        let passed = now.duration_since(self.looked_at);
+        if passed < INTERVAL {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        let metrics = runtime.metrics();
+        let threads = metrics.num_workers();
+        let busy: Duration = (0..threads).map(|thread| metrics.worker_total_busy_duration(thread)).sum();
+        let spent = busy.saturating_sub(self.busy);
+        let possible = passed * u32::try_from(threads).unwrap_or(u32::MAX);
+        self.is_high = spent * 100 > possible * BUSY_PERCENT;
+        (self.looked_at, self.busy) = (now, busy);
+    }
+}
