@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_mail::event::Event;
-use baton_mail::{Body, EnhancedCode, Envelope, Lane, MessageId, Reply, Status, UnixMs};
+use baton_mail::{Body, EnhancedCode, Envelope, MessageId, Reply, Status, UnixMs};
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::oneshot;
 
@@ -17,6 +17,7 @@ use crate::feed::Facts;
 use crate::format::{
     EnvelopeRecordRef, FORMAT, JobRecord, JobSeed, encode_envelope, encode_job, held_until, is_held, not_held,
 };
+use crate::shelf::Shelf;
 
 /// A message to be taken into the queue.
 #[derive(Clone, Debug)]
@@ -176,7 +177,6 @@ pub(crate) fn encode_message(
     let is_due = seeds.iter().any(|seed| !is_held(seed.due));
     let shared = seeds.len() > 1;
     let hold = envelope.hold.clone();
-    let lane = envelope.lane();
     let mut pasts = pasts.into_iter();
     let job = |seed: JobSeed| {
         let past = pasts.next();
@@ -193,9 +193,9 @@ pub(crate) fn encode_message(
             let (recipients, queue) = (seed.recipients.clone(), seed.queue.clone());
             JobRecord { shared, due: seed.due, attempt, recipients, queue, last, hold, delay_told, changes }
         });
-        let priority = record.as_ref().and_then(|record| record.changes.assignment.priority);
-        let lane = priority.map_or(lane, Lane::of);
-        MessageJob { lane, is_fresh, record: record.as_ref().map(encode_job), seed, reserved: false }
+        let shelf =
+            record.as_ref().map_or_else(|| Shelf::of(&envelope), |record| record.changes.shelf(&envelope));
+        MessageJob { shelf, is_fresh, record: record.as_ref().map(encode_job), seed, reserved: false }
     };
     Ok(Message {
         id: envelope.id,

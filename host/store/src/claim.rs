@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_mail::{Body, Envelope, Lane, MessageId, Status, UnixMs};
+use baton_mail::{Body, Envelope, MessageId, Status, UnixMs};
 
 use crate::change::GiveUp;
 use crate::core::Core;
 use crate::database::{Database, Family};
 use crate::error::StoreError;
-use crate::format::{Due, JobKey, JobRecord, NEVER, after_prefix, decode_due_key, due_key, lane_prefix};
+use crate::format::{Due, JobKey, JobRecord, NEVER, after_prefix, decode_due_key, due_key, shelf_prefix};
 use crate::records::{Damage, ReadError, load_body, load_content, load_job};
-use crate::schedule::{Entry, Job, LaneRoom, Picked, Schedule, Stage};
+use crate::schedule::{Entry, Job, LaneRoom, LaneScan, Picked, Schedule, Stage};
+use crate::shelf::Shelf;
 
 /// One job, given to one caller. Dropped without an outcome it is handed back and can be claimed again after 60 s:
 /// a lost task is a deferral (house rule 18), not a lost message.
@@ -143,45 +144,67 @@ fn pick(core: &Core, room: LaneRoom) -> Picked {
 }
 
 /// Reads on the side what comes after what was claimed.
-fn read_ahead(core: &Arc<Core>, scans: Vec<(Lane, Due, usize)>) {
+fn read_ahead(core: &Arc<Core>, scans: Vec<LaneScan>) {
     if !scans.is_empty() {
         let (end, now) = (ScansEnd(Arc::clone(core)), core.clock.now());
-        tokio::task::spawn_blocking(move || scan_lanes(&end, &scans, now));
+        tokio::task::spawn_blocking(move || scans.iter().for_each(|scan| scan_lane(&end.0, scan, now)));
     }
 }
 
-/// Reads jobs of the due index into the window: of each lane as many as are wanted, from where the last scan ended.
-fn scan_lanes(end: &ScansEnd, scans: &[(Lane, Due, usize)], now: UnixMs) {
-    let core = &*end.0;
-    let db = core.db();
-    for (lane, from, limit) in scans {
-        let mut end = LaneEnd { core, lane: *lane, reached: *from, next_due: NEVER };
-        match &db {
-            Ok(db) => Scan { core, db, end, left: *limit }.run(now),
-            Err(_) => end.next_due = now.plus(AWAY_PAUSE),
+/// Reads jobs of a lane into the window: as many as are wanted, of each of its shelves the same part; what one does not
+/// have goes to the others.
+fn scan_lane(core: &Core, scan: &LaneScan, now: UnixMs) {
+    let (mut open, mut left) = (scan.shelves.clone(), scan.count);
+    while left > 0 && !open.is_empty() {
+        let part = (left / open.len()).max(1);
+        open.retain(|shelf| {
+            let wanted = part.min(left);
+            let read = scan_shelf(core, *shelf, wanted, now);
+            left -= read;
+            read == wanted
+        });
+    }
+}
+
+/// Reads jobs of a shelf into the window, from where it was read to: how many there were of those wanted.
+fn scan_shelf(core: &Core, shelf: Shelf, wanted: usize, now: UnixMs) -> usize {
+    if wanted == 0 {
+        return 0;
+    }
+    let reached = core.schedule.lock().begin_shelf(shelf);
+    let mut end = ShelfEnd { core, shelf, reached, next_due: NEVER };
+    match core.db() {
+        Ok(db) => {
+            let mut scan = Scan { core, db: &db, end, left: wanted };
+            scan.run(now);
+            wanted - scan.left
+        }
+        Err(_) => {
+            end.next_due = now.plus(AWAY_PAUSE);
+            0
         }
     }
 }
 
-/// A scan of one lane in progress.
+/// A scan of one shelf in progress.
 struct Scan<'a> {
     core: &'a Core,
     db: &'a Database,
-    end: LaneEnd<'a>,
+    end: ShelfEnd<'a>,
     left: usize,
 }
 
-/// Tells the window how far a lane was read, also when the thread panics.
-struct LaneEnd<'a> {
+/// Tells the window how far a shelf was read, also when the thread panics.
+struct ShelfEnd<'a> {
     core: &'a Core,
-    lane: Lane,
+    shelf: Shelf,
     reached: Due,
     next_due: UnixMs,
 }
 
-impl Drop for LaneEnd<'_> {
+impl Drop for ShelfEnd<'_> {
     fn drop(&mut self) {
-        self.core.schedule.lock().lane_scanned(self.lane, self.reached, self.next_due);
+        self.core.schedule.lock().shelf_scanned(self.shelf, self.reached, self.next_due);
     }
 }
 
@@ -199,11 +222,11 @@ impl Drop for ScansEnd {
 }
 
 impl Scan<'_> {
-    /// Reads on from where the lane was read to.
+    /// Reads on from where the shelf was read to.
     fn run(&mut self, now: UnixMs) {
         let Due { at, job } = self.end.reached;
-        let from = due_key(self.end.lane, at, job);
-        let end = after_prefix(lane_prefix(self.end.lane));
+        let from = due_key(self.end.shelf, at, job);
+        let end = after_prefix(&shelf_prefix(self.end.shelf));
         let mut entries = self.db.iterate(Family::Due, &from, end.as_deref());
         entries.seek_to_first();
         while let Some(key) = entries.key() {
@@ -229,13 +252,13 @@ impl Scan<'_> {
     /// Reads the job unless somebody has it, or had it a moment ago.
     fn read(&mut self, due: UnixMs, key: JobKey) {
         let core = self.core;
-        let entry = Entry { lane: self.end.lane, due };
+        let entry = Entry { shelf: self.end.shelf, due };
         if !core.schedule.lock().take(key, entry, Stage::Reading) {
             return;
         }
         // The iterator sees the past: an outcome may have been written since. It was, before the job left the
         // window, so the present tells.
-        match self.db.get(Family::Due, &due_key(entry.lane, due, key)) {
+        match self.db.get(Family::Due, &due_key(entry.shelf, due, key)) {
             Ok(Some(_)) => {}
             Ok(None) => return core.schedule.lock().release(key, None),
             Err(cause) => {
@@ -246,7 +269,7 @@ impl Scan<'_> {
         match load_job(self.db, key) {
             Ok(Some(job)) => {
                 self.left -= 1;
-                core.schedule.lock().make_read(entry.lane, Job { due, ..job });
+                core.schedule.lock().make_read(entry.shelf.lane, Job { due, ..job });
             }
             Ok(None) => core.set_aside_later(missing(key, entry), Some((key, entry))),
             Err(ReadError::Damaged(damage)) => core.set_aside_later(damage, Some((key, entry))),
@@ -263,7 +286,7 @@ fn missing(key: JobKey, entry: Entry) -> Damage {
     Damage {
         message: key.message,
         family: Family::Due.name(),
-        key: due_key(entry.lane, entry.due, key).to_vec(),
+        key: due_key(entry.shelf, entry.due, key).to_vec(),
         detail: "due record: its message or job is missing".to_owned(),
     }
 }

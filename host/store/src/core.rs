@@ -165,7 +165,7 @@ impl Core {
 
     /// True when the due index has the job where it says.
     pub(crate) fn is_due_entry(&self, job: &Job) -> bool {
-        let key = due_key(job.lane(), job.due, job.key);
+        let key = due_key(job.shelf(), job.due, job.key);
         self.db().is_ok_and(|db| matches!(db.get(Family::Due, &key), Ok(Some(_))))
     }
 

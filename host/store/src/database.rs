@@ -13,7 +13,10 @@ use rocksdb::{
 
 use crate::StoreSettings;
 use crate::error::OpenError;
-use crate::format::{DATABASE_FORMAT, DATABASE_FORMAT_MIN, FORMAT_KEY, PERSON_KEY_KEY, decode, encode};
+use crate::format::{
+    DATABASE_FORMAT, DATABASE_FORMAT_MIN, FORMAT, FORMAT_KEY, PERSON_KEY_KEY, RESHELVING_KEY, decode, encode,
+};
+use crate::reshelve::reshelve;
 use crate::search::message_of;
 use crate::wal_check::{WalError, check_logs, has_log};
 
@@ -161,26 +164,40 @@ impl Database {
         match self.get(Family::Meta, FORMAT_KEY).map_err(failed)? {
             Some(value) => match decode::<u32>(&value) {
                 Ok(DATABASE_FORMAT) => Ok(()),
-                Ok(DATABASE_FORMAT_MIN..DATABASE_FORMAT) => self.put_format().map_err(failed),
+                Ok(DATABASE_FORMAT_MIN..DATABASE_FORMAT) => {
+                    self.put_format(&[RESHELVING_KEY]).map_err(failed)
+                }
                 found => Err(OpenError::NewerFormat {
                     path: path.to_owned(),
                     found: found.map_or_else(|cause| cause, |number| number.to_string()),
                     known: DATABASE_FORMAT,
                 }),
             },
-            None => self.put_format().map_err(failed),
+            None => self.put_format(&[]).map_err(failed),
+        }?;
+        if self.get(Family::Meta, RESHELVING_KEY).map_err(failed)?.is_some() {
+            self.reshelve().map_err(failed)?;
         }
+        Ok(())
     }
 
-    /// Writes down the format of this program: older programs refuse to open the database from now on.
-    fn put_format(&self) -> Result<(), String> {
+    /// Writes down the format of this program, and what is still to be done for it: older programs refuse to open the
+    /// database from now on.
+    fn put_format(&self, marks: &[&[u8]]) -> Result<(), String> {
         let mut batch = WriteBatch::default();
         batch.put_cf(self.family(Family::Meta), FORMAT_KEY, encode(&DATABASE_FORMAT));
-        self.write(batch).map_err(|error| match error {
-            WriteError::Failed(cause) => cause,
-            WriteError::DiskFull => "the disk is full".to_owned(),
-            WriteError::Stalled => "the database is stalled".to_owned(),
-        })
+        for mark in marks {
+            batch.put_cf(self.family(Family::Meta), mark, [FORMAT]);
+        }
+        self.write(batch).map_err(in_words)
+    }
+
+    /// Puts the due index of an older format on shelves.
+    fn reshelve(&self) -> Result<(), String> {
+        reshelve(self).map_err(in_words)?;
+        let mut batch = WriteBatch::default();
+        batch.delete_cf(self.family(Family::Meta), RESHELVING_KEY);
+        self.write(batch).map_err(in_words)
     }
 
     /// The key by which addresses are hashed; made once.
@@ -295,6 +312,14 @@ impl Database {
     /// Octets of blob files of which the larger part is dead bodies, as RocksDB reckons.
     pub(crate) fn dead_body_octets(&self) -> u64 {
         self.body_property(c"rocksdb.live-blob-file-garbage-size")
+    }
+}
+
+fn in_words(error: WriteError) -> String {
+    match error {
+        WriteError::Failed(cause) => cause,
+        WriteError::DiskFull => "the disk is full".to_owned(),
+        WriteError::Stalled => "the database is stalled".to_owned(),
     }
 }
 

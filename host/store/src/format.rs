@@ -6,9 +6,11 @@ use baton_mail::{Envelope, Lane, MessageId, Status, UnixMs};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::change::Changes;
 use crate::feed::Facts;
+use crate::shelf::Shelf;
 
 /// The octet that every key and every value begins with, but for those that came with the lanes.
 pub(crate) const FORMAT: u8 = 1;
@@ -20,13 +22,15 @@ pub(crate) const FORMAT_SEALED: u8 = 6;
 pub(crate) const FORMAT_CHANGED: u8 = 4;
 /// The octet of a record of the history that begins with what is known of its message.
 pub(crate) const FORMAT_FACTS: u8 = 5;
+/// The octet of keys of the due index on shelves of tenants and streams.
+pub(crate) const FORMAT_SHELVES: u8 = 7;
 /// The format of the whole database, in the `meta` family. 1 knew no lanes: a program of that time would pass over
 /// entries of the due index that it does not understand. 2 knew no requests of senders: such a program would deliver
 /// without heeding them. Either must refuse to open a database that may have some.
 /// 3 knew no changes of operators to a job: such a program would send by another next hop than the one they chose.
-pub(crate) const DATABASE_FORMAT: u32 = 4;
-/// The oldest format that is understood. What it holds needs no change: all its jobs are of the normal lane, and
-/// nothing was asked for.
+/// 4 knew no shelves: such a program would pass over the mail of tenants and streams.
+pub(crate) const DATABASE_FORMAT: u32 = 5;
+/// The oldest format that is understood: all its jobs are of the normal lane, and nothing was asked for.
 pub(crate) const DATABASE_FORMAT_MIN: u32 = 1;
 /// Later than every moment.
 pub(crate) const NEVER: UnixMs = UnixMs(u64::MAX);
@@ -48,9 +52,9 @@ pub(crate) fn not_held(due: UnixMs) -> UnixMs {
     UnixMs(due.0.min(HELD_FROM - 1))
 }
 
-/// Where the held jobs begin that expired before `now`, and where they end. Held jobs wait in no lane of their own.
+/// Where the held jobs begin that expired before `now`, and where they end: they are all on one shelf.
 pub(crate) fn expired_held_range(now: UnixMs) -> (DueKey, DueKey) {
-    let key = |due| due_key(Lane::Normal, due, JobKey::FIRST);
+    let key = |due| due_key(Shelf::HELD, due, JobKey::FIRST);
     (key(UnixMs(HELD_FROM)), key(held_until(now)))
 }
 
@@ -99,7 +103,7 @@ pub(crate) fn job_key(job: JobKey) -> [u8; 19] {
     key
 }
 
-/// A place in a lane of the due index: entries are in this order.
+/// A place on a shelf of the due index: entries are in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Due {
     pub(crate) at: UnixMs,
@@ -116,15 +120,15 @@ impl Due {
     }
 }
 
-/// A key of the `due` family: in the normal lane time, message, job; in the others the lane before these.
+/// A key of the `due` family: time, message, job; before these what tells the shelf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DueKey {
     octets: [u8; DUE_KEY_OCTETS_MAX],
     len: usize,
 }
 
-/// Format, lane, time, message, job.
-const DUE_KEY_OCTETS_MAX: usize = 1 + 1 + DUE_OCTETS;
+/// Format, lane, shelf, time, message, job.
+const DUE_KEY_OCTETS_MAX: usize = 1 + 1 + 1 + DUE_OCTETS;
 /// Time, message, job.
 const DUE_OCTETS: usize = 8 + 16 + 2;
 
@@ -136,16 +140,16 @@ impl std::ops::Deref for DueKey {
     }
 }
 
-/// The lane of an entry's key. Held jobs are all in one, whatever their priority.
-pub(crate) fn lane_of_entry(lane: Lane, due: UnixMs) -> Lane {
-    if is_held(due) { Lane::Normal } else { lane }
+/// The shelf of an entry's key. Held jobs are all on one.
+pub(crate) fn shelf_of_entry(shelf: Shelf, due: UnixMs) -> Shelf {
+    if is_held(due) { Shelf::HELD } else { shelf }
 }
 
 /// Key of one job in the `due` family.
-pub(crate) fn due_key(lane: Lane, due: UnixMs, job: JobKey) -> DueKey {
+pub(crate) fn due_key(shelf: Shelf, due: UnixMs, job: JobKey) -> DueKey {
     let mut octets = [0; DUE_KEY_OCTETS_MAX];
-    let lane = lane_prefix(lane_of_entry(lane, due));
-    let parts: [&[u8]; 4] = [lane, &due.0.to_be_bytes(), &job.message.to_octets(), &job.job.to_be_bytes()];
+    let shelf = shelf_prefix(shelf_of_entry(shelf, due));
+    let parts: [&[u8]; 4] = [&shelf, &due.0.to_be_bytes(), &job.message.to_octets(), &job.job.to_be_bytes()];
     let mut len = 0;
     for octet in parts.into_iter().flatten() {
         if let Some(place) = octets.get_mut(len) {
@@ -156,25 +160,42 @@ pub(crate) fn due_key(lane: Lane, due: UnixMs, job: JobKey) -> DueKey {
     DueKey { octets, len }
 }
 
-/// What the keys of a lane begin with.
-pub(crate) fn lane_prefix(lane: Lane) -> &'static [u8] {
+/// What the keys of a shelf begin with: those of nobody's mail as they were before there were shelves, and lanes.
+pub(crate) fn shelf_prefix(shelf: Shelf) -> SmallPrefix {
+    let lane = lane_octet(shelf.lane);
+    match shelf {
+        Shelf { lane: Lane::Normal, number: 0 } => SmallPrefix::from_slice(&[FORMAT]),
+        Shelf { number: 0, .. } => SmallPrefix::from_slice(&[FORMAT_LANES, lane]),
+        Shelf { number, .. } => SmallPrefix::from_slice(&[FORMAT_SHELVES, lane, number]),
+    }
+}
+
+/// Three octets at most.
+pub(crate) type SmallPrefix = SmallVec<[u8; 3]>;
+
+fn lane_octet(lane: Lane) -> u8 {
     match lane {
-        Lane::High => &[FORMAT_LANES, 0],
-        Lane::Normal => &[FORMAT],
-        Lane::Low => &[FORMAT_LANES, 2],
+        Lane::High => 0,
+        Lane::Normal => 1,
+        Lane::Low => 2,
     }
 }
 
 /// Reads a key of the `due` family.
-pub(crate) fn decode_due_key(key: &[u8]) -> Option<(Lane, Due)> {
-    let (lane, rest) =
-        Lane::ALL.into_iter().find_map(|lane| Some((lane, key.strip_prefix(lane_prefix(lane))?)))?;
-    let rest: &[u8; DUE_OCTETS] = rest.try_into().ok()?;
-    let (at, rest) = rest.split_first_chunk::<8>()?;
+pub(crate) fn decode_due_key(key: &[u8]) -> Option<(Shelf, Due)> {
+    let (prefix, due) = key.split_at_checked(key.len().checked_sub(DUE_OCTETS)?)?;
+    let (lane, number) = match prefix {
+        [FORMAT] => (lane_octet(Lane::Normal), 0),
+        [FORMAT_LANES, lane] => (*lane, 0),
+        [FORMAT_SHELVES, lane, number] => (*lane, *number),
+        _ => return None,
+    };
+    let lane = Lane::ALL.into_iter().find(|known| lane_octet(*known) == lane)?;
+    let (at, rest) = due.split_first_chunk::<8>()?;
     let (message, job) = rest.split_first_chunk::<16>()?;
     let job = u16::from_be_bytes(job.try_into().ok()?);
     let job = JobKey { message: MessageId::from_octets(*message), job };
-    Some((lane, Due { at: UnixMs(u64::from_be_bytes(*at)), job }))
+    Some((Shelf { lane, number }, Due { at: UnixMs(u64::from_be_bytes(*at)), job }))
 }
 
 /// Key of a record in the `history` family. `number` tells records of one millisecond apart.
@@ -227,6 +248,8 @@ pub(crate) fn partial_key(message: MessageId) -> Vec<u8> {
 pub(crate) const PARTIAL_PREFIX: &[u8] = b"partial:";
 /// Key of the database's format in the `meta` family.
 pub(crate) const FORMAT_KEY: &[u8] = b"\x01format";
+/// Key of the mark that the due index of an older format is being put on shelves, in the `meta` family.
+pub(crate) const RESHELVING_KEY: &[u8] = b"\x01reshelving";
 
 /// Key of the mark that content is kept after its message left the queue, in the `meta` family.
 pub(crate) fn kept_key(message: MessageId) -> Vec<u8> {
@@ -481,20 +504,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn due_keys_of_a_lane_sort_by_time_then_message_then_job() {
+    fn due_keys_of_a_shelf_sort_by_time_then_message_then_job() {
         let message = MessageId::new(UnixMs(5));
-        for lane in Lane::ALL {
+        for shelf in Lane::ALL.into_iter().flat_map(Shelf::all_of) {
             let due = |at, job| Due { at: UnixMs(at), job: JobKey { message, job } };
-            let key = |due: Due| due_key(lane, due.at, due.job).to_vec();
+            let key = |due: Due| due_key(shelf, due.at, due.job).to_vec();
             let dues = [due(1, 9), due(1, 10), due(2, 0), due(2, 1), due(2, u16::MAX), due(3, 0)];
             assert!(dues.is_sorted() && dues.map(key).is_sorted());
             for due in dues {
-                assert_eq!(decode_due_key(&key(due)), Some((lane, due)));
+                assert_eq!(decode_due_key(&key(due)), Some((shelf, due)));
                 assert!(due < due.next() && key(due) < key(due.next()));
-                assert!(key(due).starts_with(lane_prefix(lane)));
+                assert!(key(due).starts_with(&shelf_prefix(shelf)));
             }
-            let held = due_key(lane, held_until(UnixMs(9)), JobKey::FIRST);
-            assert!(matches!(decode_due_key(&held), Some((Lane::Normal, _))), "held jobs are in one range");
+            let held = due_key(shelf, held_until(UnixMs(9)), JobKey::FIRST);
+            assert!(matches!(decode_due_key(&held), Some((Shelf::HELD, _))), "held jobs are in one range");
         }
         assert_eq!((decode_due_key(b"short"), decode_due_key(&[])), (None, None));
     }

@@ -6,7 +6,7 @@
 //! Invariant: a job is given out at most once at a time. It stays in `taken` from before its record can be seen in
 //! the database until its outcome is in the database.
 //!
-//! Invariant: every entry of a lane of the due index before its `cursor` is in `taken`. So a scan begins at the cursor
+//! Invariant: every entry of a shelf of the due index before its `cursor` is in `taken`. So a scan begins at the cursor
 //! and never walks over the tombstones of what was settled before.
 
 use std::cmp::Reverse;
@@ -24,9 +24,10 @@ use tokio::sync::futures::Notified;
 use crate::backlog::Backlog;
 use crate::change::Changes;
 use crate::commit::Action;
-use crate::format::{Due, JobKey, NEVER, lane_of_entry};
+use crate::format::{Due, JobKey, NEVER, shelf_of_entry};
 use crate::memory::HeldBody;
 use crate::metrics::Metrics;
+use crate::shelf::{SHELVES, Shelf};
 
 /// A dropped claim can be claimed again after this long.
 pub(crate) const HAND_BACK_DELAY: Duration = Duration::from_secs(60);
@@ -55,21 +56,21 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// The lane in which it waits.
-    pub(crate) fn lane(&self) -> Lane {
-        self.envelope.lane()
+    /// The shelf on which the due index has it.
+    pub(crate) fn shelf(&self) -> Shelf {
+        Shelf::of(&self.envelope)
     }
 
     /// Where the due index has it.
     pub(crate) fn entry(&self) -> Entry {
-        Entry { lane: self.lane(), due: self.due }
+        Entry { shelf: self.shelf(), due: self.due }
     }
 }
 
 /// Where the due index has a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    pub(crate) lane: Lane,
+    pub(crate) shelf: Shelf,
     pub(crate) due: UnixMs,
 }
 
@@ -156,14 +157,14 @@ struct LaneWindow {
     fresh: FairQueue<Waiting>,
     /// Read ahead from the index. Tenants and streams take turns.
     read: FairQueue<Waiting>,
-    /// Where the next scan begins.
-    cursor: Due,
-    /// No entry of the index that is not taken is due before this.
-    next_due: UnixMs,
-    /// While a scan runs: the lowest entry that was written since it began.
-    lowest_since: Option<Due>,
     /// Fresh jobs that were given out since one of the index was.
     fresh_in_a_row: usize,
+    /// By their numbers.
+    shelves: Box<[ShelfWindow; SHELVES]>,
+    /// No entry of any shelf that is not taken is due before this.
+    next_due: UnixMs,
+    /// The number of the shelf that the next scan begins with.
+    first_shelf: u8,
 }
 
 impl Default for LaneWindow {
@@ -172,12 +173,27 @@ impl Default for LaneWindow {
         LaneWindow {
             fresh: FairQueue::default(),
             read: FairQueue::default(),
-            cursor: Due::FIRST,
-            next_due: UnixMs(0),
-            lowest_since: None,
             fresh_in_a_row: 0,
+            shelves: Box::new([ShelfWindow::UNKNOWN; SHELVES]),
+            next_due: UnixMs(0),
+            first_shelf: 0,
         }
     }
+}
+
+/// How far one shelf was read.
+#[derive(Clone, Copy, Debug)]
+struct ShelfWindow {
+    /// Where the next scan begins.
+    cursor: Due,
+    /// No entry that is not taken is due before this.
+    next_due: UnixMs,
+    /// While it is scanned: the lowest entry that was written since that began.
+    lowest_since: Option<Due>,
+}
+
+impl ShelfWindow {
+    const UNKNOWN: ShelfWindow = ShelfWindow { cursor: Due::FIRST, next_due: UnixMs(0), lowest_since: None };
 }
 
 impl LaneWindow {
@@ -185,6 +201,30 @@ impl LaneWindow {
     fn is_read_owed(&self) -> bool {
         !self.read.is_empty() && self.fresh_in_a_row >= FRESH_IN_A_ROW_MAX
     }
+
+    /// The numbers of the shelves that may have something due, each with where it is read on, beginning with `first_shelf`.
+    fn due_shelves(&self, now: UnixMs) -> impl Iterator<Item = (u8, Due)> {
+        let (before, from) = self.shelves.split_at(usize::from(self.first_shelf));
+        let numbers = (self.first_shelf..=u8::MAX).chain(0..self.first_shelf);
+        let due = move |(number, shelf): (u8, &ShelfWindow)| {
+            (shelf.next_due <= now).then_some((number, shelf.cursor))
+        };
+        numbers.zip(from.iter().chain(before)).filter_map(due)
+    }
+
+    fn shelf_mut(&mut self, number: u8) -> &mut ShelfWindow {
+        #[allow(clippy::indexing_slicing)] // There is a shelf for every number.
+        &mut self.shelves[usize::from(number)]
+    }
+}
+
+/// What is to be read of a lane.
+#[derive(Debug)]
+pub(crate) struct LaneScan {
+    /// Of the shelves that may have something due.
+    pub(crate) shelves: Vec<Shelf>,
+    /// So many jobs.
+    pub(crate) count: usize,
 }
 
 /// What the next claims are, and what is to be read for those after them.
@@ -192,8 +232,8 @@ impl LaneWindow {
 pub(crate) struct Picked {
     /// From memory.
     pub(crate) jobs: Vec<Job>,
-    /// From the index, lane by lane: how many, beginning where. Whoever gets it reads, and then ends the scan.
-    pub(crate) scans: Vec<(Lane, Due, usize)>,
+    /// From the index. Whoever gets it reads, and then ends the scan.
+    pub(crate) scans: Vec<LaneScan>,
     /// A scan runs, or is to.
     pub(crate) is_reading: bool,
 }
@@ -319,8 +359,9 @@ impl Window {
     /// Takes a place for a job that is about to be written. False when the window is full for its lane, or for its flow:
     /// one flow's backlog leaves a quarter of the room to the others, and of what they take again a quarter to more.
     pub(crate) fn reserve(&mut self, key: JobKey, entry: Entry, flow: Flow) -> bool {
-        let room = self.room(entry.lane);
-        let waiting = self.lanes.of(entry.lane).fresh.len_of(flow);
+        let lane = entry.shelf.lane;
+        let room = self.room(lane);
+        let waiting = self.lanes.of(lane).fresh.len_of(flow);
         room > 0 && waiting <= 3 * room && self.take(key, entry, Stage::Writing)
     }
 
@@ -350,9 +391,13 @@ impl Window {
         left.min(self.room(lane))
     }
 
-    /// Where the next scan of a lane begins.
-    pub(crate) fn cursor(&self, lane: Lane) -> Due {
-        self.lanes.of(lane).cursor
+    /// The shelves that may have something due which nobody has, and where that begins.
+    pub(crate) fn due_shelves(&self, now: UnixMs) -> Vec<(Shelf, Due)> {
+        let of_lane = |lane: Lane| {
+            let due = self.lanes.of(lane).due_shelves(now);
+            due.map(move |(number, from)| (Shelf { lane, number }, from))
+        };
+        Lane::ALL.into_iter().flat_map(of_lane).collect()
     }
 
     /// The mark of a job.
@@ -455,7 +500,7 @@ impl Window {
     }
 
     /// What is to be read: of each lane that may have something due, when half of what was read before is gone.
-    fn begin_scans(&mut self, now: UnixMs) -> Vec<(Lane, Due, usize)> {
+    fn begin_scans(&mut self, now: UnixMs) -> Vec<LaneScan> {
         let mut scans = Vec::new();
         if self.scanning {
             return scans;
@@ -466,8 +511,9 @@ impl Window {
             let count = self.room_to_read(lane).min(ahead_max.saturating_sub(waiting));
             if count > 0 && waiting <= ahead_max / 2 && self.may_be_due(lane, now) {
                 let window = self.lanes.of_mut(lane);
-                window.lowest_since = None;
-                scans.push((lane, window.cursor, count));
+                let due = window.due_shelves(now);
+                let shelves = due.map(|(number, _)| Shelf { lane, number }).collect();
+                scans.push(LaneScan { shelves, count });
             }
         }
         self.scanning = !scans.is_empty();
@@ -489,18 +535,21 @@ impl Window {
     pub(crate) fn note_insert(&mut self, entry: Entry, job: JobKey) {
         let due = Due { at: entry.due, job };
         let scanning = self.scanning;
-        let lane = self.lanes.of_mut(lane_of_entry(entry.lane, entry.due));
-        lane.cursor = lane.cursor.min(due);
+        let Shelf { lane, number } = shelf_of_entry(entry.shelf, entry.due);
+        let lane = self.lanes.of_mut(lane);
         lane.next_due = lane.next_due.min(due.at);
+        let shelf = lane.shelf_mut(number);
+        shelf.cursor = shelf.cursor.min(due);
+        shelf.next_due = shelf.next_due.min(due.at);
         if scanning {
-            lane.lowest_since = Some(lane.lowest_since.map_or(due, |lowest| lowest.min(due)));
+            shelf.lowest_since = Some(shelf.lowest_since.map_or(due, |lowest| lowest.min(due)));
         }
     }
 
     /// Makes the next scans begin at the front of the index.
     pub(crate) fn rewind(&mut self) {
-        for lane in Lane::ALL {
-            self.note_insert(Entry { lane, due: UnixMs(0) }, JobKey::FIRST);
+        for shelf in Lane::ALL.into_iter().flat_map(Shelf::all_of) {
+            self.note_insert(Entry { shelf, due: UnixMs(0) }, JobKey::FIRST);
         }
     }
 
@@ -537,20 +586,32 @@ impl Window {
         self.lanes.of(lane).next_due <= now
     }
 
-    /// One lane was scanned: all before `reached` was looked at; `next_due` is the time of the entry there.
-    pub(crate) fn lane_scanned(&mut self, lane: Lane, reached: Due, next_due: UnixMs) {
-        let lane = self.lanes.of_mut(lane);
-        lane.cursor = reached;
-        lane.next_due = next_due;
-        if let Some(lowest) = lane.lowest_since.take() {
-            lane.cursor = lane.cursor.min(lowest);
-            lane.next_due = lane.next_due.min(lowest.at);
+    /// A shelf is scanned from here on.
+    pub(crate) fn begin_shelf(&mut self, shelf: Shelf) -> Due {
+        let shelf = self.lanes.of_mut(shelf.lane).shelf_mut(shelf.number);
+        shelf.lowest_since = None;
+        shelf.cursor
+    }
+
+    /// One shelf was scanned: all before `reached` was looked at; `next_due` is the time of the entry there.
+    pub(crate) fn shelf_scanned(&mut self, shelf: Shelf, reached: Due, next_due: UnixMs) {
+        let lane = self.lanes.of_mut(shelf.lane);
+        lane.first_shelf = shelf.number.wrapping_add(1);
+        let shelf = lane.shelf_mut(shelf.number);
+        (shelf.cursor, shelf.next_due) = (reached, next_due);
+        if let Some(lowest) = shelf.lowest_since.take() {
+            shelf.cursor = shelf.cursor.min(lowest);
+            shelf.next_due = shelf.next_due.min(lowest.at);
         }
     }
 
     /// All lanes that were to be scanned are.
     pub(crate) fn end_scan(&mut self) {
         self.scanning = false;
+        for lane in Lane::ALL {
+            let lane = self.lanes.of_mut(lane);
+            lane.next_due = lane.shelves.iter().map(|shelf| shelf.next_due).min().unwrap_or(NEVER);
+        }
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) fn split(core: &Core, claim: Claim, groups: Vec<Vec<u16>>) -> Result<
     let job = claim.job();
     let op = SplitOp {
         kept: job.key,
-        lane: job.lane(),
+        shelf: job.shelf(),
         size: job.envelope.size,
         was_single: !job.shared,
         parts: parts.clone(),

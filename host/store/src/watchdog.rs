@@ -7,9 +7,10 @@ use baton_mail::{Lane, UnixMs};
 use crate::commit::{Op, Room};
 use crate::core::Core;
 use crate::database::Family;
-use crate::format::{Due, after_prefix, decode_due_key, due_key, is_held, lane_prefix};
+use crate::format::{Due, after_prefix, decode_due_key, due_key, is_held, shelf_prefix};
+use crate::shelf::Shelf;
 
-/// Entries of a lane that are in somebody's hands and passed over, at most.
+/// Entries of a shelf that are in somebody's hands and passed over, at most.
 const PASSED_MAX: usize = 10_000;
 /// A queue that still does not move is told of again after this long, in milliseconds.
 const AGAIN_MS: u64 = 600_000;
@@ -25,8 +26,9 @@ impl Watchdog {
     pub(crate) fn look(&mut self, core: &Core) {
         let now = core.clock.now();
         let in_memory = core.schedule.lock().oldest_ready();
-        let oldest =
-            Lane::ALL.into_iter().filter_map(|lane| oldest_due(core, lane, now)).chain(in_memory).min();
+        let shelves = core.schedule.lock().due_shelves(now);
+        let on_disk = shelves.into_iter().filter_map(|(shelf, from)| oldest_due(core, shelf, from, now));
+        let oldest = on_disk.chain(in_memory).min();
         let late_s = oldest.map_or(0, |due| now.since(due.at).as_secs());
         core.metrics.oldest_due_s.set(i64::try_from(late_s).unwrap_or(i64::MAX));
         match oldest {
@@ -71,12 +73,11 @@ fn reason(core: &Core) -> String {
     }
 }
 
-/// The job of a lane that is due for longest, of those that are only in the index.
-fn oldest_due(core: &Core, lane: Lane, now: UnixMs) -> Option<Due> {
-    let Due { at, job } = core.schedule.lock().cursor(lane);
+/// The job of a shelf that is due for longest, of those that are only in the index.
+fn oldest_due(core: &Core, shelf: Shelf, from: Due, now: UnixMs) -> Option<Due> {
     let db = core.db().ok()?;
-    let end = after_prefix(lane_prefix(lane));
-    let mut entries = db.iterate(Family::Due, &due_key(lane, at, job), end.as_deref());
+    let end = after_prefix(&shelf_prefix(shelf));
+    let mut entries = db.iterate(Family::Due, &due_key(shelf, from.at, from.job), end.as_deref());
     entries.seek_to_first();
     for _ in 0..PASSED_MAX {
         let (_, due) = decode_due_key(entries.key()?)?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use baton_mail::event::{Event, Removal, What};
-use baton_mail::{Envelope, Lane, MessageId, UnixMs};
+use baton_mail::{Envelope, MessageId, UnixMs};
 use bytes::Bytes;
 use rocksdb::WriteBatch;
 
@@ -24,6 +24,7 @@ use crate::parcel::moved_by;
 use crate::person::RewriteOp;
 use crate::records::Damage;
 use crate::schedule::{Entry, Intent, Job};
+use crate::shelf::Shelf;
 use crate::suppression::{Batched, Keyed};
 
 /// A batch in the making.
@@ -59,7 +60,7 @@ pub(super) enum Effect {
     /// A job is new. The window learns of it by the operation itself.
     Added(Counted),
     /// A job that was in the window left the queue, or goes on in this lane at this entry.
-    Moved { key: JobKey, was: Counted, next: Option<(Lane, Counted)> },
+    Moved { key: JobKey, was: Counted, next: Option<(Shelf, Counted)> },
     /// A damaged record was set aside.
     Damaged,
     /// So many entries of the suppression lists more, or fewer.
@@ -235,7 +236,7 @@ impl<'a> Builder<'a> {
     }
 
     fn put_due(&mut self, entry: Entry, key: JobKey, size: u64, queue: &str) {
-        self.put(Family::Due, &due_key(entry.lane, entry.due, key), &encode(&DueRecord { size, queue }));
+        self.put(Family::Due, &due_key(entry.shelf, entry.due, key), &encode(&DueRecord { size, queue }));
     }
 
     /// Envelope, body, jobs, due entries and history at once.
@@ -250,7 +251,7 @@ impl<'a> Builder<'a> {
         for job in &message.jobs {
             let key = JobKey { message: message.id, job: job.seed.job };
             self.put_due(
-                Entry { lane: job.lane, due: job.seed.due },
+                Entry { shelf: job.shelf, due: job.seed.due },
                 key,
                 message.envelope.size,
                 &job.seed.queue,
@@ -296,19 +297,19 @@ impl<'a> Builder<'a> {
 
     /// The job goes on with another record.
     fn move_job(&mut self, job: &Job, next: &JobRecord) {
-        self.delete_once(Family::Due, &due_key(job.lane(), job.due, job.key));
-        // The lane may be another one from now on.
-        let lane = next.changes.assignment.priority.map_or(job.lane(), Lane::of);
-        let entry = Entry { lane, due: next.due };
+        self.delete_once(Family::Due, &due_key(job.shelf(), job.due, job.key));
+        // The shelf may be another one from now on.
+        let shelf = next.changes.shelf(&job.envelope);
+        let entry = Entry { shelf, due: next.due };
         self.put_due(entry, job.key, job.envelope.size, &next.queue);
         self.put(Family::Job, &job_key(job.key), &encode_job(next));
         let next = Counted { due: next.due, queue: next.queue.clone(), size: job.envelope.size };
-        self.effects.push(Effect::Moved { key: job.key, was: counted(job), next: Some((lane, next)) });
+        self.effects.push(Effect::Moved { key: job.key, was: counted(job), next: Some((shelf, next)) });
     }
 
     /// The job is done. The last one takes envelope and body with it.
     fn end_job(&mut self, job: &Job) {
-        self.delete_once(Family::Due, &due_key(job.lane(), job.due, job.key));
+        self.delete_once(Family::Due, &due_key(job.shelf(), job.due, job.key));
         if job.stored {
             self.batch.delete_cf(self.db.family(Family::Job), job_key(job.key));
         }
@@ -359,7 +360,7 @@ impl<'a> Builder<'a> {
         for (key, record) in &op.parts {
             self.put(Family::Job, &job_key(*key), &encode_job(record));
             if *key != op.kept {
-                let entry = Entry { lane: op.lane, due: record.due };
+                let entry = Entry { shelf: op.shelf, due: record.due };
                 self.put_due(entry, *key, op.size, &record.queue);
                 let (due, queue) = (record.due, record.queue.clone());
                 self.effects.push(Effect::Added(Counted { due, queue, size: op.size }));
@@ -444,8 +445,8 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        if let Some((key, Entry { lane, due })) = entry {
-            let octets = due_key(lane, due, key);
+        if let Some((key, Entry { shelf, due })) = entry {
+            let octets = due_key(shelf, due, key);
             let mut was = Counted { due, queue: String::new(), size: 0 };
             if let Ok(Some(value)) = self.db.get(Family::Due, &octets) {
                 self.put(Family::Corrupt, &corrupt_key(Family::Due.name(), &octets), &value);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_mail::{Envelope, Lane};
+use baton_mail::Envelope;
 use tokio::time::Instant;
 
 use super::batch::{Builder, Changes, Effect};
@@ -16,6 +16,7 @@ use crate::format::{JobKey, is_held};
 use crate::kv::Written;
 use crate::records::{ReadError, load_job};
 use crate::schedule::{Entry, Intent, Job, Stage, Window};
+use crate::shelf::Shelf;
 
 /// How long to wait before a batch is offered again that RocksDB did not want.
 const STALL_PAUSE: Duration = Duration::from_millis(5);
@@ -194,7 +195,7 @@ fn reserve(window: &mut Window, message: &mut Message, now: baton_mail::UnixMs) 
     let flow = message.envelope.flow();
     for job in message.jobs.iter_mut().filter(|job| job.is_fresh) {
         let key = JobKey { message: message.id, job: job.seed.job };
-        let entry = Entry { lane: job.lane, due: job.seed.due };
+        let entry = Entry { shelf: job.shelf, due: job.seed.due };
         job.reserved = job.reserved || (job.seed.due <= now && window.reserve(key, entry, flow));
     }
 }
@@ -226,7 +227,7 @@ fn take_for_operator(core: &Core, op: &mut OperateOp, key: JobKey) -> bool {
     let mut window = core.schedule.lock();
     let Some(taken) = window.get(key) else {
         // Its place in the index is told when it is released.
-        let unknown = Entry { lane: Lane::Normal, due: baton_mail::UnixMs(0) };
+        let unknown = Entry { shelf: Shelf::HELD, due: baton_mail::UnixMs(0) };
         return window.take(key, unknown, Stage::Writing);
     };
     match (taken.stage, &op.action) {
@@ -321,7 +322,7 @@ fn apply_effect(core: &Core, window: &mut Window, effect: &Effect) {
             metrics.jobs_held.inc_by(i64::from(is_held(entry.due)));
         }
         Effect::Moved { key, was, next } => {
-            let entry = next.as_ref().map(|(lane, next)| Entry { lane: *lane, due: next.due });
+            let entry = next.as_ref().map(|(shelf, next)| Entry { shelf: *shelf, due: next.due });
             window.release(*key, entry);
             let next = next.as_ref().map(|(_, next)| next);
             core.census.replace(was, next);
@@ -340,10 +341,10 @@ fn apply_effect(core: &Core, window: &mut Window, effect: &Effect) {
 fn publish(core: &Core, window: &mut Window, message: Message) {
     core.metrics.accepted.inc();
     let shared = message.jobs.len() > 1;
-    for MessageJob { seed, lane, reserved, .. } in message.jobs {
+    for MessageJob { seed, shelf, reserved, .. } in message.jobs {
         let key = JobKey { message: message.id, job: seed.job };
         if !reserved {
-            window.note_insert(Entry { lane, due: seed.due }, key);
+            window.note_insert(Entry { shelf, due: seed.due }, key);
             continue;
         }
         window.make_ready(Job {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use baton_mail::{Envelope, Lane, MessageId, UnixMs};
+use baton_mail::{Envelope, MessageId, UnixMs};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -16,6 +16,7 @@ use crate::memory::HeldBody;
 use crate::person::RewriteOp;
 use crate::records::Damage;
 use crate::schedule::{Entry, Intent, Job};
+use crate::shelf::Shelf;
 use crate::suppression::Keyed;
 
 /// One operation. Encoded by whoever asks for it, so that the commit thread only copies.
@@ -84,7 +85,7 @@ pub(crate) struct Message {
 /// A job of a new message.
 pub(crate) struct MessageJob {
     pub(crate) seed: JobSeed,
-    pub(crate) lane: Lane,
+    pub(crate) shelf: Shelf,
     /// The value of the `job` family, when the message has several jobs, or the job has something behind it.
     pub(crate) record: Option<Vec<u8>>,
     /// It has nothing behind it.
@@ -122,7 +123,7 @@ pub(crate) struct SettleOp {
 pub(crate) struct SplitOp {
     /// The job that is split. One part keeps its name and its entry in the due index.
     pub(crate) kept: JobKey,
-    pub(crate) lane: Lane,
+    pub(crate) shelf: Shelf,
     pub(crate) size: u64,
     /// True when the job was the only one of its message so far.
     pub(crate) was_single: bool,

@@ -218,7 +218,12 @@ fn a_job_without_message_is_set_aside() {
         let bench = Bench::open(folder.path());
         let lost = crate::JobKey { message: MessageId::new(START), job: 0 };
         let value = crate::format::encode(&DueRecord { size: 1, queue: "q" });
-        overwrite(&bench.store, Family::Due, &crate::format::due_key(Lane::Normal, START, lost), &value);
+        overwrite(
+            &bench.store,
+            Family::Due,
+            &crate::format::due_key(crate::shelf::Shelf::HELD, START, lost),
+            &value,
+        );
         assert!(bench.claim_all().await.is_empty());
         let story = bench.store.story(lost.message).await.unwrap();
         assert!(matches!(&story[0].what, What::Damaged { detail } if detail.contains("missing")));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use baton_mail::requests::{Notify, RecipientRequests};
 
 use super::*;
-use crate::JobState;
+use crate::{Action, Assignment, JobState};
 
 fn fixture(format: u32) -> PathBuf {
     PathBuf::from(
@@ -95,6 +95,21 @@ fn format_3_is_opened_and_understood() {
     });
 }
 
+#[test]
+fn format_4_is_opened_and_understood() {
+    let (bench, folder) = opened(4);
+    block_on(async {
+        // What is somebody's is on the shelves from now on, also what operators made somebody's.
+        assert_consistent(&bench.store);
+        let jobs = bench.jobs().await;
+        let tenants: Vec<_> = jobs.iter().filter_map(|job| job.tenant.as_deref()).collect();
+        assert_eq!(tenants, ["acme", "given"]);
+        bench.clock.advance(Duration::from_secs(600));
+        assert_eq!(bench.claim_all().await.len(), jobs.len() - 1, "all but the held one");
+        drop(folder);
+    });
+}
+
 /// A message whose sender asked for something: format 3 came with that.
 fn with_wishes() -> NewMessage {
     let mut new = message_at(in_seconds(6), &["x@b.example"], b"wishes");
@@ -140,6 +155,12 @@ fn write() {
         let claim = bench.store.claim(1).await.unwrap().remove(0);
         let settlement = Settlement { delay_told: true, ..deferred(&claim, in_seconds(600)) };
         bench.store.settle(claim, settlement).await.unwrap();
+        // Format 4 came with changes of operators.
+        let given = message_at(in_seconds(8), &["x@b.example"], b"given");
+        let only = Filter { message: Some(given.envelope.id), ..Filter::default() };
+        let _ = bench.store.accept(given).await.unwrap();
+        let to = Assignment { tenant: Some("given".to_owned()), ..Assignment::default() };
+        assert_eq!(bench.store.operate(Action::Assign(to), &only, "me").await, Ok(1));
         bench.store.close().await;
     });
     let to = fixture(crate::format::DATABASE_FORMAT);

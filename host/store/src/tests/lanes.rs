@@ -191,6 +191,26 @@ fn a_backlog_leaves_places_in_memory_to_other_tenants() {
 }
 
 #[test]
+fn on_disk_tenants_take_turns_too() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        accept_of(&bench, "large", 200).await;
+        accept_of(&bench, "small", 5).await;
+        bench.store.close().await;
+        // After the start nothing is in memory. The places there are fewer than what one tenant has queued.
+        let small = StoreSettings { claimed_max: 160, ..settings(folder.path()) };
+        let bench = Bench::try_open(small).unwrap();
+        let mut first = Vec::new();
+        while first.len() < 20 {
+            first.extend(bench.store.claim(20 - first.len()).await.unwrap());
+        }
+        assert_eq!(count_of(&first, "small"), 5, "they did not wait behind what was queued before them");
+        assert_consistent(&bench.store);
+    });
+}
+
+#[test]
 fn a_backlog_from_disk_leaves_places_in_memory_to_new_mail() {
     let folder = tempfile::tempdir().unwrap();
     block_on(async {

@@ -34,9 +34,10 @@ use bytes::Bytes;
 
 use crate::database::Family;
 use crate::format::{
-    Due, DueRecord, FORMAT, FORMAT_CHANGED, FORMAT_LANES, JobRecord, decode, decode_due_key, decode_envelope,
-    decode_job, decode_job_key, message_of,
+    Due, DueRecord, FORMAT, FORMAT_CHANGED, FORMAT_LANES, FORMAT_SHELVES, JobRecord, decode, decode_due_key,
+    decode_envelope, decode_job, decode_job_key, message_of, shelf_of_entry,
 };
+use crate::records::load_job;
 use crate::{Claim, Filter, Metrics, NewJob, NewMessage, OpenError, Settlement, Store, StoreSettings};
 
 /// When the tests' clocks begin.
@@ -159,7 +160,8 @@ fn assert_consistent(store: &Store) {
         entries.seek_to_first();
         let mut found = Vec::new();
         while let Some((key, value)) = entries.item() {
-            let is_format = |octet: u8| [FORMAT, FORMAT_LANES, FORMAT_CHANGED].contains(&octet);
+            let is_format =
+                |octet: u8| [FORMAT, FORMAT_LANES, FORMAT_SHELVES, FORMAT_CHANGED].contains(&octet);
             assert!(
                 is_format(key[0]) && is_format(value[0]),
                 "every key and value begins with a format octet"
@@ -183,7 +185,9 @@ fn assert_consistent(store: &Store) {
     assert!(chunks.is_empty(), "bodies without message: {chunks:?}");
     let mut due = HashMap::new();
     for (key, value) in all(Family::Due) {
-        let (_, Due { at, job }) = decode_due_key(&key).expect("a due key");
+        let (shelf, Due { at, job }) = decode_due_key(&key).expect("a due key");
+        let loaded = load_job(&db, job).expect("a sound job").expect("a job of the entry");
+        assert_eq!(shelf, shelf_of_entry(loaded.shelf(), at), "a due entry is on the shelf of its job");
         decode::<DueRecord<'_>>(&value).expect("a sound due entry");
         assert!(messages.contains(&job.message), "a due entry without message");
         assert!(due.insert(job, at).is_none(), "two due entries of one job");
