@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use baton_mail::requests::{Notify, RecipientRequests};
 
 use super::*;
+use crate::format::{RESHELVING_KEY, due_key};
+use crate::shelf::Shelf;
 use crate::{Action, Assignment, JobState};
 
 fn fixture(format: u32) -> PathBuf {
@@ -107,6 +109,36 @@ fn format_4_is_opened_and_understood() {
         bench.clock.advance(Duration::from_secs(600));
         assert_eq!(bench.claim_all().await.len(), jobs.len() - 1, "all but the held one");
         drop(folder);
+    });
+}
+
+#[test]
+fn putting_the_index_on_shelves_goes_on_after_an_interrupted_start() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        for tenant in ["acme", "other"] {
+            let mut new = message(&["x@b.example"], b"m");
+            new.envelope.tenant = Some(tenant.to_owned());
+            let _ = bench.store.accept(new).await.unwrap();
+        }
+        let first = bench.jobs().await.remove(0).key;
+        let db = bench.store.core().db().unwrap();
+        let job = load_job(&db, first).unwrap().unwrap();
+        let was = due_key(job.shelf(), job.due, first);
+        let value = db.get(Family::Due, &was).unwrap().unwrap().to_vec();
+        let mut batch = rocksdb::WriteBatch::default();
+        batch.delete_cf(db.family(Family::Due), &*was);
+        batch.put_cf(db.family(Family::Due), &*due_key(Shelf::HELD, job.due, first), value);
+        batch.put_cf(db.family(Family::Meta), RESHELVING_KEY, [FORMAT]);
+        db.write(batch).unwrap();
+        drop(db);
+        bench.store.close().await;
+        let bench = Bench::open(folder.path());
+        assert_consistent(&bench.store);
+        assert_eq!(bench.claim_all().await.len(), 2);
+        let db = bench.store.core().db().unwrap();
+        assert!(db.get(Family::Meta, RESHELVING_KEY).unwrap().is_none(), "it is done");
     });
 }
 
