@@ -137,7 +137,7 @@ impl Shared {
                 let shared = Arc::clone(self);
                 self.spawn(async move { shared.discard(job).await });
             }
-            _ => match self.destinations.remembered(&route) {
+            _ => match self.destinations.remembered(&route, &self.settings.load()) {
                 Some(resolved) => self.arrive(job, route, resolved),
                 None => {
                     let shared = Arc::clone(self);

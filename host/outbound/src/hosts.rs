@@ -41,6 +41,11 @@ impl HostFailures {
     pub(crate) fn forget(&self, source: &Source, address: SocketAddr) {
         self.0.remove(&(source.name.clone(), address));
     }
+
+    /// Nothing is known of any host any more.
+    pub(crate) fn forget_all(&self) {
+        self.0.clear();
+    }
 }
 
 #[cfg(test)]
@@ -58,6 +63,9 @@ mod tests {
         assert_eq!(failures.reason(&source, address), Some(our_fault("refused")));
         assert_eq!(failures.reason(&other, address), None);
         failures.forget(&source, address);
+        assert_eq!(failures.reason(&source, address), None);
+        failures.note(&source, address, our_fault("refused"), 600_000);
+        failures.forget_all();
         assert_eq!(failures.reason(&source, address), None);
         failures.note(&source, address, our_fault("refused"), 1);
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -243,11 +243,19 @@ pub(crate) const NO_PROVIDER: &str = "other";
 /// A destination is its target, whose it is, and the queue name that a plugin may have given it.
 type DestinationKey = (Option<String>, Option<String>, Target);
 
+/// Where a route was found to lead, by which settings.
+#[derive(Clone, Debug)]
+struct Remembered {
+    until: Instant,
+    by: Weak<OutboundSettings>,
+    resolved: Resolved,
+}
+
 /// All destinations in use, and which route leads to which.
 #[derive(Debug)]
 pub(crate) struct Destinations {
     places: Mutex<HashMap<DestinationKey, Weak<Destination>>>,
-    routes: Cache<Route, (Instant, Resolved)>,
+    routes: Cache<Route, Remembered>,
     /// In each ready queue, the lanes have these shares of the turns.
     pub(crate) weights: LaneWeights,
 }
@@ -262,10 +270,11 @@ impl Destinations {
         }
     }
 
-    /// Where the route leads, when that was found out not long ago.
-    pub(crate) fn remembered(&self, route: &Route) -> Option<Resolved> {
-        let (until, resolved) = self.routes.get(route)?;
-        (Instant::now() < until).then_some(resolved)
+    /// Where the route leads, when that was found out not long ago by the same settings.
+    pub(crate) fn remembered(&self, route: &Route, settings: &Arc<OutboundSettings>) -> Option<Resolved> {
+        let known = self.routes.get(route)?;
+        let is_valid = known.by.as_ptr() == Arc::as_ptr(settings) && Instant::now() < known.until;
+        is_valid.then_some(known.resolved)
     }
 
     /// Finds out where the route leads. Answers of the DNS are remembered, its failures are not.
@@ -273,7 +282,7 @@ impl Destinations {
         &self,
         route: &Route,
         reach: &Reach,
-        settings: &OutboundSettings,
+        settings: &Arc<OutboundSettings>,
     ) -> Resolved {
         let resolved = match find_target(route, reach, settings).await {
             Ok(target) => {
@@ -286,7 +295,8 @@ impl Destinations {
             !matches!(&resolved, Resolved::Refused(outcome) if matches!(**outcome, Outcome::Deferred(_)));
         if lasts {
             let until = Instant::now() + Duration::from_millis(settings.limits.site_cache_ms);
-            self.routes.insert(route.clone(), (until, resolved.clone()));
+            let (by, resolved) = (Arc::downgrade(settings), resolved.clone());
+            self.routes.insert(route.clone(), Remembered { until, by, resolved });
         }
         resolved
     }

@@ -68,6 +68,12 @@ impl DeliveryView {
         rows
     }
 
+    /// Hosts that could not be used a moment ago are tried again: an operator knows better.
+    pub fn forget_failures(&self) {
+        self.0.reach.failures.forget_all();
+        self.0.reach.tls_failures.forget_all();
+    }
+
     /// True when the settings have a source of that name.
     pub fn knows_source(&self, name: &str) -> bool {
         self.0.settings.load().sources.all().iter().any(|source| source.name == name)

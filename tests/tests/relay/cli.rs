@@ -107,6 +107,25 @@ fn a_reload_takes_the_new_settings_and_keeps_the_session_alive() -> Result<()> {
 }
 
 #[test]
+fn the_next_attempt_goes_by_what_a_reload_says_of_its_next_hop() -> Result<()> {
+    let sink = Sink::start()?;
+    let settings = |tls: &str| {
+        Settings::new()
+            .all_to(sink.address())
+            .set("next_hops.sink.tls", tls)
+            .set("delivery.site_cache_ms", 600_000)
+    };
+    let relay = Relay::start(settings("required"))?;
+    let id = relay.send("a@sender.example", &["b@dest.example"], &message::plain("mended"))?;
+    let deferred = relay.wait_for_event(&id, "deferred")?;
+    assert!(deferred.to_string().contains("offers no STARTTLS"), "{deferred}");
+    relay.write_settings(settings("off"))?;
+    relay.said(&["reload"])?;
+    relay.wait_for_event(&id, "delivered")?;
+    Ok(())
+}
+
+#[test]
 fn sighup_is_a_reload() -> Result<()> {
     let settings = || Settings::new().set("session.relay_networks", Vec::<String>::new());
     let relay = Relay::start(settings())?;

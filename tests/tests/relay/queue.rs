@@ -61,6 +61,20 @@ fn acknowledged_mail_survives_a_kill() -> Result<()> {
 }
 
 #[test]
+fn a_retry_that_was_asked_for_tries_a_host_that_was_mended() -> Result<()> {
+    let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let settings = Settings::new().all_to(address);
+    let relay =
+        Relay::start(settings.set("delivery.host_failure_ms", 600_000).set("delivery.retry_first_s", 600.0))?;
+    let id = relay.send("a@sender.example", &["b@dest.example"], &message::plain("mended"))?;
+    relay.wait_for_event(&id, "deferred")?;
+    let sink = Sink::at(address, Behaviour::default())?;
+    relay.said(&["queue", "retry", "--domain", "dest.example"])?;
+    sink.wait_within(1, std::time::Duration::from_secs(20))?;
+    Ok(())
+}
+
+#[test]
 fn an_orderly_stop_hands_running_deliveries_back() -> Result<()> {
     let sink = Sink::with(Behaviour::script(|moment| match (moment.step, moment.times_before) {
         (Step::Mail, 0) => Say::Stall(600_000),

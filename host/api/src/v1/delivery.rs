@@ -114,6 +114,8 @@ pub struct DeliveryFace {
     pub sites: Arc<dyn Fn() -> Vec<SiteView> + Send + Sync>,
     /// Says which part of a scope the settings do not know.
     pub check_scope: Arc<ScopeCheck>,
+    /// Hosts that could not be used a moment ago are tried again.
+    pub forget_failures: Arc<dyn Fn() + Send + Sync>,
     /// What a job of a message waits for in memory, in words.
     pub waits: Arc<dyn Fn(MessageId, u16) -> Option<String> + Send + Sync>,
     /// When a job is given up, by the class of its last failure too.

@@ -250,6 +250,10 @@ pub(super) async fn operate_on_queue(
     let action = format!("queue.{name}");
     let deed = Deed { action: &action, tenant: None, target: "queue", change: asked };
     audit::note(&deps, &caller, deed).await?;
+    // Whoever says when to try knows of something that was mended.
+    if matches!(name.as_str(), "retry" | "release" | "reroute") {
+        (deps.delivery.forget_failures)();
+    }
     let reached = deps.store.operate_for(operation, &filter, &by, after, OPERATE_BUDGET).await;
     let reached = reached.map_err(store_problem)?;
     Ok(Json(Changed { changed: reached.jobs, next: reached.next.map(write_cursor) }))

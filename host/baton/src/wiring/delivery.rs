@@ -13,10 +13,11 @@ use crate::render::words::moment;
 /// Delivery as the admin interface sees it.
 pub(crate) fn delivery_face(view: DeliveryView) -> DeliveryFace {
     let (sites, waits, lifetimes) = (view.clone(), view.clone(), view.clone());
-    let (warmups, listings, complain) = (view.clone(), view.clone(), view.clone());
+    let (warmups, listings, complain, hosts) = (view.clone(), view.clone(), view.clone(), view.clone());
     DeliveryFace {
         check_scope: Arc::new(move |scope| check_scope(&view, scope)),
         sites: Arc::new(move || sites.sites().into_iter().map(site).collect()),
+        forget_failures: Arc::new(move || hosts.forget_failures()),
         waits: Arc::new(move |message, job| {
             let (text, until) = waits.waits(message, job)?;
             Some(with_end(&text, until))
