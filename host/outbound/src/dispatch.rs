@@ -128,6 +128,8 @@ impl Shared {
     /// Into the ready queue of the route's site.
     pub(crate) fn forward(self: &Arc<Self>, job: Job, mut route: Route) {
         route.require_tls = job.envelope().requests.require_tls;
+        log::routed(&job, &route.next_hop);
+        self.metrics.count_routed(&route.next_hop);
         match &*route.next_hop {
             NextHop::Hold(reason) => {
                 let (shared, reason) = (Arc::clone(self), reason.clone());

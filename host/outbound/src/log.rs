@@ -9,6 +9,8 @@ use baton_mail::{Domain, Mailbox, MessageId, Status, UnixMs};
 use baton_store::shaping::Measure;
 use tracing::{debug, error, info, warn};
 
+use crate::job::Job;
+use crate::next_hop::NextHop;
 use crate::sources::{Listing, ListingRow};
 
 /// The target of all lines of this stage.
@@ -25,6 +27,15 @@ impl fmt::Display for List<'_> {
         }
         Ok(())
     }
+}
+
+/// It is decided who takes the copies of a job.
+pub(crate) fn routed(job: &Job, next_hop: &NextHop) {
+    let recipients = fmt::from_fn(|formatter| {
+        let list: Vec<_> = job.recipients().map(|(_, recipient)| recipient.address.clone()).collect();
+        write!(formatter, "{}", List(&list))
+    });
+    debug!(target: "router", message = %job.message(), %recipients, %next_hop, "routed");
 }
 
 /// The next hop took it.

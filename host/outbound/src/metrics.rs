@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::next_hop::NextHop;
 use crate::sources::{Listing, ListingRow};
 
 pub(crate) use sites::SiteFigures;
@@ -37,6 +38,8 @@ pub struct Result {
 /// Counters and gauges of delivery.
 #[derive(Debug)]
 pub struct Metrics {
+    /// Jobs by where the router sent them.
+    pub routed: Family<Kind, Counter>,
     /// Attempts begun: one message to one next hop.
     pub attempts: Family<Kind, Counter>,
     /// Recipients by what became of them.
@@ -130,6 +133,7 @@ pub struct PolicyFetch {
 impl Default for Metrics {
     fn default() -> Metrics {
         Metrics {
+            routed: Family::default(),
             attempts: Family::default(),
             recipients: Family::default(),
             sent: Family::default(),
@@ -153,8 +157,10 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Makes everything visible under `baton_delivery_...`.
+    /// Makes everything visible under `baton_router_...` and `baton_delivery_...`.
     pub fn register(&self, registry: &mut Registry) {
+        let router = registry.sub_registry_with_prefix("baton_router");
+        router.register("routed", "Jobs by the kind of next hop that was chosen", self.routed.clone());
         let registry = registry.sub_registry_with_prefix("baton_delivery");
         registry.register("attempts", "Delivery attempts begun", self.attempts.clone());
         registry.register("recipients", "Recipients by result of an attempt", self.recipients.clone());
@@ -188,6 +194,11 @@ impl Metrics {
             };
             self.listed.get_or_create(&OnList { source, address, list }).set(listed);
         }
+    }
+
+    /// Counts a job by where it is sent.
+    pub(crate) fn count_routed(&self, next_hop: &NextHop) {
+        self.routed.get_or_create(&Kind { next_hop: next_hop.kind() }).inc();
     }
 
     /// Counts a connection by its protection.

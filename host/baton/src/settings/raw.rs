@@ -555,7 +555,7 @@ section! {
     RawLog {
         /// `text` for people or `json` for programs.
         format: String = "text".to_owned(),
-        /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or `target=level` pairs with commas between. Targets are the stages: listener, session, hooks, queue, router, delivery, bounce.
+        /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or `target=level` pairs with commas between. Targets are the stages: listener, session, hooks, queue, router, delivery, store.
         filter: String = "info".to_owned(),
         /// Lines that may wait for a slow reader of the log; more are dropped and counted. A blocked log never stops mail.
         buffer_lines_max: usize = 10_000,
