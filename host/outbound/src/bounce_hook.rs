@@ -78,7 +78,9 @@ pub(crate) async fn judge(
 
 /// The end of a message that failed in one way for as long as failures of that class are tried.
 fn given_up(status: &Status) -> Status {
-    let text = format!("given up after failures of one kind ({}); last: {status}", status.class);
+    // The host stands behind the whole.
+    let last = Status { remote: None, ..status.clone() };
+    let text = format!("given up after failures of one kind ({}); last: {last}", status.class);
     // RFC 3463 3.5: delivery time expired.
     let given_up = Status::ours(Phase::Expired, status.class, EnhancedCode(4, 4, 7), text);
     Status { remote: status.remote.clone(), ..given_up }
@@ -187,6 +189,14 @@ mod tests {
         assert_eq!(concluded(BounceAnswer::Fail, false, false), (true, None, true));
         assert_eq!(concluded(BounceAnswer::Notify, false, false), (true, None, true));
         assert_eq!(concluded(BounceAnswer::Silent, true, false), (true, None, false));
+    }
+
+    #[test]
+    fn the_end_of_a_message_names_the_host_once() {
+        let remote = Some(baton_mail::status::Remote::named("mx.dest.example"));
+        let told = given_up(&Status { remote, ..our_fault("busy") }).to_string();
+        assert_eq!(told.matches("mx.dest.example").count(), 1, "{told}");
+        assert!(told.contains("busy"), "{told}");
     }
 
     #[test]

@@ -92,7 +92,9 @@ pub(crate) fn expired(job: &Job, last: Option<&Status>) -> Status {
     let hours = job.expires_at.since(job.envelope().received_at).as_secs() / 3_600;
     let mut text = format!("not delivered within {hours} hours");
     if let Some(last) = last {
-        text.push_str(&format!("; last: {last}"));
+        // The host stands behind the whole.
+        let said = Status { remote: None, ..last.clone() };
+        text.push_str(&format!("; last: {said}"));
     }
     // RFC 3463 3.5: delivery time expired.
     let mut status = Status::ours(Phase::Expired, FailureClass::Expired, EnhancedCode(4, 4, 7), text);

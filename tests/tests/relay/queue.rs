@@ -75,6 +75,19 @@ fn a_retry_that_was_asked_for_tries_a_host_that_was_mended() -> Result<()> {
 }
 
 #[test]
+fn what_is_too_old_tells_its_last_reply_and_the_host_once() -> Result<()> {
+    let (sink, _off) = switched()?;
+    let relay = Relay::start(Settings::new().all_to(sink.address()).set("delivery.lifetime_s", 1))?;
+    let id = relay.send("a@sender.example", &["b@dest.example"], &message::plain("old"))?;
+    relay.wait_for_event(&id, "failed")?;
+    let told = relay.said(&["explain", &id])?;
+    let end = told.lines().find(|line| line.contains("in phase expired")).unwrap_or_default();
+    assert!(end.contains("451 4.3.0 come back later"), "{told}");
+    assert_eq!(end.matches("127.0.0.1").count(), 2, "the host and its address, together: {told}");
+    Ok(())
+}
+
+#[test]
 fn an_orderly_stop_hands_running_deliveries_back() -> Result<()> {
     let sink = Sink::with(Behaviour::script(|moment| match (moment.step, moment.times_before) {
         (Step::Mail, 0) => Say::Stall(600_000),
