@@ -134,6 +134,17 @@ fn check(index: usize, raw: &RawRule, problems: &mut Problems) -> Option<Rule> {
         let remedy = "write a code from 400 to 599, an enhanced code if you like, and a text";
         problems.push(&format!("rule[{index}].reply"), Some((*text).to_owned()), "is no reply", remedy);
     }
+    for (key, pattern) in [("recipient", &raw.recipient), ("sender", &raw.sender)] {
+        if !is_pattern(pattern) {
+            let remedy = "write a mailbox, `*@domain` or `*`";
+            problems.push(
+                &format!("rule[{index}].{key}"),
+                Some(pattern.clone()),
+                "would match nothing",
+                remedy,
+            );
+        }
+    }
     let instead = Instead {
         delay: Duration::from_millis(raw.delay_ms),
         close: raw.close,
@@ -151,6 +162,14 @@ fn read_reply(text: &str) -> Option<Reply> {
     match first.parse::<EnhancedCode>() {
         Ok(enhanced) => Some(Reply::new(code, enhanced, after)),
         Err(_) => Some(Reply::bare(code, rest)),
+    }
+}
+
+/// A star stands for what an address begins with, and nowhere else. Nothing at all is the sender of reports.
+fn is_pattern(text: &str) -> bool {
+    match text.strip_prefix('*') {
+        Some(ending) => !ending.contains('*'),
+        None => !text.contains('*') && (text.is_empty() || text.contains('@')),
     }
 }
 
@@ -182,8 +201,10 @@ mod tests {
 
     #[test]
     fn mistakes_name_their_rule() {
-        let problems = Rules::read("[[rule]]\nphase = 'later'\nreply = '250 ok'\n").unwrap_err();
+        let text =
+            "[[rule]]\nphase = 'later'\nreply = '250 ok'\nrecipient = 'ann*'\nsender = 'dest.example'\n";
+        let problems = Rules::read(text).unwrap_err();
         let keys: Vec<_> = problems.iter().map(|problem| problem.key.as_str()).collect();
-        assert_eq!(keys, ["rule[0].phase", "rule[0].reply"]);
+        assert_eq!(keys, ["rule[0].phase", "rule[0].reply", "rule[0].recipient", "rule[0].sender"]);
     }
 }
