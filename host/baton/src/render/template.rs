@@ -89,11 +89,11 @@ fn finding(finding: &Finding) -> String {
         Severity::Note => "note",
     };
     let place = match (finding.part, finding.line) {
-        (Some(part), Some(line)) => format!(" {part} {line}"),
-        (Some(part), None) => format!(" {part}"),
+        (Some(part), Some(line)) => format!(" {part} {line}:"),
+        (Some(part), None) => format!(" {part}:"),
         (None, _) => String::new(),
     };
-    format!("{severity}:{place}: {} [{}]\n", finding.message, finding.rule)
+    format!("{severity}:{place} {} [{}]\n", finding.message, finding.rule)
 }
 
 /// The versions that are kept.
