@@ -10,10 +10,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
-use tokio_util::task::AbortOnDropHandle;
 
 use super::Job;
 use super::report::Report;
@@ -22,6 +22,9 @@ use super::report::Report;
 const ANSWER_MAX: Duration = Duration::from_secs(120);
 /// What the marks of made-up messages begin with; those that the relay itself makes are not a sender's to set.
 const MARK: (&str, &str) = ("X-Baton-", "X-Mark-");
+
+/// Octets of JSON around a text, and of what its line ends take more, about.
+const BESIDE_OCTETS: usize = 512;
 
 /// Sends messages as long as there are any, over one connection.
 pub(super) async fn drive_connection(job: Arc<Job>, token: String) -> Report {
@@ -37,7 +40,8 @@ async fn drive(job: &Job, token: &str, report: &mut Report) -> anyhow::Result<()
     let stream = stream.with_context(|| format!("can not connect to {}", job.target.address))?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
-    let _driver = AbortOnDropHandle::new(tokio::spawn(connection));
+    // Driven along with each request: a task of its own would have to be woken for both of its ends.
+    let mut connection = std::pin::pin!(connection);
     report.sessions += 1;
     let batch = job.options.batch.max(1);
     loop {
@@ -45,15 +49,20 @@ async fn drive(job: &Job, token: &str, report: &mut Report) -> anyhow::Result<()
         if numbers.is_empty() {
             return Ok(());
         }
-        let mut messages =
-            numbers.iter().map(|number| message(job, *number)).collect::<anyhow::Result<Vec<_>>>()?;
-        let (path, body) = match messages.as_mut_slice() {
-            [only] if batch == 1 => ("/v1/messages", only.take()),
-            _ => ("/v1/messages/batch", json!({ "messages": messages })),
+        let (path, body) = match numbers.as_slice() {
+            [only] if batch == 1 => ("/v1/messages", body(job, *only)?),
+            _ => ("/v1/messages/batch", body_of_batch(job, &numbers)?),
         };
         let begun = Instant::now();
-        let asked = timeout(ANSWER_MAX, ask(&mut sender, path, token, &body)).await;
-        let (status, answer) = asked.context("no answer in time")??;
+        let asked = timeout(ANSWER_MAX, ask(&mut sender, path, token, body));
+        let (status, answer) = tokio::select! {
+            biased;
+            answer = asked => answer.context("no answer in time")??,
+            ended = &mut connection => {
+                ended?;
+                bail!("the relay closed the connection");
+            }
+        };
         let took = begun.elapsed();
         let accepted = match status {
             StatusCode::ACCEPTED if batch == 1 => 1,
@@ -75,13 +84,13 @@ async fn ask(
     sender: &mut SendRequest<Full<Bytes>>,
     path: &str,
     token: &str,
-    body: &Value,
+    body: Vec<u8>,
 ) -> anyhow::Result<(StatusCode, Bytes)> {
     let request = Request::post(path)
         .header("host", "relay")
         .header("authorization", format!("Bearer {token}"))
         .header("content-type", "application/json")
-        .body(Full::new(Bytes::from(body.to_string())))?;
+        .body(Full::new(Bytes::from(body)))?;
     sender.ready().await?;
     let response = sender.send_request(request).await?;
     let status = response.status();
@@ -94,8 +103,44 @@ fn read_accepted(answer: &[u8]) -> anyhow::Result<usize> {
     Ok(usize::try_from(accepted)?)
 }
 
-/// A made-up message as the API takes it.
-fn message(job: &Job, number: u64) -> anyhow::Result<Value> {
+/// A message as the API takes it.
+#[derive(Serialize)]
+struct New<'a> {
+    from: &'a str,
+    to: &'a [String],
+    subject: &'a str,
+    text: &'a str,
+    headers: Vec<Field<'a>>,
+}
+
+/// A field of it.
+#[derive(Serialize)]
+struct Field<'a> {
+    name: String,
+    value: &'a str,
+}
+
+fn body(job: &Job, number: u64) -> anyhow::Result<Vec<u8>> {
+    let mut body = Vec::with_capacity(job.options.size + BESIDE_OCTETS);
+    write_message(job, number, &mut body)?;
+    Ok(body)
+}
+
+fn body_of_batch(job: &Job, numbers: &[u64]) -> anyhow::Result<Vec<u8>> {
+    let mut body = Vec::with_capacity(numbers.len() * (job.options.size + BESIDE_OCTETS));
+    body.extend_from_slice(b"{\"messages\":[");
+    for (index, number) in numbers.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        write_message(job, *number, &mut body)?;
+    }
+    body.extend_from_slice(b"]}");
+    Ok(body)
+}
+
+/// Writes a made-up message in JSON.
+fn write_message(job: &Job, number: u64, body: &mut Vec<u8>) -> anyhow::Result<()> {
     let recipients = job.recipients(number)?;
     let (Some(first), Some(sender)) = (recipients.first(), job.sender.mailbox()) else {
         bail!("a message of the API has a sender and a recipient");
@@ -105,16 +150,17 @@ fn message(job: &Job, number: u64) -> anyhow::Result<Value> {
     let octets = made.body.to_bytes();
     let text = std::str::from_utf8(&octets).context("the API takes made-up messages only")?;
     let (header, text) = text.split_once("\r\n\r\n").context("a message has a header")?;
-    let mut marks = Vec::new();
+    let mut headers = Vec::new();
     let mut subject = "";
     for (name, value) in header.split("\r\n").filter_map(|line| line.split_once(": ")) {
         match name.strip_prefix(MARK.0) {
-            Some(rest) => marks.push(json!({ "name": format!("{}{rest}", MARK.1), "value": value })),
+            Some(rest) => headers.push(Field { name: format!("{}{rest}", MARK.1), value }),
             None if name == "Subject" => subject = value,
             None => {}
         }
     }
-    ensure!(!marks.is_empty(), "the API takes made-up messages only");
+    ensure!(!headers.is_empty(), "the API takes made-up messages only");
     let to: Vec<String> = recipients.iter().map(ToString::to_string).collect();
-    Ok(json!({ "from": sender, "to": to, "subject": subject, "text": text, "headers": marks }))
+    let new = New { from: &sender, to: &to, subject, text, headers };
+    serde_json::to_writer(body, &new).context("a message does not become JSON")
 }
