@@ -52,15 +52,13 @@ impl Seen {
     /// Looks once over a header; works on every header, however large or damaged.
     pub(crate) fn scan(header: &[u8]) -> Seen {
         let mut seen = Seen::default();
-        let mut start = 0;
-        while let Some(line) = header.get(start..).filter(|rest| !rest.is_empty()) {
+        for line in lines(header) {
             match line.first() {
                 Some(b'r' | b'R') if is_field(line, b"received") => seen.received += 1,
                 Some(b'd' | b'D') if is_field(line, b"date") => seen.date = true,
                 Some(b'm' | b'M') if is_field(line, b"message-id") => seen.message_id = true,
                 _ => {}
             }
-            start += memchr::memchr(b'\n', line).map_or(line.len(), |end| end + 1);
         }
         seen
     }
@@ -69,6 +67,17 @@ impl Seen {
     pub(crate) fn missing(self) -> Missing {
         Missing { date: !self.date, message_id: !self.message_id }
     }
+}
+
+/// True when a header, however large or damaged, has a field of that name.
+pub(crate) fn has_field(header: &[u8], name: &str) -> bool {
+    lines(header).any(|line| is_field(line, name.as_bytes()))
+}
+
+/// The lines of a header, each with what follows it.
+fn lines(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let begins = memchr::memchr_iter(b'\n', header).map(|end| end + 1);
+    std::iter::once(0).chain(begins).filter_map(|start| header.get(start..).filter(|rest| !rest.is_empty()))
 }
 
 /// True when `line` begins with the field of that name; blanks before the colon are the obsolete form (RFC 5322 4.5).
@@ -233,6 +242,10 @@ mod tests {
         assert_eq!(Seen::scan(header), Seen { received: 2, date: true, message_id: false });
         assert_eq!(Seen::scan(b""), Seen::default());
         assert_eq!(Seen::scan(b"message-id:x"), Seen { message_id: true, ..Seen::default() });
+        assert!(
+            has_field(header, "received-spf") && has_field(header, "Received") && has_field(header, "DATE")
+        );
+        assert!(!has_field(header, "folded") && !has_field(header, "Message-ID") && !has_field(b"", "Date"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::data::INLINE_CHECK_OCTETS;
 use super::draft::Draft;
 use crate::Policy;
 use crate::replies::Refusal;
+use crate::trace::has_field;
 
 impl Session {
     /// The content with what the message asks for in `X-Baton-Track`, or else its stream; that field is taken out. Mail of
@@ -22,13 +23,14 @@ impl Session {
         if !self.is_user() || draft.call.envelope.binary {
             return Ok(content);
         }
+        // As it is with most mail: the fields need not be told apart to know that this one is not there.
+        if !has_field(&content.header, track::FIELD) && self.wish_of_stream(&draft.call.envelope).is_none() {
+            return Ok(content);
+        }
         // A header beyond the bounds is relayed unread where the policy says so.
         let Ok(fields) = HeaderIndex::scan(&content.header, &policy.mime.header) else { return Ok(content) };
         let asked = track::asked(&fields).map_err(|_| Refusal::TrackingUnclear)?;
         let wish = asked.unwrap_or_else(|| self.wish_of_stream(&draft.call.envelope));
-        if asked.is_none() && wish.is_none() {
-            return Ok(content);
-        }
         let tracker = self.listener.deps.tracking.load_full();
         let recipient = match draft.call.envelope.recipients.as_slice() {
             [only] => Some(only.address.clone()),
