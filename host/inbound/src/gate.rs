@@ -32,7 +32,7 @@ impl Gate {
             Err(crowded) => return refused(&crowded.refusal()),
         };
         let due = after(Instant::now(), self.0.deps.policy.load().deadlines.answer_s);
-        let submitted = submit(Arc::clone(&self.0), place, submission, beside);
+        let submitted = std::pin::pin!(submit(Arc::clone(&self.0), place, submission, beside));
         tokio::time::timeout_at(due, submitted).await.unwrap_or_else(|_| refused(&Refusal::Late))
     }
 }

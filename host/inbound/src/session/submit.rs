@@ -34,7 +34,8 @@ pub(crate) async fn submit(
     let command = mail_command(sender.clone(), content, &submission);
     let answer = match session.mail_at_once(command) {
         Ok(answer) => answer,
-        Err(slow) => session.answer_slowly(slow).await,
+        // Boxed here and below, so that what is handed on to whoever waits stays small: it is moved more than once.
+        Err(slow) => Box::pin(session.answer_slowly(slow)).await,
     };
     if !session.begin(&submission) {
         return Submitted { refused: Vec::new(), ending: submission::Ending::Refused(reply_of(answer)) };
@@ -88,7 +89,7 @@ impl Session {
         let path = RcptPath::Mailbox(recipient.clone());
         let answer = match self.rcpt_at_once(path, RecipientRequests::default(), Vec::new()) {
             Ok(answer) => answer,
-            Err(slow) => self.answer_slowly(slow).await,
+            Err(slow) => Box::pin(self.answer_slowly(slow)).await,
         };
         match answer {
             Answer::Proceed | Answer::ProceedSaying(_) => None,
@@ -116,7 +117,7 @@ impl Session {
         if let Some(draft) = &mut self.draft {
             draft.records = beside(refused);
         }
-        match self.end_message(content).await {
+        match Box::pin(self.end_message(content)).await {
             Ending::Queued { hold, .. } => submission::Ending::Queued(hold),
             Ending::Discarded { .. } => submission::Ending::Discarded,
             Ending::Refused(reply) | Ending::Disconnected(reply) => submission::Ending::Refused(reply),
