@@ -1,5 +1,6 @@
 //! Who asks, once the guard has let it in.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -40,15 +41,21 @@ pub(crate) enum Who {
     Nobody,
 }
 
+impl fmt::Display for Who {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Who::Operator => formatter.write_str("operator"),
+            Who::Token(id) => write!(formatter, "token:{id}"),
+            Who::Person(name) => write!(formatter, "operator:{name}"),
+            Who::Nobody => formatter.write_str("nobody"),
+        }
+    }
+}
+
 impl Caller {
     /// Its name in the audit log and in the history.
     pub(crate) fn name(&self) -> String {
-        match &self.who {
-            Who::Operator => "operator".to_owned(),
-            Who::Token(id) => format!("token:{id}"),
-            Who::Person(name) => format!("operator:{name}"),
-            Who::Nobody => "nobody".to_owned(),
-        }
+        self.who.to_string()
     }
 
     /// Its name where it hands in mail of a tenant: `token:TENANT:ID`. The history then tells whose that was.

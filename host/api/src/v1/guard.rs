@@ -70,7 +70,7 @@ async fn stand(State(guard): State<Guard>, request: Request, next: Next) -> Resp
     let name: Arc<str> = format!("req-{}", MessageId::new(guard.face.clock.now())).into();
     let (mut parts, body) = request.into_parts();
     let caller = guard.identify(&parts, &name).await;
-    let by = caller.as_ref().map_or_else(|_| "nobody".to_owned(), |(caller, _)| caller.name());
+    let who = caller.as_ref().map_or(Who::Nobody, |(caller, _)| caller.who.clone());
     let (result, standing) = match caller {
         Ok((caller, limit)) => {
             let standing = limit.map(|limit| guard.pace(&caller, limit));
@@ -87,7 +87,7 @@ async fn stand(State(guard): State<Guard>, request: Request, next: Next) -> Resp
     let mut response = result.unwrap_or_else(IntoResponse::into_response);
     decorate(response.headers_mut(), &name, standing);
     let status = response.status();
-    tracing::debug!(target: "api", request = %name, method = %guard.method, path = guard.path, status = status.as_u16(), by, "answered");
+    tracing::debug!(target: "api", request = %name, method = %guard.method, path = guard.path, status = status.as_u16(), by = %who, "answered");
     if status == StatusCode::UNAUTHORIZED {
         response
             .headers_mut()
@@ -135,10 +135,11 @@ impl Guard {
             check_role(self.need, &self.method, person.operator.role, &caller)?;
             return Ok((caller, Some(limit)));
         }
-        let (id, token) = tokens::judge(&self.face, &request.headers, client.ip())?;
+        let (id, row) = tokens::judge(&self.face, &request.headers, client.ip())?;
+        let token = &row.value;
         let caller =
             Caller { tenant: token.tenant.clone(), stream: token.stream.clone(), ..unknown(Who::Token(id)) };
-        check_need(self.need, &token, &caller)?;
+        check_need(self.need, token, &caller)?;
         Ok((caller, Some(token.requests_per_minute.unwrap_or(limit))))
     }
 

@@ -179,7 +179,7 @@ pub(super) fn judge(
     face: &Face,
     headers: &HeaderMap,
     client: IpAddr,
-) -> Result<(Arc<str>, Arc<Token>), Problem> {
+) -> Result<(Arc<str>, Arc<Row<Token>>), Problem> {
     let missing = || Problem::unauthorized("show a token: `Authorization: Bearer bt_…`");
     let value = headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
     let (scheme, shown) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
@@ -202,7 +202,7 @@ pub(super) fn judge(
     }
     let id: Arc<str> = id.into();
     note_use(face, &id, now);
-    Ok((id, Arc::new(row.value.clone())))
+    Ok((id, row))
 }
 
 /// Notes when a token is used, but not each time.
@@ -221,9 +221,7 @@ fn note_use(face: &Face, id: &Arc<str>, now: UnixMs) {
 }
 
 fn id_of(digest: &[u8]) -> String {
-    let mut id: String = digest.iter().map(|octet| format!("{octet:02x}")).collect();
-    id.truncate(ID_DIGITS);
-    id
+    digest.iter().take(ID_DIGITS / 2).map(|octet| format!("{octet:02x}")).collect()
 }
 
 /// The tokens of a tenant.

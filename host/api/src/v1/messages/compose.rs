@@ -17,6 +17,8 @@ use time::format_description::well_known::Rfc2822;
 const LINE_OCTETS: usize = 76;
 /// Octets on one line of text without its end (RFC 5322 2.1.1).
 const LINE_OCTETS_MAX: usize = 998;
+/// Octets of a header, of a text's fields and of what may be around it, about.
+const HEADER_OCTETS: usize = 2_048;
 /// Octets of a file's name, of a media type and of a content id at most.
 const FILENAME_OCTETS_MAX: usize = 255;
 const TYPE_OCTETS_MAX: usize = 127;
@@ -84,29 +86,59 @@ pub(super) type Flaw = (String, String);
 
 /// The message, its lines ended by CRLF. The header is ASCII but for addresses that have no other form.
 pub(super) fn compose(draft: &Draft<'_>) -> Result<Vec<u8>, Flaw> {
-    let mut out = Vec::with_capacity(
-        4_096 + draft.attachments.iter().map(|file| file.content.len() * 3 / 2).sum::<usize>(),
-    );
+    let texts: usize = [draft.text, draft.html].into_iter().flatten().map(str::len).sum();
+    let files: usize = draft.attachments.iter().map(|file| file.content.len()).sum();
+    let mut out = Vec::with_capacity(HEADER_OCTETS + texts + texts / 32 + files * 3 / 2);
     header(draft, &mut out)?;
-    let boundary = |kind: &str| format!("=_{kind}_{}", draft.id);
     let is_shown = |file: &&Attachment| file.content_id.is_some() && draft.html.is_some();
     let (shown, files): (Vec<_>, Vec<_>) =
         draft.attachments.iter().enumerate().partition(|(_, file)| is_shown(file));
-    let mut html = draft.html.map(|html| leaf("html", html));
-    if let Some(page) = html.take_if(|_| !shown.is_empty()) {
-        // RFC 2387 3.1 asks for the type of the root.
-        html = Some(multipart("related; type=\"text/html\"", &boundary("related"), page, &shown)?);
+    if files.is_empty() {
+        texts_part(draft, &shown, &mut out)?;
+    } else {
+        let mixed = Multipart::open("mixed", "", draft.id, &mut out);
+        mixed.next(&mut out);
+        texts_part(draft, &shown, &mut out)?;
+        mixed.close_with(&files, &mut out)?;
     }
-    let mut body = match (draft.text.map(|text| leaf("plain", text)), html) {
-        (Some(text), Some(html)) => container("alternative", &boundary("alternative"), &[text, html]),
-        (None, Some(html)) => html,
-        (text, None) => text.unwrap_or_else(|| leaf("plain", "")),
-    };
-    if !files.is_empty() {
-        body = multipart("mixed", &boundary("mixed"), body, &files)?;
-    }
-    out.extend_from_slice(&body);
     Ok(out)
+}
+
+/// The text, the HTML, or both to choose from.
+fn texts_part(draft: &Draft<'_>, shown: &[(usize, &Attachment)], out: &mut Vec<u8>) -> Result<(), Flaw> {
+    match (draft.text, draft.html) {
+        (Some(text), Some(html)) => {
+            let alternative = Multipart::open("alternative", "", draft.id, out);
+            alternative.next(out);
+            leaf("plain", text, out);
+            alternative.next(out);
+            html_part(draft, html, shown, out)?;
+            alternative.close_with(&[], out)
+        }
+        (None, Some(html)) => html_part(draft, html, shown, out),
+        (text, None) => {
+            leaf("plain", text.unwrap_or_default(), out);
+            Ok(())
+        }
+    }
+}
+
+/// The HTML with the images that it shows.
+fn html_part(
+    draft: &Draft<'_>,
+    html: &str,
+    shown: &[(usize, &Attachment)],
+    out: &mut Vec<u8>,
+) -> Result<(), Flaw> {
+    if shown.is_empty() {
+        leaf("html", html, out);
+        return Ok(());
+    }
+    // RFC 2387 3.1 asks for the type of the root.
+    let related = Multipart::open("related", " type=\"text/html\";", draft.id, out);
+    related.next(out);
+    leaf("html", html, out);
+    related.close_with(shown, out)
 }
 
 fn header(draft: &Draft<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
@@ -166,70 +198,70 @@ fn shown(person: &Person) -> String {
 }
 
 /// A text with its fields: as it is where every server passes that on, else in base64.
-fn leaf(kind: &str, content: &str) -> Vec<u8> {
-    let content = lines(content);
-    let mut part = Vec::with_capacity(content.len() + 128);
-    part.extend_from_slice(format!("Content-Type: text/{kind}; charset=utf-8\r\n").as_bytes());
-    if is_seven_bit(&content) {
-        part.extend_from_slice(b"Content-Transfer-Encoding: 7bit\r\n\r\n");
-        part.extend_from_slice(content.as_bytes());
-    } else {
-        encode(content.as_bytes(), &mut part);
+fn leaf(kind: &str, content: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("Content-Type: text/{kind}; charset=utf-8\r\n").as_bytes());
+    let start = out.len();
+    out.extend_from_slice(b"Content-Transfer-Encoding: 7bit\r\n\r\n");
+    let text_start = out.len();
+    let longest = put_lines(content.as_bytes(), out);
+    // RFC 2045 2.7.
+    let is_seven_bit = longest <= LINE_OCTETS_MAX && content.is_ascii() && !content.contains('\0');
+    if !is_seven_bit {
+        let lines = out.split_off(text_start);
+        out.truncate(start);
+        encode(&lines, out);
     }
-    part
 }
 
-/// True for lines of ASCII that are not too long (RFC 2045 2.7).
-fn is_seven_bit(lines: &str) -> bool {
-    lines.is_ascii() && !lines.contains('\0') && lines.split("\r\n").all(|line| line.len() <= LINE_OCTETS_MAX)
-}
+/// A part that holds others. No base64 and no field has `=_` at the beginning of a line.
+struct Multipart(String);
 
-fn multipart(
-    kind: &str,
-    boundary: &str,
-    first: Vec<u8>,
-    files: &[(usize, &Attachment)],
-) -> Result<Vec<u8>, Flaw> {
-    let mut parts = vec![first];
-    for (index, file) in files {
-        parts.push(file_part(*index, file)?);
+impl Multipart {
+    /// Writes its fields; `parameters` are those beside the boundary, each with its end.
+    fn open(kind: &str, parameters: &str, id: MessageId, out: &mut Vec<u8>) -> Multipart {
+        let boundary = format!("=_{kind}_{id}");
+        let field = format!("Content-Type: multipart/{kind};{parameters} boundary=\"{boundary}\"\r\n\r\n");
+        out.extend_from_slice(field.as_bytes());
+        Multipart(boundary)
     }
-    Ok(container(kind, boundary, &parts))
-}
 
-/// Parts in a container. No base64 and no field has `=_` at the beginning of a line.
-fn container(kind: &str, boundary: &str, parts: &[Vec<u8>]) -> Vec<u8> {
-    let mut out = format!("Content-Type: multipart/{kind}; boundary=\"{boundary}\"\r\n\r\n").into_bytes();
-    for part in parts {
-        out.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
-        out.extend_from_slice(part);
+    /// The next part begins.
+    fn next(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("--{}\r\n", self.0).as_bytes());
     }
-    out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
-    out
+
+    /// Writes the last parts, which are these files, and the end.
+    fn close_with(self, files: &[(usize, &Attachment)], out: &mut Vec<u8>) -> Result<(), Flaw> {
+        for (index, file) in files {
+            self.next(out);
+            file_part(*index, file, out)?;
+        }
+        out.extend_from_slice(format!("--{}--\r\n", self.0).as_bytes());
+        Ok(())
+    }
 }
 
-fn file_part(index: usize, file: &Attachment) -> Result<Vec<u8>, Flaw> {
+fn file_part(index: usize, file: &Attachment, out: &mut Vec<u8>) -> Result<(), Flaw> {
     let wrong = |name: &str, detail: &str| (format!("attachments[{index}].{name}"), detail.to_owned());
     if !is_media_type(&file.content_type) {
         return Err(wrong("content_type", "is no media type such as `application/pdf`"));
     }
-    let mut part = Vec::with_capacity(file.content.len() * 3 / 2 + 500);
-    part.extend_from_slice(format!("Content-Type: {}\r\n", file.content_type).as_bytes());
+    out.extend_from_slice(format!("Content-Type: {}\r\n", file.content_type).as_bytes());
     let disposition = if file.content_id.is_some() { "inline" } else { "attachment" };
     let name = file.filename.as_deref().map(base_name).unwrap_or_default();
     if name.len() > FILENAME_OCTETS_MAX || name.chars().any(is_unsafe) {
         return Err(wrong("filename", "has 255 octets at most and no control characters"));
     }
-    part.extend_from_slice(format!("Content-Disposition: {disposition}{}\r\n", parameter(name)).as_bytes());
+    out.extend_from_slice(format!("Content-Disposition: {disposition}{}\r\n", parameter(name)).as_bytes());
     if let Some(id) = &file.content_id {
         let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.@+".contains(&octet);
         if id.is_empty() || id.len() > CONTENT_ID_OCTETS_MAX || !id.bytes().all(is_plain) {
             return Err(wrong("content_id", "has 1 to 200 letters, digits and any of `-_.@+`"));
         }
-        part.extend_from_slice(format!("Content-ID: <{id}>\r\n").as_bytes());
+        out.extend_from_slice(format!("Content-ID: <{id}>\r\n").as_bytes());
     }
-    encode(&file.content, &mut part);
-    Ok(part)
+    encode(&file.content, out);
+    Ok(())
 }
 
 /// The last piece of a path, of any system.
@@ -270,21 +302,25 @@ fn is_media_type(text: &str) -> bool {
     text.len() <= TYPE_OCTETS_MAX && halves.is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
 }
 
-/// Text in lines that end with CRLF, as its canonical form is (RFC 2046 4.1.1).
-fn lines(text: &str) -> String {
-    let mut whole = String::with_capacity(text.len() + text.len() / 32 + 2);
+/// Writes text in lines that end with CRLF, as its canonical form is (RFC 2046 4.1.1). Returns the octets of the longest.
+fn put_lines(text: &[u8], out: &mut Vec<u8>) -> usize {
+    let mut longest = 0;
+    let mut put = |line: &[u8]| {
+        longest = longest.max(line.len());
+        out.extend_from_slice(line);
+        out.extend_from_slice(b"\r\n");
+    };
     let mut rest = text;
-    while let Some((line, after)) = rest.split_once(['\r', '\n']) {
-        let is_pair = rest.as_bytes().get(line.len()..).is_some_and(|end| end.starts_with(b"\r\n"));
-        whole.push_str(line);
-        whole.push_str("\r\n");
-        rest = if is_pair { after.strip_prefix('\n').unwrap_or(after) } else { after };
+    while let Some((line, after)) =
+        memchr::memchr2(b'\r', b'\n', rest).and_then(|end| rest.split_at_checked(end))
+    {
+        put(line);
+        rest = after.strip_prefix(b"\r\n").or(after.get(1..)).unwrap_or_default();
     }
-    if !rest.is_empty() || whole.is_empty() {
-        whole.push_str(rest);
-        whole.push_str("\r\n");
+    if !rest.is_empty() || text.is_empty() {
+        put(rest);
     }
-    whole
+    longest
 }
 
 /// The end of a part's fields, and its content in base64.
@@ -386,7 +422,11 @@ mod tests {
 
     #[test]
     fn text_that_every_server_passes_on_stays_as_it_is() {
-        let part = |text: &str| String::from_utf8(leaf("plain", text)).unwrap();
+        let part = |text: &str| {
+            let mut out = Vec::new();
+            leaf("plain", text, &mut out);
+            String::from_utf8(out).unwrap()
+        };
         let head = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: ";
         assert_eq!(part("a\nb\r\n.\rc\n\n"), format!("{head}7bit\r\n\r\na\r\nb\r\n.\r\nc\r\n\r\n"));
         assert_eq!(part(""), format!("{head}7bit\r\n\r\n\r\n"));
