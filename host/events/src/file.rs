@@ -94,7 +94,7 @@ impl Follow<'_> {
                     }
                     last = Some(shown.id);
                     let len = text.len();
-                    match serde_json::to_writer(&mut text, &shown) {
+                    match shown.write(&mut text) {
                         Ok(()) => text.push(b'\n'),
                         Err(_) => text.truncate(len),
                     }

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use baton_mail::event::{Event, Visitor, What};
 use baton_mail::{Domain, Mailbox, MessageId, Phase, Reply, Status, UnixMs};
@@ -59,6 +60,22 @@ pub struct Shown<'a> {
     /// What is special about this kind.
     #[serde(flatten)]
     pub detail: Detail<'a>,
+    /// Where its text is kept for all who tell it.
+    #[serde(skip)]
+    text: Option<&'a OnceLock<Box<[u8]>>>,
+}
+
+impl Shown<'_> {
+    /// Writes it as JSON. An error leaves half of it.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        let Some(kept) = self.text else { return serde_json::to_writer(out, self) };
+        if kept.get().is_none() {
+            // Another reader may have been as fast, with the same text.
+            let _ = kept.set(serde_json::to_vec(self)?.into());
+        }
+        out.extend_from_slice(kept.get().map(|text| &**text).unwrap_or_default());
+        Ok(())
+    }
 }
 
 /// What is special about a kind of events.
@@ -273,14 +290,17 @@ fn is_false(value: &bool) -> bool {
 
 /// All that a record of the feed tells, in order.
 pub fn shown(told: &Told) -> impl Iterator<Item = Shown<'_>> {
+    let copies_of = |event: &Event| recipients(&event.what).len().max(1);
+    // Of many recipients, all texts would be too much to keep.
+    let text = (told.events.iter().map(copies_of).sum::<usize>() == 1).then_some(&told.text);
     let copies = told.events.iter().flat_map(|event| {
         let whole = recipients(&event.what).is_empty();
         let each = recipients(&event.what).iter().map(Some);
         each.chain(whole.then_some(None)).map(move |recipient| (event, recipient))
     });
-    copies.zip(0..).map(|((event, recipient), part)| {
+    copies.zip(0..).map(move |((event, recipient), part)| {
         let id = EventId { number: told.number, part };
-        show(id, event, recipient, Kind::of(event, &told.events), &told.facts)
+        Shown { text, ..show(id, event, recipient, Kind::of(event, &told.events), &told.facts) }
     })
 }
 
@@ -308,6 +328,7 @@ pub fn show<'a>(
         domain: recipient.map(Mailbox::domain),
         is_final: kind.is_final(),
         detail: detail(event),
+        text: None,
     }
 }
 
@@ -476,7 +497,8 @@ mod tests {
             message_id: Some("<1@a.example>".to_owned()),
             sender: Some(ReversePath::Mailbox("s@a.example".parse().unwrap())),
         };
-        let told = Told { number: 77, events: events.into_iter().map(event).collect(), facts: facts.into() };
+        let events = events.into_iter().map(event).collect();
+        let told = Told { number: 77, events, facts: facts.into(), text: OnceLock::new() };
         let all: Vec<serde_json::Value> =
             shown(&told).map(|shown| serde_json::to_value(shown).unwrap()).collect();
         assert_eq!(
@@ -505,5 +527,22 @@ mod tests {
         );
         assert_eq!((&all[2]["type"], &all[2]["recipient"]), (&"released".into(), &serde_json::Value::Null));
         assert_eq!(all.len(), 3);
+        assert!(written(&told).iter().eq(&all) && told.text.get().is_none(), "of several, none is kept");
+        let alone = Told { events: told.events.get(1..).unwrap().to_vec(), ..told };
+        let first = written(&alone);
+        assert_eq!(
+            (first.len(), &first[0]["type"], alone.text.get().is_some()),
+            (1, &"released".into(), true)
+        );
+        assert_eq!(written(&alone), first);
+    }
+
+    fn written(told: &Told) -> Vec<serde_json::Value> {
+        let read = |shown: Shown<'_>| {
+            let mut text = Vec::new();
+            shown.write(&mut text).unwrap();
+            serde_json::from_slice(&text).unwrap()
+        };
+        shown(told).map(read).collect()
     }
 }

@@ -47,7 +47,7 @@ impl Batch {
         if len > 0 {
             self.data.push(b',');
         }
-        if serde_json::to_writer(&mut self.data, shown).is_err() {
+        if shown.write(&mut self.data).is_err() {
             // A vector takes all, and what is shown has texts and numbers only.
             self.data.truncate(len);
             return;

@@ -15,8 +15,8 @@ mod pointer;
 mod read;
 mod tail;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use baton_mail::event::Event;
 use baton_mail::{MessageId, UnixMs};
@@ -46,6 +46,8 @@ pub struct Told {
     pub events: Vec<Event>,
     /// What is known of the message.
     pub facts: Arc<Facts>,
+    /// The text of a record that tells of one thing only, once a reader made it: all others tell the same.
+    pub text: OnceLock<Box<[u8]>>,
 }
 
 impl Told {

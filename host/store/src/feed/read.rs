@@ -1,6 +1,6 @@
 //! Reading the feed: from memory, or through the pointers on disk.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use baton_mail::UnixMs;
 
@@ -47,7 +47,7 @@ fn told(
     match decode_history(value) {
         Ok((own, events)) => {
             let facts = core.feed.facts.of(db, pointer.message(), own, &events);
-            Some(Arc::new(Told { number, events, facts }))
+            Some(Arc::new(Told { number, events, facts, text: OnceLock::new() }))
         }
         Err(detail) => {
             let message = pointer.message();

@@ -9,8 +9,8 @@ use super::{Pointer, Told};
 
 /// Octets of records that are kept in memory.
 const TAIL_OCTETS_MAX: usize = 16 << 20;
-/// What a record costs beside its octets, about; a decoded one is larger than its octets.
-const RECORD_OCTETS: usize = 512;
+/// What a record costs beside its octets, about: it is larger when it is decoded, and has its text beside it.
+const RECORD_OCTETS: usize = 1_024;
 
 /// A record that was written a moment ago.
 pub(super) struct Fresh {

@@ -4,8 +4,8 @@
 //! An entry is made once for each message, not for each of its events, and holds no address but its hash; what it leads to
 //! is looked at before it is told.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use baton_mail::event::{Event, What};
@@ -136,7 +136,7 @@ pub(crate) fn ranges_of_address(address: &Mailbox) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 /// The entries that some of the events of a message made.
 pub(crate) fn entries_of(facts: Facts, events: Vec<Event>, put: &mut impl FnMut([u8; KEY_OCTETS])) {
-    entries(&Told { number: 0, events, facts: Arc::new(facts) }, put);
+    entries(&Told { number: 0, events, facts: Arc::new(facts), text: OnceLock::new() }, put);
 }
 
 /// How far the index is, and how far somebody wants it to be.
