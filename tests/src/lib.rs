@@ -11,6 +11,7 @@ pub mod client;
 pub mod dns;
 pub mod http;
 pub mod message;
+pub mod nats;
 pub mod pki;
 pub mod program;
 pub mod registry;

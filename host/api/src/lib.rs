@@ -28,5 +28,5 @@ pub use public::{PublicDeps, serve_public};
 pub use scope::Scope;
 pub use v1::{
     ApiListener, ApiSettings, ConsoleSettings, Face, FaceDeps, SendReports, TemplateSettings, Wish, accounts,
-    delivery, happened, persons, serve_api, sums, suppressions, switches, webhooks,
+    delivery, followers, happened, persons, serve_api, sums, suppressions, switches, webhooks,
 };

@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Search(SearchOptions),
     /// Print what happens, a line of JSON for each event
     Events(EventsOptions),
+    /// Show who follows what happens, how far each is behind and what fails
+    Followers(Target),
     /// Keep the endpoints that events are posted to
     Webhook(WebhookOptions),
     /// Tell what became of mail, in sums over time

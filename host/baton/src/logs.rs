@@ -93,9 +93,11 @@ impl Drop for Log {
     }
 }
 
-/// Reads a filter such as `info` or `session=debug,info`.
+/// Reads a filter such as `info` or `session=debug,info`. Unless it names it, the client of NATS is silent: it tells each
+/// attempt as an error, and what becomes of them is told by who publishes.
 pub(crate) fn read_filter(text: &str) -> anyhow::Result<EnvFilter> {
-    EnvFilter::builder().parse(text).with_context(|| format!("`{text}` is not a log filter"))
+    let whole = format!("async_nats=off,{text}");
+    EnvFilter::builder().parse(whole).with_context(|| format!("`{text}` is not a log filter"))
 }
 
 /// Where formatted lines go.

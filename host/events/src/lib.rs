@@ -10,10 +10,12 @@
 mod file;
 mod filter;
 mod kind;
+pub mod nats;
 pub mod report;
 mod row;
 mod service;
 mod shown;
+mod status;
 pub mod webhook;
 
 pub use file::FileSettings;

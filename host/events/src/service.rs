@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use baton_mail::Clock;
 use baton_store::Store;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::file::{self, FileSettings};
+use crate::nats::{NatsMetrics, Publisher};
 use crate::report::Reports;
 use crate::webhook::Webhooks;
 
@@ -25,6 +27,9 @@ pub struct Followers {
     webhooks: Webhooks,
     reports: Reports,
     files: Vec<FileSettings>,
+    publishers: Vec<Publisher>,
+    clock: Arc<dyn Clock>,
+    nats: NatsMetrics,
     behind: Gauge,
 }
 
@@ -35,15 +40,19 @@ impl Followers {
         webhooks: Webhooks,
         reports: Reports,
         files: Vec<FileSettings>,
+        publishers: Vec<Publisher>,
+        clock: Arc<dyn Clock>,
         registry: &mut Registry,
     ) -> Followers {
+        let nats = NatsMetrics::default();
+        nats.register(registry);
         let behind = Gauge::default();
         registry.sub_registry_with_prefix("baton_events").register(
             "behind",
             "Events that the slowest reader of the feed has still to read",
             behind.clone(),
         );
-        Followers { store, webhooks, reports, files, behind }
+        Followers { store, webhooks, reports, files, publishers, clock, nats, behind }
     }
 
     /// Runs all of them on a thread of their own until they are stopped.
@@ -68,6 +77,9 @@ impl Followers {
         let files = self.files.into_iter().map(|settings| file::run(self.store.clone(), settings));
         let mut tasks = tokio::task::JoinSet::new();
         files.for_each(|file| drop(tasks.spawn(file)));
+        for publisher in self.publishers {
+            tasks.spawn(publisher.run(self.store.clone(), self.clock.clone(), self.nats.clone()));
+        }
         tasks.spawn(index(self.store.clone()));
         tasks.spawn(self.reports.run());
         tasks.spawn(self.webhooks.run(stop.clone()));

@@ -163,7 +163,7 @@ impl SessionCallback for Owner {
 
 impl LoginSecret {
     /// The secret, or why there is none.
-    pub(crate) async fn read(&self) -> Result<String, String> {
+    pub async fn read(&self) -> Result<String, String> {
         let text = match self {
             LoginSecret::File(path) => tokio::fs::read_to_string(path)
                 .await

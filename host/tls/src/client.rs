@@ -104,7 +104,7 @@ impl TlsClient {
         let unfit = || Error::General(format!("{host} is no name that a certificate could have"));
         let name = ServerName::try_from(host.to_owned()).map_err(|_| unfit())?;
         let config = self
-            .config_for(trust, identity)
+            .config(trust, identity)
             .map_err(|error| HandshakeFailure::from(Error::General(error.to_string())))?;
         let stream = TlsConnector::from(config).connect(name.clone(), stream).await?;
         let (_, connection) = stream.get_ref();
@@ -120,7 +120,8 @@ impl TlsClient {
         Ok((stream, facts))
     }
 
-    fn config_for(
+    /// How a library that makes its connections itself is to speak TLS.
+    pub fn config(
         &self,
         trust: &Trust,
         identity: Option<&CertificateFiles>,

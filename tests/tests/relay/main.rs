@@ -24,6 +24,7 @@ mod hooks;
 mod law;
 mod listener;
 mod listener_tls;
+mod nats;
 mod networks;
 mod pace;
 mod plugins;

@@ -15,6 +15,7 @@ mod client;
 pub mod delivery;
 mod deps;
 mod domains;
+pub mod followers;
 mod guard;
 pub mod happened;
 mod input;
@@ -158,13 +159,14 @@ impl std::fmt::Debug for Face {
 }
 
 /// Every part of the API: its routes, and what is told of them.
-fn parts() -> [(Vec<Route>, Document); 24] {
+fn parts() -> [(Vec<Route>, Document); 25] {
     [
         (openapi::routes(), openapi::Doc::openapi()),
         (messages::routes(), messages::Doc::openapi()),
         (uploads::routes(), uploads::Doc::openapi()),
         (templates::routes(), templates::Doc::openapi()),
         (happened::routes(), happened::Doc::openapi()),
+        (followers::routes(), followers::Doc::openapi()),
         (webhooks::routes(), webhooks::Doc::openapi()),
         (sums::routes(), sums::Doc::openapi()),
         (suppressions::routes(), suppressions::Doc::openapi()),

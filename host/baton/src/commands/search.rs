@@ -1,9 +1,11 @@
 //! `baton search` and `baton events`: what happened.
 
+use baton_api::followers::FollowerPage;
 use baton_api::happened::{EventsPage, MessagesPage};
 
 use super::{print, write_out};
 use crate::admin::{Admin, escape};
+use crate::cli::Target;
 use crate::cli::search::{EventsOptions, SearchOptions};
 use crate::render;
 
@@ -26,6 +28,12 @@ pub(crate) async fn search(options: SearchOptions) -> anyhow::Result<()> {
     ];
     let page: MessagesPage = Admin::of(&options.target)?.get(&with_fields(path, &fields)).await?;
     print(&page, options.target.json, render::search::page)
+}
+
+/// Who follows what happens.
+pub(crate) async fn followers(target: Target) -> anyhow::Result<()> {
+    let page: FollowerPage = Admin::of(&target)?.get("/v1/followers").await?;
+    print(&page, target.json, render::webhook::followers)
 }
 
 /// Prints a line of JSON for each event.

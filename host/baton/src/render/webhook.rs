@@ -1,8 +1,9 @@
 //! Endpoints and reports in words.
 
+use baton_api::followers::{FollowerPage, FollowerRow};
 use baton_api::webhooks::EndpointList;
 use baton_events::report::{Report, ReportRow};
-use baton_events::webhook::EndpointView;
+use baton_events::webhook::{EndpointStatus, EndpointView};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
@@ -40,19 +41,33 @@ pub(crate) fn full(view: &EndpointView) -> String {
 }
 
 fn state(view: &EndpointView) -> String {
-    let status = &view.status;
-    let expired = if status.expired > 0 { format!(", {} expired", status.expired) } else { String::new() };
-    let posted = format!("{} posted, {} records behind{expired}", status.posted, view.behind);
-    if let Some(why) = &view.paused {
-        return format!("paused: {why}");
+    match &view.paused {
+        Some(why) => format!("paused: {why}"),
+        None => going(&view.status, view.behind),
     }
+}
+
+/// How it goes.
+fn going(status: &EndpointStatus, behind: u64) -> String {
+    let expired = if status.expired > 0 { format!(", {} expired", status.expired) } else { String::new() };
+    let missed = if status.missed > 0 { format!(", {} missed", status.missed) } else { String::new() };
+    let taken = format!("{} taken, {behind} records behind{expired}{missed}", status.posted);
     match (&status.failing_since, &status.last_error) {
         (Some(since), Some(error)) => {
             let next = status.next_try_at.map(|at| format!(", again at {}", moment(at))).unwrap_or_default();
-            format!("FAILING since {}, {} times: {error}{next}; {posted}", moment(*since), status.failures)
+            format!("FAILING since {}, {} times: {error}{next}; {taken}", moment(*since), status.failures)
         }
-        _ => format!("well; {posted}"),
+        _ => format!("well; {taken}"),
     }
+}
+
+/// Who follows what happens, a line each.
+pub(crate) fn followers(page: &FollowerPage) -> String {
+    let row = |row: &FollowerRow| match &row.status {
+        Some(status) => format!("{}  {}\n", row.name, going(status, row.behind)),
+        None => format!("{}  {} records behind\n", row.name, row.behind),
+    };
+    page.followers.iter().map(row).collect()
 }
 
 /// A report as a table.

@@ -8,6 +8,7 @@ mod clients;
 mod delivery;
 mod feed;
 mod inbound;
+mod nats;
 mod networks;
 mod plugins;
 mod policies;

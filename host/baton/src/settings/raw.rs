@@ -29,7 +29,7 @@ pub(crate) use accounts::{RawAccounts, RawIssuer};
 pub(crate) use api::RawApi;
 pub(crate) use clients::{RawClients, RawNetwork, RawPressure};
 pub(crate) use engine::{RawEngine, RawHttp};
-pub(crate) use feed::{RawEventFile, RawFeed, RawSums, RawWebhooks};
+pub(crate) use feed::{RawEventFile, RawEventNats, RawFeed, RawSums, RawWebhooks};
 pub(crate) use identity::{RawChecks, RawSigning};
 pub(crate) use next_hops::{RawNextHop, RawRoute};
 pub(crate) use reports::RawReports;

@@ -91,6 +91,7 @@ mod tests {
         raw.tls.certificates.clear();
         raw.accounts.issuers.0.clear();
         raw.events.files.0.clear();
+        raw.events.nats.0.clear();
         raw.streams.0.clear();
         assert_eq!(raw, Raw::default());
     }

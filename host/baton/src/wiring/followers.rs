@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use baton_dns::Resolver;
+use baton_events::nats::{Publisher, PublisherView};
 use baton_events::report::{ProviderOf, ReportSettings, Reports};
 use baton_events::webhook::{WebhookSettings, Webhooks};
 use baton_events::{FileSettings, Followers};
@@ -13,6 +14,7 @@ use baton_outbound::OutboundSettings;
 use baton_store::Store;
 use prometheus_client::registry::Registry;
 
+use super::nats::{NatsPlace, publisher};
 use super::{HttpSettings, PluginHttp};
 
 /// What an operator may say about them.
@@ -22,6 +24,7 @@ pub(crate) struct FollowSettings {
     /// The client that posts.
     pub(crate) http: HttpSettings,
     pub(crate) files: Vec<FileSettings>,
+    pub(crate) nats: Vec<NatsPlace>,
     pub(crate) reports: ReportSettings,
 }
 
@@ -29,6 +32,7 @@ pub(crate) struct FollowSettings {
 pub(crate) struct Following {
     pub(crate) webhooks: Webhooks,
     pub(crate) reports: Reports,
+    pub(crate) publishers: Vec<PublisherView>,
     pub(crate) followers: Followers,
 }
 
@@ -49,6 +53,11 @@ pub(crate) fn follow(
         Arc::new(move |host| outbound.load().shaping.provider_of(host).map(|provider| provider.name.clone()));
     let reports = Reports::new(store.clone(), clock.clone(), settings.reports, provider_of);
     let files = settings.files.clone();
-    let followers = Followers::new(store.clone(), webhooks.clone(), reports.clone(), files, registry);
-    Ok(Following { webhooks, reports, followers })
+    let publishers: Vec<Publisher> =
+        settings.nats.iter().map(|place| publisher(place, clock)).collect::<anyhow::Result<_>>()?;
+    let views = publishers.iter().map(Publisher::view).collect();
+    let (posting, sums) = (webhooks.clone(), reports.clone());
+    let followers =
+        Followers::new(store.clone(), posting, sums, files, publishers, Arc::clone(clock), registry);
+    Ok(Following { webhooks, reports, publishers: views, followers })
 }

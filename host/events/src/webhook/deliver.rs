@@ -12,8 +12,8 @@ use baton_store::{Feed, StoreError};
 use super::Deps;
 use super::endpoint::Endpoint;
 use super::post::{Answer, Batch, Posted, post};
-use super::status::State;
 use crate::filter::EventFilter;
+use crate::status::State;
 
 /// Records that are read from the feed at a time.
 const READ_MAX: usize = 512;
@@ -145,7 +145,7 @@ impl Delivery {
             self.deps.metrics.count(&answer);
             match answer {
                 Answer::Taken { status } => {
-                    self.state.note_taken(batch.events, status, self.deps.clock.now());
+                    self.state.note_taken(batch.events, Some(status), self.deps.clock.now());
                     self.next = next;
                     self.state.note_at(next);
                     self.keep(next);

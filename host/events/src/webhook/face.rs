@@ -16,9 +16,9 @@ use utoipa::ToSchema;
 
 use super::endpoint::{Endpoint, EndpointChange, Unfit, WEBHOOK, consumer, key};
 use super::post::{Answer, Posted, post};
-use super::status::EndpointStatus;
 use super::{Deps, WebhookMetrics, WebhookSettings, of_store};
 use crate::kind::Kind;
+use crate::status::EndpointStatus;
 
 /// The webhooks of the relay. Cheap to clone.
 #[derive(Clone)]

@@ -10,7 +10,6 @@ mod deliver;
 mod endpoint;
 mod face;
 mod post;
-mod status;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,13 +26,14 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::status::EndpointStatus;
+use crate::status::State;
+
 use deliver::{Delivery, Ended};
 use endpoint::consumer;
 pub use endpoint::{Endpoint, EndpointChange, Unfit, WEBHOOK};
 pub use face::{EndpointView, Tested, WebhookError, Webhooks};
 use post::Answer;
-pub use status::EndpointStatus;
-use status::State;
 
 /// How often the catalog is looked at for changes that nobody told of.
 const LOOK_PAUSE: Duration = Duration::from_secs(2);

@@ -46,6 +46,7 @@ impl Checker<'_> {
                 ..http
             },
             files: raw.events.files.0.iter().filter_map(|(name, file)| self.event_file(name, file)).collect(),
+            nats: raw.events.nats.0.iter().filter_map(|(name, nats)| self.event_nats(name, nats)).collect(),
             reports: self.sums(&raw.events.sums),
         }
     }
@@ -64,32 +65,45 @@ impl Checker<'_> {
     }
 
     fn event_file(&mut self, name: &str, raw: &RawEventFile) -> Option<FileSettings> {
-        let key = |member: &str| format!("events.files.{name}.{member}");
-        let is_fit = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-';
-        if !name.bytes().all(is_fit) || name.is_empty() || name.len() > 63 {
-            let remedy = "write 1 to 63 letters, digits and hyphens";
-            self.problems.push("events.files", Some(name.to_owned()), "no name for a file", remedy);
-        }
+        let at = format!("events.files.{name}");
+        let key = |member: &str| format!("{at}.{member}");
+        self.follower_name("events.files", name);
         if raw.path.as_os_str().is_empty() {
             self.problems.push(&key("path"), None, "is missing", "write where the file is");
         }
-        if !raw.streams.is_empty() && raw.tenant.is_none() {
-            self.problems.push(&key("streams"), None, "streams are those of a tenant", "set tenant too");
-        }
-        let remedy = "write kinds of events, such as \"delivered\", \"bounced\", \"deferred\"";
-        let kinds: Vec<Kind> = self.parse_all(&key("kinds"), &raw.kinds, remedy);
         Some(FileSettings {
             name: name.to_owned(),
             path: self.folder.join(&raw.path),
             rotate_octets: self.bound(&key("rotate_octets"), raw.rotate_octets, 1 << 10, 1 << 40),
             keep: self.bound(&key("keep"), raw.keep, 0, 1_000),
-            filter: EventFilter {
-                tenant: raw.tenant.clone(),
-                streams: raw.streams.clone(),
-                kinds,
-                recipient: None,
-            },
+            filter: self.event_filter(&at, raw.tenant.as_ref(), &raw.streams, &raw.kinds),
         })
+    }
+
+    /// A name that can be that of a cursor.
+    pub(super) fn follower_name(&mut self, section: &str, name: &str) {
+        let is_fit = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-';
+        if !name.bytes().all(is_fit) || name.is_empty() || name.len() > 63 {
+            let remedy = "write 1 to 63 letters, digits and hyphens";
+            self.problems.push(section, Some(name.to_owned()), "no name for who follows events", remedy);
+        }
+    }
+
+    /// Which events somebody gets.
+    pub(super) fn event_filter(
+        &mut self,
+        at: &str,
+        tenant: Option<&String>,
+        streams: &[String],
+        kinds: &[String],
+    ) -> EventFilter {
+        if !streams.is_empty() && tenant.is_none() {
+            let key = format!("{at}.streams");
+            self.problems.push(&key, None, "streams are those of a tenant", "set tenant too");
+        }
+        let remedy = "write kinds of events, such as \"delivered\", \"bounced\", \"deferred\"";
+        let kinds: Vec<Kind> = self.parse_all(&format!("{at}.kinds"), kinds, remedy);
+        EventFilter { tenant: tenant.cloned(), streams: streams.to_vec(), kinds, recipient: None }
     }
 
     fn sums(&mut self, raw: &RawSums) -> ReportSettings {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::RawSecret;
 use crate::settings::field::{Named, section};
 
 section! {
@@ -11,6 +12,8 @@ section! {
         keep_days: u32 = 14,
         /// Files of events, a line of JSON each, by name.
         files: Named<RawEventFile> = Named(Vec::new()),
+        /// NATS servers that events are published to, by name.
+        nats: Named<RawEventNats> = Named(Vec::new()),
         /// Sums over time, for reports.
         sums: RawSums = RawSums::default(),
     }
@@ -25,6 +28,50 @@ section! {
         rotate_octets: u64 = 64 << 20,
         /// How many of those are kept.
         keep: u32 = 10,
+        /// Only mail of this tenant.
+        tenant: Option<String> = None,
+        /// Only mail of these streams of the tenant.
+        streams: Vec<String> = Vec::new(),
+        /// Kinds of events, such as `delivered`. Empty: all that those who send want to know.
+        kinds: Vec<String> = Vec::new(),
+    }
+}
+
+section! {
+    /// A NATS server, or the servers of a cluster, where JetStream stores events: a stream there must take the subjects. An event counts as published when the server said that it is stored; else it is sent again, with the same `Nats-Msg-Id`, its `id`. It begins with all that is kept, and goes on after a restart where it ended.
+    RawEventNats {
+        /// The servers, such as `nats://127.0.0.1:4222`, or `tls://nats.example:4222` where TLS is required. With `nats://` TLS is spoken when the server asks for it. Certificates are always checked.
+        servers: Vec<String> = Vec::new(),
+        /// The subject. `{tenant}`, `{stream}` and `{type}` become one token each: other octets than letters, digits, `-` and `_` are percent-encoded, and none is `-`.
+        subject: String = "baton.{tenant}.{stream}.{type}".to_owned(),
+        /// Our name there, with `password`.
+        user: Option<String> = None,
+        /// The password: `{ file = "…" }` or `{ env = "…" }`, read for each connection, as are the others.
+        password: Option<RawSecret> = None,
+        /// A token instead.
+        token: Option<RawSecret> = None,
+        /// The seed of an nkey instead (`SU…`).
+        nkey: Option<RawSecret> = None,
+        /// A file of credentials instead: a JWT and the seed of its nkey, as `nsc` writes it.
+        credentials_file: Option<PathBuf> = None,
+        /// Also logs in by password or token where TLS is not required. Only for networks that nobody else can read; on loopback it is not asked.
+        without_tls: bool = false,
+        /// A PEM file of the only authorities that may vouch for the servers. Unset: those of the system.
+        tls_ca_file: Option<PathBuf> = None,
+        /// A PEM file: the certificate that is shown when a server asks for one, and behind it those that signed it.
+        tls_certificate: Option<PathBuf> = None,
+        /// The PEM file of its key.
+        tls_key: Option<PathBuf> = None,
+        /// How long connecting to one server may take, in milliseconds.
+        connect_ms: u64 = 5_000,
+        /// How long a server may take to acknowledge an event, in milliseconds.
+        acknowledge_ms: u64 = 5_000,
+        /// Events at most that are sent and not acknowledged.
+        unacknowledged_max: usize = 256,
+        /// How long to wait after the first failure, in milliseconds; it doubles with each further one.
+        retry_first_ms: u64 = 500,
+        /// How long to wait at most, in milliseconds.
+        retry_max_ms: u64 = 60_000,
         /// Only mail of this tenant.
         tenant: Option<String> = None,
         /// Only mail of these streams of the tenant.

@@ -1,4 +1,4 @@
-//! How the delivery to an endpoint goes, for those who look, and what they ask of it.
+//! How the delivery to an endpoint or a server goes, for those who look, and what they ask of it.
 
 use baton_mail::UnixMs;
 use parking_lot::Mutex;
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 /// How it goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EndpointStatus {
-    /// Events that were posted and taken since the relay's start.
+    /// Events that were sent and taken since the relay's start.
     pub posted: u64,
     /// Events that were too old before they could be posted.
     pub expired: u64,
@@ -20,11 +20,11 @@ pub struct EndpointStatus {
     /// Since when nothing was taken; none while it is well.
     #[schema(value_type = Option<u64>)]
     pub failing_since: Option<UnixMs>,
-    /// Why the last post failed.
+    /// Why the last attempt failed.
     pub last_error: Option<String>,
-    /// The last answer that was a success, and when it came.
+    /// The last answer of HTTP that was a success.
     pub last_status: Option<u16>,
-    /// When the last post was taken.
+    /// When something was taken last.
     #[schema(value_type = Option<u64>)]
     pub last_taken_at: Option<UnixMs>,
     /// When it is tried again, while it fails.
@@ -36,7 +36,7 @@ pub struct EndpointStatus {
 
 /// What a delivery and those who look share.
 #[derive(Default)]
-pub(super) struct State {
+pub(crate) struct State {
     status: Mutex<EndpointStatus>,
     replay: Mutex<Option<u64>>,
     poke: Notify,
@@ -44,42 +44,50 @@ pub(super) struct State {
 
 impl State {
     /// That begins here.
-    pub(super) fn at(next: u64) -> State {
+    pub(crate) fn at(next: u64) -> State {
         let state = State::default();
         state.status.lock().at = next;
         state
     }
 
-    pub(super) fn status(&self) -> EndpointStatus {
+    pub(crate) fn status(&self) -> EndpointStatus {
         self.status.lock().clone()
     }
 
-    pub(super) fn failures(&self) -> u32 {
+    pub(crate) fn failures(&self) -> u32 {
         self.status.lock().failures
     }
 
-    pub(super) fn note_at(&self, next: u64) {
+    pub(crate) fn note_at(&self, next: u64) {
         self.status.lock().at = next;
     }
 
-    pub(super) fn note_missed(&self, missed: u64) {
+    pub(crate) fn note_missed(&self, missed: u64) {
         self.status.lock().missed += missed;
     }
 
-    pub(super) fn note_expired(&self, events: u64) {
+    pub(crate) fn note_expired(&self, events: u64) {
         self.status.lock().expired += events;
     }
 
-    pub(super) fn note_taken(&self, events: usize, answer: u16, now: UnixMs) {
+    /// True when it failed before.
+    pub(crate) fn note_taken(&self, events: usize, answer: Option<u16>, now: UnixMs) -> bool {
         let mut status = self.status.lock();
         status.posted += events as u64;
-        (status.failures, status.failing_since, status.last_error, status.next_try_at) =
-            (0, None, None, None);
-        (status.last_status, status.last_taken_at) = (Some(answer), Some(now));
+        (status.last_status, status.last_taken_at) = (answer, Some(now));
+        drop(status);
+        self.note_well()
+    }
+
+    /// Nothing fails now. True when it failed before.
+    pub(crate) fn note_well(&self) -> bool {
+        let mut status = self.status.lock();
+        (status.failures, status.last_error, status.next_try_at) = (0, None, None);
+        status.failing_since.take().is_some()
     }
 
     /// Returns how many failures there were one after the other.
-    pub(super) fn note_failed(&self, why: &str, now: UnixMs) -> u32 {
+    pub(crate) fn note_failed(&self, why: &str, now: UnixMs) -> u32 {
         let mut status = self.status.lock();
         status.failures = status.failures.saturating_add(1);
         status.failing_since.get_or_insert(now);
@@ -87,26 +95,26 @@ impl State {
         status.failures
     }
 
-    pub(super) fn note_next_try(&self, at: UnixMs) {
+    pub(crate) fn note_next_try(&self, at: UnixMs) {
         self.status.lock().next_try_at = Some(at);
     }
 
     /// From this number on, again.
-    pub(super) fn ask_replay(&self, from: u64) {
+    pub(crate) fn ask_replay(&self, from: u64) {
         *self.replay.lock() = Some(from);
         self.poke.notify_one();
     }
 
-    pub(super) fn is_replay_asked(&self) -> bool {
+    pub(crate) fn is_replay_asked(&self) -> bool {
         self.replay.lock().is_some()
     }
 
-    pub(super) fn take_replay(&self) -> Option<u64> {
+    pub(crate) fn take_replay(&self) -> Option<u64> {
         self.replay.lock().take()
     }
 
     /// Returns when something is asked of the delivery.
-    pub(super) async fn poked(&self) {
+    pub(crate) async fn poked(&self) {
         self.poke.notified().await;
     }
 }
