@@ -1,7 +1,8 @@
 """A long queue: many messages for many domains, half of them dead; and one dead provider that holds most of the queue.
 
 The queue is filled through the store's public interface (`fill`, an example of the store's crate), not by SMTP, because a
-million transactions would measure the generator. What is measured then goes by SMTP. All ratios are of one run.
+million transactions would measure the generator. What is measured then goes by SMTP. All ratios are of one run; each rate is
+the median of three sendings, because one takes two seconds.
 BATON_QUEUED says how many messages (1,000,000), FILL_BIN where `fill` is.
 """
 import os
@@ -11,6 +12,7 @@ import threading
 import time
 
 from bench.load import CountingSink, send
+from bench.table import median
 from lab import ports
 from lab.process import settle_memory
 from lab.relay import Relay, target
@@ -19,6 +21,7 @@ QUEUED = int(os.environ.get("BATON_QUEUED", "1000000"))
 DOMAINS = 10_000
 OCTETS = 1_024
 LIVE = 20_000
+SENDINGS = 3
 SESSIONS = 50
 
 
@@ -45,7 +48,7 @@ def trial(table, name, queued, how):
     relay = Relay(settings(sink.port, ports.free()))
     try:
         relay.start()
-        empty = rate(relay, sink)
+        empty = rates(relay, sink)
         relay.stop()
         fill(relay, queued, how)
         began = time.monotonic()
@@ -55,11 +58,13 @@ def trial(table, name, queued, how):
         first = probe(relay, sink)
         table.add(f"{name}: start until new mail is delivered", time.monotonic() - began, "s", "at most 3", time.monotonic() - began <= 3)
         print(f"  first probe took {first:.2f} s", flush=True)
-        early = rate(relay, sink)
+        early = rates(relay, sink)
+        still = relay.admin("/v1/queue/summary")["ready"]
         wait_until_tried(relay)
-        late = rate(relay, sink)
-        table.add(f"{name}: deliveries beside the queue, to the empty queue's rate", early / empty, "of it", "at least 0.9", early / empty >= 0.9)
-        table.add(f"{name}: the same when all was tried", late / empty, "of it", "at least 0.9", late / empty >= 0.9)
+        late = rates(relay, sink)
+        compare(table, f"{name}: deliveries beside the queue, to the empty queue's rate", early, empty)
+        compare(table, f"{name}: the same when all was tried", late, empty)
+        print(f"  {still:,} were not tried yet when the first of these ended", flush=True)
         memory = settle_memory(relay, seconds=5) / 1e6
         table.add(f"{name}: memory", memory, "MB", "at most 300", memory <= 315)
         table.add(f"{name}: `baton queue`, slowest answer (summary, ls, count by domain)", asked.stop() * 1000, "ms", "at most 200", asked.slowest <= 0.2)
@@ -67,6 +72,16 @@ def trial(table, name, queued, how):
     finally:
         relay.close()
         sink.close()
+
+
+def rates(relay, sink):
+    return [rate(relay, sink) for _ in range(SENDINGS)]
+
+
+def compare(table, what, beside, empty):
+    ratio = median(beside) / median(empty)
+    samples = [one / median(empty) for one in beside]
+    table.add(what, ratio, "of it", "at least 0.9", ratio >= 0.9, samples=samples)
 
 
 def rate(relay, sink):
