@@ -10,8 +10,9 @@ use crate::core::Core;
 use crate::database::{Database, Family};
 use crate::error::StoreError;
 use crate::format::{Due, JobKey, JobRecord, NEVER, after_prefix, decode_due_key, due_key, shelf_prefix};
+use crate::lane_room::LaneRoom;
 use crate::records::{Damage, ReadError, load_body, load_content, load_job};
-use crate::schedule::{Entry, Job, LaneRoom, LaneScan, Picked, Schedule, Stage};
+use crate::schedule::{Entry, Job, LaneScan, Picked, Schedule, Stage};
 use crate::shelf::Shelf;
 
 /// One job, given to one caller. Dropped without an outcome it is handed back and can be claimed again after 60 s:
