@@ -174,6 +174,7 @@ pub(crate) fn encode_message(
     }
     let count = ahead + u32::try_from(pieces.len()).map_err(|_| AcceptError::Unschedulable("too large"))?;
     let record = encode_envelope(&EnvelopeRecordRef { chunks: count, jobs: &seeds, envelope: &envelope });
+    let envelope = Arc::new(envelope);
     let is_due = seeds.iter().any(|seed| !is_held(seed.due));
     let shared = seeds.len() > 1;
     let hold = envelope.hold.clone();
@@ -193,8 +194,8 @@ pub(crate) fn encode_message(
             let (recipients, queue) = (seed.recipients.clone(), seed.queue.clone());
             JobRecord { shared, due: seed.due, attempt, recipients, queue, last, hold, delay_told, changes }
         });
-        let shelf =
-            record.as_ref().map_or_else(|| Shelf::of(&envelope), |record| record.changes.shelf(&envelope));
+        let changed = record.as_ref().map(|record| record.changes.applied(&envelope));
+        let shelf = Shelf::of(changed.as_ref().unwrap_or(&envelope));
         MessageJob { shelf, is_fresh, record: record.as_ref().map(encode_job), seed, reserved: false }
     };
     Ok(Message {
@@ -207,7 +208,7 @@ pub(crate) fn encode_message(
         history: core.encode_events_with(envelope.id, &Facts::of(&envelope, &body), &events),
         records: Vec::new(),
         held: if is_due { core.memory.keep(&body) } else { None },
-        envelope: Arc::new(envelope),
+        envelope,
     })
 }
 

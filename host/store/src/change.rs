@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use baton_mail::{Envelope, Lane};
+use baton_mail::Envelope;
 use serde::{Deserialize, Serialize};
-
-use crate::shelf::Shelf;
 
 /// Whose mail it is from now on, and how urgent. What is none stays as it is; an empty name means nobody's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,17 +72,6 @@ impl Changes {
     /// Another assignment on top of the earlier ones.
     pub(crate) fn assigned(self, assignment: &Assignment) -> Changes {
         Changes { assignment: assignment.after(self.assignment), ..self }
-    }
-
-    /// Where a job with these changes waits.
-    pub(crate) fn shelf(&self, envelope: &Envelope) -> Shelf {
-        let Assignment { tenant, stream, priority } = &self.assignment;
-        let name = |changed: &'_ Option<String>, name: &'_ Option<String>| match changed {
-            Some(changed) => Some(changed.clone()).filter(|changed| !changed.is_empty()),
-            None => name.clone(),
-        };
-        let (tenant, stream) = (name(tenant, &envelope.tenant), name(stream, &envelope.stream));
-        Shelf::new(priority.map_or(envelope.lane(), Lane::of), tenant.as_deref(), stream.as_deref())
     }
 
     /// The envelope as delivery is to see it.

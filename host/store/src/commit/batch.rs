@@ -59,7 +59,7 @@ pub(super) struct Changes {
 pub(super) enum Effect {
     /// A job is new. The window learns of it by the operation itself.
     Added(Counted),
-    /// A job that was in the window left the queue, or goes on in this lane at this entry.
+    /// A job that was in the window left the queue, or goes on on this shelf at this entry.
     Moved { key: JobKey, was: Counted, next: Option<(Shelf, Counted)> },
     /// A damaged record was set aside.
     Damaged,
@@ -299,7 +299,7 @@ impl<'a> Builder<'a> {
     fn move_job(&mut self, job: &Job, next: &JobRecord) {
         self.delete_once(Family::Due, &due_key(job.shelf(), job.due, job.key));
         // The shelf may be another one from now on.
-        let shelf = next.changes.shelf(&job.envelope);
+        let shelf = Shelf::of(&next.changes.applied(&job.envelope));
         let entry = Entry { shelf, due: next.due };
         self.put_due(entry, job.key, job.envelope.size, &next.queue);
         self.put(Family::Job, &job_key(job.key), &encode_job(next));
