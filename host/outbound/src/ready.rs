@@ -17,9 +17,11 @@ use tokio::time::Instant;
 
 use crate::departures::Departures;
 
-/// A queue whose first job waits no longer than this moves on well: it may be longer than its bound, which the
-/// number of jobs in hand bounds anyway.
+/// A queue whose first job waits no longer than this moves on well, and so does one that sends all it has within the
+/// second: it may be longer than its bound, which the number of jobs in hand bounds anyway.
 const MOVING_WAIT_MAX: Duration = Duration::from_secs(1);
+const MOVING_LENGTH_MAX: Duration = Duration::from_secs(4);
+
 /// Jobs and workers of one site.
 #[derive(Debug)]
 pub(crate) struct ReadyQueue<T> {
@@ -114,8 +116,7 @@ impl<T> ReadyQueue<T> {
             }
         }
         let place = place.into();
-        let is_full =
-            !state.jobs.has_room(place, ready_max) && state.first_wait(place.lane, now) > MOVING_WAIT_MAX;
+        let is_full = !state.jobs.has_room(place, ready_max) && !state.moves_on(place.lane, now);
         if state.closed || is_full {
             return Err(job);
         }
@@ -262,6 +263,14 @@ impl<T> State<T> {
             }
         }
         false
+    }
+
+    /// True when what waits in a lane goes out soon.
+    fn moves_on(&mut self, lane: Lane, now: Instant) -> bool {
+        let pace = self.departures.of_mut(lane).pace(now);
+        let count = u32::try_from(self.jobs.len_of(lane)).unwrap_or(u32::MAX);
+        self.first_wait(lane, now) <= MOVING_WAIT_MAX
+            || pace.is_some_and(|pace| pace.saturating_mul(count) <= MOVING_LENGTH_MAX)
     }
 
     /// How long the first job of a lane waits already.
@@ -476,7 +485,7 @@ mod tests {
     #[test]
     fn overflowing_jobs_come_back_a_little_faster_than_the_lane_moves() {
         let (queue, began, bound) = (queue(), Instant::now(), Duration::from_secs(60));
-        (0..4_000).for_each(|job| assert!(queue.push_at(Normal, job, 5_000, began, free).is_ok()));
+        (0..4_000).for_each(|job| assert!(queue.push_at(Normal, job, 9_000, began, free).is_ok()));
         let first = queue.comeback_at(Normal, 2_000, bound, None, began + Duration::from_secs(4));
         assert_eq!(first, Duration::from_secs(3), "as fast as it grew, while nothing is known");
         queue.state.lock().next_slot = PerLane::default();
@@ -484,6 +493,17 @@ mod tests {
         // All that waits came long ago; that says nothing of how fast it goes now.
         let waits: Vec<_> = (0..3).map(|_| queue.comeback_at(Normal, 2_000, bound, None, now)).collect();
         assert_eq!(waits, [2_000_000, 2_000_800, 2_001_600].map(Duration::from_micros));
+    }
+
+    #[test]
+    fn a_queue_beyond_its_bound_takes_more_as_long_as_it_sends_what_it_has_within_seconds() {
+        let (queue, began) = (queue(), Instant::now());
+        (0..5_000).for_each(|job| assert!(queue.push_at(Normal, job, 9_000, began, free).is_ok()));
+        let full = |now| queue.push_at(Normal, 0, 1_000, now, free).is_err();
+        let later = began + Duration::from_secs(2);
+        assert!(full(later), "nothing is known of how it moves");
+        assert!(!full(take_one_each_ms(&queue, later, 1_000)), "4,000 go in four seconds");
+        assert!(full(later + Duration::from_secs(2)), "it stands");
     }
 
     #[test]

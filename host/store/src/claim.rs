@@ -12,7 +12,7 @@ use crate::error::StoreError;
 use crate::format::{Due, JobKey, JobRecord, NEVER, after_prefix, decode_due_key, due_key, shelf_prefix};
 use crate::lane_room::LaneRoom;
 use crate::records::{Damage, ReadError, load_body, load_content, load_job};
-use crate::schedule::{Entry, Job, LaneScan, Picked, Schedule, Stage};
+use crate::schedule::{Entry, Job, Kind, LaneScan, Picked, Schedule};
 use crate::shelf::Shelf;
 
 /// One job, given to one caller. Dropped without an outcome it is handed back and can be claimed again after 60 s:
@@ -147,14 +147,25 @@ fn pick(core: &Core, room: LaneRoom) -> Picked {
 /// Reads on the side what comes after what was claimed.
 fn read_ahead(core: &Arc<Core>, scans: Vec<LaneScan>) {
     if !scans.is_empty() {
-        let (end, now) = (ScansEnd(Arc::clone(core)), core.clock.now());
-        tokio::task::spawn_blocking(move || scans.iter().for_each(|scan| scan_lane(&end.0, scan, now)));
+        let now = core.clock.now();
+        let reading = Reading { schedule: Arc::clone(&core.schedule), core: Some(Arc::clone(core)) };
+        tokio::task::spawn_blocking(move || {
+            if let Some(core) = &reading.core {
+                scans.iter().for_each(|scan| scan_lane(core, scan, now));
+            }
+        });
     }
 }
 
-/// Reads jobs of a lane into the window: as many as are wanted, of each of its shelves the same part; what one does not
-/// have goes to the others.
+/// Reads jobs of a lane into the window: the newcomers, and as many others as are wanted, of each of its shelves the same
+/// part; what one does not have goes to the others.
 fn scan_lane(core: &Core, scan: &LaneScan, now: UnixMs) {
+    // When the database is away, they are found where they stand in the index.
+    if let (false, Ok(db)) = (scan.newcomers.is_empty(), core.db()) {
+        for (key, entry) in &scan.newcomers {
+            read_job(core, &db, Kind::Fresh, *key, *entry);
+        }
+    }
     let (mut open, mut left) = (scan.shelves.clone(), scan.count);
     while left > 0 && !open.is_empty() {
         let part = (left / open.len()).max(1);
@@ -209,16 +220,21 @@ impl Drop for ShelfEnd<'_> {
     }
 }
 
-/// Ends the scans in the window, also when the thread panics, or never runs because the runtime ends.
-struct ScansEnd(Arc<Core>);
+/// Scans in progress. They end in the window also when the thread panics, or never runs because the runtime ends; nothing
+/// of the store is in use by them then.
+struct Reading {
+    schedule: Arc<Schedule>,
+    core: Option<Arc<Core>>,
+}
 
-impl Drop for ScansEnd {
+impl Drop for Reading {
     fn drop(&mut self) {
-        let mut window = self.0.schedule.lock();
+        self.core = None;
+        let mut window = self.schedule.lock();
         window.end_scan();
-        self.0.schedule.report(&window);
+        self.schedule.report(&window);
         drop(window);
-        self.0.schedule.wake();
+        self.schedule.wake();
     }
 }
 
@@ -239,7 +255,10 @@ impl Scan<'_> {
             if due.at > now || self.left == 0 {
                 break;
             }
-            self.read(due.at, due.job);
+            let entry = Entry { shelf: self.end.shelf, due: due.at };
+            if read_job(self.core, self.db, Kind::Read, due.job, entry) {
+                self.left -= 1;
+            }
             self.end.reached = due.next();
             self.end.next_due = NEVER;
             entries.next();
@@ -249,37 +268,40 @@ impl Scan<'_> {
             self.end.next_due = now.plus(crate::schedule::HAND_BACK_DELAY);
         }
     }
+}
 
-    /// Reads the job unless somebody has it, or had it a moment ago.
-    fn read(&mut self, due: UnixMs, key: JobKey) {
-        let core = self.core;
-        let entry = Entry { shelf: self.end.shelf, due };
-        if !core.schedule.lock().take(key, entry, Stage::Reading) {
-            return;
+/// Reads a job into the window unless somebody has it, or had it a moment ago. True when it is there.
+fn read_job(core: &Core, db: &Database, kind: Kind, key: JobKey, entry: Entry) -> bool {
+    if !core.schedule.lock().take_to_read(kind, key, entry) {
+        return false;
+    }
+    // Who named the entry saw the past: an outcome may have been written since. It was, before the job left the
+    // window, so the present tells.
+    match db.get(Family::Due, &due_key(entry.shelf, entry.due, key)) {
+        Ok(Some(_)) => {}
+        Ok(None) => {
+            core.schedule.lock().release_unread(key);
+            return false;
         }
-        // The iterator sees the past: an outcome may have been written since. It was, before the job left the
-        // window, so the present tells.
-        match self.db.get(Family::Due, &due_key(entry.shelf, due, key)) {
-            Ok(Some(_)) => {}
-            Ok(None) => return core.schedule.lock().release(key, None),
-            Err(cause) => {
-                tracing::error!(target: "store", cause, "an entry of the due index can not be read");
-                return core.schedule.hand_back(key);
-            }
-        }
-        match load_job(self.db, key) {
-            Ok(Some(job)) => {
-                self.left -= 1;
-                core.schedule.lock().make_read(entry.shelf.lane, Job { due, ..job });
-            }
-            Ok(None) => core.set_aside_later(missing(key, entry), Some((key, entry))),
-            Err(ReadError::Damaged(damage)) => core.set_aside_later(damage, Some((key, entry))),
-            Err(ReadError::Unreadable(cause)) => {
-                tracing::error!(target: "store", message = %key.message, cause, "a message can not be read");
-                core.schedule.hand_back(key);
-            }
+        Err(cause) => {
+            tracing::error!(target: "store", cause, "an entry of the due index can not be read");
+            core.schedule.hand_back(key);
+            return false;
         }
     }
+    match load_job(db, key) {
+        Ok(Some(job)) => {
+            core.schedule.lock().make_read(entry.shelf.lane, Job { due: entry.due, ..job });
+            return true;
+        }
+        Ok(None) => core.set_aside_later(missing(key, entry), Some((key, entry))),
+        Err(ReadError::Damaged(damage)) => core.set_aside_later(damage, Some((key, entry))),
+        Err(ReadError::Unreadable(cause)) => {
+            tracing::error!(target: "store", message = %key.message, cause, "a message can not be read");
+            core.schedule.hand_back(key);
+        }
+    }
+    false
 }
 
 /// The due index names a job of which there is no record.

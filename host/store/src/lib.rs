@@ -17,6 +17,7 @@ mod find;
 mod format;
 pub mod kv;
 mod lane_room;
+mod lane_window;
 mod load;
 mod look;
 mod memory;

@@ -1,7 +1,8 @@
 //! The part of the queue that is in memory: a bounded window of jobs, and how far the due index was read.
 //!
 //! Two kinds wait in it: fresh ones, ready since their accept, and those that were read ahead from the due index. Nobody
-//! who claims fresh ones waits for the disk.
+//! who claims fresh ones waits for the disk. A fresh one that found no place at its accept is read as soon as there is one,
+//! and so does not stand behind a backlog that was there before it.
 //!
 //! Invariant: a job is given out at most once at a time. It stays in `taken` from before its record can be seen in
 //! the database until its outcome is in the database.
@@ -14,7 +15,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_mail::fair::{FairQueue, Flow};
+use baton_mail::fair::Flow;
 use baton_mail::lane::{LaneWeights, PerLane, Place, Turns};
 use baton_mail::{Clock, Envelope, Lane, Status, UnixMs};
 use parking_lot::{Mutex, MutexGuard};
@@ -26,9 +27,10 @@ use crate::change::Changes;
 use crate::commit::Action;
 use crate::format::{Due, JobKey, NEVER, shelf_of_entry};
 use crate::lane_room::LaneRoom;
+use crate::lane_window::{LaneWindow, Waiting};
 use crate::memory::HeldBody;
 use crate::metrics::Metrics;
-use crate::shelf::{SHELVES, Shelf};
+use crate::shelf::Shelf;
 
 /// A dropped claim can be claimed again after this long.
 pub(crate) const HAND_BACK_DELAY: Duration = Duration::from_secs(60);
@@ -105,26 +107,18 @@ pub(crate) struct Taken {
     pub(crate) stage: Stage,
     pub(crate) entry: Entry,
     pub(crate) intent: Option<Intent>,
-    /// It was read from the index.
-    is_read: bool,
+    kind: Kind,
     /// Which of the times that it was taken this is.
     turn: u64,
 }
 
 /// Of which kind a job in memory is.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    /// Ready since its accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It came a moment ago.
     Fresh,
     /// Read from the index.
     Read,
-}
-
-/// A job that waits in memory. It is stale when it was taken out since: then its turn is not that of its mark.
-#[derive(Debug)]
-struct Waiting {
-    turn: u64,
-    job: Job,
 }
 
 /// The window, shared by all who claim, settle and write.
@@ -144,84 +138,18 @@ pub(crate) struct Window {
     taken: HashMap<JobKey, Taken>,
     handed_back: BinaryHeap<Reverse<(UnixMs, JobKey)>>,
     taken_max: usize,
-    /// How many of what is taken were read from the index.
+    /// How many of what is taken are of the backlog.
     taken_read: usize,
     turns_taken: u64,
     backlog: Backlog,
     scanning: bool,
 }
 
-/// What is known of one lane.
-#[derive(Debug)]
-struct LaneWindow {
-    /// Ready since their accept. Tenants and streams take turns.
-    fresh: FairQueue<Waiting>,
-    /// Read ahead from the index. Tenants and streams take turns.
-    read: FairQueue<Waiting>,
-    /// Fresh jobs that were given out since one of the index was.
-    fresh_in_a_row: usize,
-    /// By their numbers.
-    shelves: Box<[ShelfWindow; SHELVES]>,
-    /// No entry of any shelf that is not taken is due before this.
-    next_due: UnixMs,
-    /// The number of the shelf that the next scan begins with.
-    first_shelf: u8,
-}
-
-impl Default for LaneWindow {
-    /// Nothing is known of the index yet.
-    fn default() -> LaneWindow {
-        LaneWindow {
-            fresh: FairQueue::default(),
-            read: FairQueue::default(),
-            fresh_in_a_row: 0,
-            shelves: Box::new([ShelfWindow::UNKNOWN; SHELVES]),
-            next_due: UnixMs(0),
-            first_shelf: 0,
-        }
-    }
-}
-
-/// How far one shelf was read.
-#[derive(Clone, Copy, Debug)]
-struct ShelfWindow {
-    /// Where the next scan begins.
-    cursor: Due,
-    /// No entry that is not taken is due before this.
-    next_due: UnixMs,
-    /// While it is scanned: the lowest entry that was written since that began.
-    lowest_since: Option<Due>,
-}
-
-impl ShelfWindow {
-    const UNKNOWN: ShelfWindow = ShelfWindow { cursor: Due::FIRST, next_due: UnixMs(0), lowest_since: None };
-}
-
-impl LaneWindow {
-    /// The turn of one that was read has come, whatever comes anew.
-    fn is_read_owed(&self) -> bool {
-        !self.read.is_empty() && self.fresh_in_a_row >= FRESH_IN_A_ROW_MAX
-    }
-
-    /// The numbers of the shelves that may have something due, each with where it is read on, beginning with `first_shelf`.
-    fn due_shelves(&self, now: UnixMs) -> impl Iterator<Item = (u8, Due)> {
-        let (before, from) = self.shelves.split_at(usize::from(self.first_shelf));
-        let numbers = (self.first_shelf..=u8::MAX).chain(0..self.first_shelf);
-        let due = move |(number, shelf): (u8, &ShelfWindow)| {
-            (shelf.next_due <= now).then_some((number, shelf.cursor))
-        };
-        numbers.zip(from.iter().chain(before)).filter_map(due)
-    }
-
-    fn shelf_mut(&mut self, number: u8) -> &mut ShelfWindow {
-        #[allow(clippy::indexing_slicing)] // There is a shelf for every number.
-        &mut self.shelves[usize::from(number)]
-    }
-}
-
 /// What is to be read of a lane.
 #[derive(Debug)]
 pub(crate) struct LaneScan {
+    /// These first.
+    pub(crate) newcomers: Vec<(JobKey, Entry)>,
     /// Of the shelves that may have something due.
     pub(crate) shelves: Vec<Shelf>,
     /// So many jobs.
@@ -330,13 +258,21 @@ impl Window {
 
     /// Marks a job that is in nobody's hands. False when it is in somebody's.
     pub(crate) fn take(&mut self, key: JobKey, entry: Entry, stage: Stage) -> bool {
+        self.take_as(Kind::Fresh, key, entry, stage)
+    }
+
+    /// As above, for a job of the index that is going to be read.
+    pub(crate) fn take_to_read(&mut self, kind: Kind, key: JobKey, entry: Entry) -> bool {
+        self.take_as(kind, key, entry, Stage::Reading)
+    }
+
+    fn take_as(&mut self, kind: Kind, key: JobKey, entry: Entry, stage: Stage) -> bool {
         match self.taken.entry(key) {
             std::collections::hash_map::Entry::Occupied(_) => false,
             std::collections::hash_map::Entry::Vacant(place) => {
                 self.turns_taken += 1;
-                let is_read = stage == Stage::Reading;
-                self.taken_read += usize::from(is_read);
-                place.insert(Taken { stage, entry, intent: None, is_read, turn: self.turns_taken });
+                self.taken_read += usize::from(kind == Kind::Read);
+                place.insert(Taken { stage, entry, intent: None, kind, turn: self.turns_taken });
                 true
             }
         }
@@ -395,9 +331,24 @@ impl Window {
 
     /// A job whose record was read: ready too, unless an operator took it meanwhile.
     pub(crate) fn make_read(&mut self, lane: Lane, job: Job) {
+        let kind = self.taken.get(&job.key).map_or(Kind::Read, |taken| taken.kind);
         if let Some(waiting) = self.waiting(job, Stage::Reading) {
             let Place { flow, cost, .. } = waiting.job.envelope.place();
-            self.lanes.of_mut(lane).read.push(flow, cost, waiting);
+            let lane = self.lanes.of_mut(lane);
+            match kind {
+                Kind::Fresh => lane.fresh.push(flow, cost, waiting),
+                Kind::Read => lane.read.push(flow, cost, waiting),
+            }
+        }
+    }
+
+    /// A job that is due and found no place was written to the index.
+    pub(crate) fn note_newcomer(&mut self, entry: Entry, key: JobKey, flow: Flow) {
+        self.note_insert(entry, key);
+        let newcomers = &mut self.lanes.of_mut(entry.shelf.lane).newcomers;
+        // What comes beyond is found where it stands in the index.
+        if newcomers.len() < self.taken_max.saturating_mul(NEWCOMERS_PER_PLACE) {
+            newcomers.push(flow, 1, (key, entry));
         }
     }
 
@@ -468,29 +419,43 @@ impl Window {
         if self.scanning {
             return scans;
         }
-        let ahead_max = READ_AHEAD_MAX.min(self.taken_max.div_ceil(READ_AHEAD_SHARE));
         for lane in Lane::ALL {
-            let waiting = self.lanes.of(lane).read.len();
-            let count = self.room_to_read(lane).min(ahead_max.saturating_sub(waiting));
-            if count > 0 && waiting <= ahead_max / 2 && self.may_be_due(lane, now) {
-                let window = self.lanes.of_mut(lane);
-                let due = window.due_shelves(now);
+            let places = self.room_ahead(self.room(lane), self.lanes.of(lane).fresh.len());
+            let count = self.room_ahead(self.room_to_read(lane), self.lanes.of(lane).read.len());
+            let count = if self.may_be_due(lane, now) { count } else { 0 };
+            let window = self.lanes.of_mut(lane);
+            let newcomers: Vec<_> = (0..places).map_while(|_| window.newcomers.pop()).collect();
+            if count > 0 || !newcomers.is_empty() {
+                let due = window.due_shelves(now).filter(|_| count > 0);
                 let shelves = due.map(|(number, _)| Shelf { lane, number }).collect();
-                scans.push(LaneScan { shelves, count });
+                scans.push(LaneScan { newcomers, shelves, count });
             }
         }
         self.scanning = !scans.is_empty();
         scans
     }
 
+    /// How many are to be read ahead when there are so many places and so many wait.
+    fn room_ahead(&self, places: usize, waiting: usize) -> usize {
+        let most = READ_AHEAD_MAX.min(self.taken_max.div_ceil(READ_AHEAD_SHARE));
+        if waiting > most / 2 { 0 } else { places.min(most - waiting) }
+    }
+
     /// Forgets a job whose outcome is in the database; `next` is its new entry in the index, when it has one.
     pub(crate) fn release(&mut self, key: JobKey, next: Option<Entry>) {
         if let Some(taken) = self.taken.remove(&key) {
-            self.taken_read -= usize::from(taken.is_read);
+            self.taken_read -= usize::from(taken.kind == Kind::Read);
             shrink(&mut self.taken, self.taken_max);
         }
         if let Some(entry) = next {
             self.note_insert(entry, key);
+        }
+    }
+
+    /// Forgets a job that was to be read, and is not where the index was said to have it.
+    pub(crate) fn release_unread(&mut self, key: JobKey) {
+        if self.taken.get(&key).is_some_and(|taken| taken.stage == Stage::Reading) {
+            self.release(key, None);
         }
     }
 
@@ -536,6 +501,7 @@ impl Window {
         let of_lane = |lane: Lane| match (self.lanes.of(lane), room.of(lane)) {
             (_, 0) => NEVER,
             (known, _) if !known.fresh.is_empty() || known.is_read_owed() => UnixMs(0),
+            (known, _) if !known.newcomers.is_empty() && self.room(lane) > 0 && !self.scanning => UnixMs(0),
             (known, _) if !known.read.is_empty() && lane == Lane::High => UnixMs(0),
             (known, _) if !known.read.is_empty() => self.backlog.next(now),
             (known, _) if self.room_to_read(lane) > 0 && !self.scanning => known.next_due,
@@ -568,6 +534,11 @@ impl Window {
         }
     }
 
+    /// True while the index is read.
+    pub(crate) fn is_scanning(&self) -> bool {
+        self.scanning
+    }
+
     /// All lanes that were to be scanned are.
     pub(crate) fn end_scan(&mut self) {
         self.scanning = false;
@@ -578,8 +549,8 @@ impl Window {
     }
 }
 
-/// So many fresh jobs go out before one that waited in the index.
-const FRESH_IN_A_ROW_MAX: usize = 15;
+/// So many newcomers without a place are remembered for each place, in every lane.
+const NEWCOMERS_PER_PLACE: usize = 8;
 /// Jobs of one lane that are read ahead of their claims, at most: enough that reading them costs little each.
 const READ_AHEAD_MAX: usize = 256;
 /// What is read ahead takes this part of the window's places at most, so that fresh ones find theirs.

@@ -38,6 +38,8 @@ use crate::{StoreSettings, catalog, commit};
 
 /// How many queues a summary lists.
 const SUMMARY_QUEUES: usize = 50;
+/// How often whoever closes the store looks whether reading ahead is over.
+const SCAN_PAUSE: Duration = Duration::from_millis(1);
 
 /// The durable queue. Cheap to clone; the last handle to go closes it.
 #[derive(Clone)]
@@ -365,7 +367,14 @@ impl Store {
     pub async fn close(self) {
         let threads = Arc::clone(&self.threads);
         // A panic of a thread is logged where it is joined.
-        let _ = tokio::task::spawn_blocking(move || threads.end()).await;
+        let _ = tokio::task::spawn_blocking(move || {
+            threads.end();
+            // Whoever reads ahead has the folder's lock as well.
+            while threads.core.schedule.lock().is_scanning() {
+                std::thread::sleep(SCAN_PAUSE);
+            }
+        })
+        .await;
     }
 }
 

@@ -341,10 +341,16 @@ fn apply_effect(core: &Core, window: &mut Window, effect: &Effect) {
 fn publish(core: &Core, window: &mut Window, message: Message) {
     core.metrics.accepted.inc();
     let shared = message.jobs.len() > 1;
-    for MessageJob { seed, shelf, reserved, .. } in message.jobs {
+    let (now, flow) = (core.clock.now(), message.envelope.flow());
+    for MessageJob { seed, shelf, is_fresh, reserved, .. } in message.jobs {
         let key = JobKey { message: message.id, job: seed.job };
+        let entry = Entry { shelf, due: seed.due };
+        if !reserved && is_fresh && seed.due <= now {
+            window.note_newcomer(entry, key, flow);
+            continue;
+        }
         if !reserved {
-            window.note_insert(Entry { shelf, due: seed.due }, key);
+            window.note_insert(entry, key);
             continue;
         }
         window.make_ready(Job {

@@ -235,6 +235,41 @@ fn a_backlog_from_disk_leaves_places_in_memory_to_new_mail() {
 }
 
 #[test]
+fn new_mail_that_finds_no_place_does_not_go_behind_the_backlog() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        accept_many(&bench, 0, 100).await;
+        bench.store.close().await;
+        let settings = StoreSettings { claimed_max: 16, backlog_per_s: 10, ..settings(folder.path()) };
+        let bench = Bench::try_open(settings).unwrap();
+        let mut new = HashSet::new();
+        for _ in 0..40 {
+            new.insert(accept(&bench, 0).await);
+        }
+        let mut old = 0;
+        while !new.is_empty() {
+            bench.store.wait_for_work().await;
+            for claim in bench.claim_all().await {
+                old += usize::from(!new.remove(&claim.key.message));
+                let settlement = delivered(&claim);
+                bench.store.settle(claim, settlement).await.unwrap();
+            }
+            assert!(old < 20, "{} of the new wait still", new.len());
+        }
+        while !bench.jobs().await.is_empty() {
+            bench.clock.advance(Duration::from_secs(1));
+            bench.store.wait_for_work().await;
+            for claim in bench.claim_all().await {
+                let settlement = delivered(&claim);
+                bench.store.settle(claim, settlement).await.unwrap();
+            }
+        }
+        assert_consistent(&bench.store);
+    });
+}
+
+#[test]
 fn held_and_future_mail_ends_when_its_sender_said() {
     let folder = tempfile::tempdir().unwrap();
     block_on(async {
