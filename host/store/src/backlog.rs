@@ -40,6 +40,11 @@ impl Backlog {
         self.load.look();
     }
 
+    /// True when the machine has no time to spare.
+    pub(crate) fn is_machine_busy(&self) -> bool {
+        self.load.is_high()
+    }
+
     /// A job of new mail goes out.
     pub(crate) fn note_fresh(&mut self, now: UnixMs) {
         self.fresh_at = Some(now);
@@ -47,7 +52,8 @@ impl Backlog {
 
     /// True when a job of the backlog may go out.
     pub(crate) fn may_take(&self, now: UnixMs) -> bool {
-        !self.is_beside_new_mail(now) || !self.load.is_high && matches!(self.draw(now), Draw::Taken { .. })
+        !self.is_beside_new_mail(now)
+            || !self.is_machine_busy() && matches!(self.draw(now), Draw::Taken { .. })
     }
 
     /// A job of the backlog goes out.

@@ -9,10 +9,13 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// The load is high when the threads were busy for more than this part of the time, in percent.
 const BUSY_PERCENT: u32 = 60;
 
+/// What was seen at a look longer ago tells nothing.
+const VALID: Duration = Duration::from_secs(1);
+
 /// How busy the runtime's threads were between the last two looks.
 #[derive(Debug)]
 pub(crate) struct Load {
-    pub(crate) is_high: bool,
+    is_high: bool,
     looked_at: Instant,
     /// The time for which all threads together were busy until then.
     busy: Duration,
@@ -25,6 +28,11 @@ impl Default for Load {
 }
 
 impl Load {
+    /// True when the threads have no time to spare, as far as that was seen just now.
+    pub(crate) fn is_high(&self) -> bool {
+        self.is_high && self.looked_at.elapsed() < VALID
+    }
+
     /// Looks, unless the last look was a moment ago. Outside of a runtime nothing is busy.
     pub(crate) fn look(&mut self) {
         let now = Instant::now();

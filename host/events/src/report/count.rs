@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use baton_mail::event::{Event, What};
 use baton_mail::{Clock, Mailbox, Status, UnixMs};
@@ -77,7 +77,11 @@ impl Counter {
         if self.feed.head() - self.next.min(self.feed.head()) < RECORDS_MAX as u64 {
             tokio::time::sleep(PAUSE).await;
         }
+        let began = Instant::now();
         self.count().await?;
+        if self.next + READ_MAX as u64 <= self.feed.head() {
+            self.feed.give_way(began.elapsed()).await;
+        }
         self.clean().await
     }
 

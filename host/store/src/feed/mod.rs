@@ -17,6 +17,7 @@ mod tail;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use baton_mail::event::Event;
 use baton_mail::{MessageId, UnixMs};
@@ -135,6 +136,9 @@ impl FeedState {
     }
 }
 
+/// So many times as long as they worked do those wait who give way.
+const WAY_GIVEN: u32 = 2;
+
 /// The feed. Cheap to clone.
 #[derive(Clone)]
 pub struct Feed(Arc<Core>);
@@ -176,6 +180,19 @@ impl Feed {
     pub async fn wait(&self, from: u64) {
         // The sender lives as long as the store.
         let _ = self.0.feed.head.subscribe().wait_for(|head| *head > from).await;
+    }
+
+    /// Lets mail go first after so long a piece of work: who catches up waits twice as long while mail leaves the machine no
+    /// time to spare, and not at all otherwise.
+    pub async fn give_way(&self, worked: Duration) {
+        if self.is_mail_busy() {
+            tokio::time::sleep(worked * WAY_GIVEN).await;
+        }
+    }
+
+    /// True while mail leaves the machine no time to spare.
+    pub(crate) fn is_mail_busy(&self) -> bool {
+        self.0.schedule.is_busy()
     }
 
     /// About the first number of this time or later.

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use baton_mail::event::{Event, What};
 use baton_mail::{Mailbox, MessageId};
@@ -198,17 +198,22 @@ impl Indexer {
             // What follows soon goes together, unless somebody waits for it.
             let _ = tokio::time::timeout(PAUSE, self.core.index.asked.notified()).await;
         }
+        let began = Instant::now();
         let page = self.feed.read(self.next, PAGE_MAX).await?;
         let mut puts: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         for told in &page.told {
             entries(told, &mut |key| puts.push((key.to_vec(), VALUE.to_vec())));
         }
-        let is_urgent = self.is_awaited() || page.next < self.feed.head();
+        let is_behind = page.next < self.feed.head();
+        let is_urgent = self.is_awaited() || is_behind && !self.feed.is_mail_busy();
         puts.sort_unstable();
         puts.dedup();
         self.feed.derive(Derived::Index, puts, Vec::new(), &self.consumer, page.next, is_urgent).await?;
         self.next = page.next;
         self.core.index.done.send_replace(page.next);
+        if is_behind && !self.is_awaited() {
+            self.feed.give_way(began.elapsed()).await;
+        }
         Ok(())
     }
 
