@@ -354,6 +354,9 @@ fn yield_to_mail() {
     }
 }
 
+/// Tables of the first level that are merged together with the next one. Such a merge goes over most of a long queue, so it is
+/// worth waiting for many; what reads looks into each of them.
+const LEVEL_ZERO_FILES: i32 = 12;
 /// How much more willingly the system runs others than what merges tables (nice): about a third of a full share.
 const MERGING_NICE: i32 = 5;
 
@@ -504,7 +507,7 @@ fn family_options(family: Family, buffer_octets: usize, cache: &Cache) -> Option
     options.set_max_write_buffer_number(3);
     options.set_target_file_size_base(16 << 20);
     // Writers are never slowed down little by little: they go on, or are told to wait and may give up.
-    options.set_level_zero_file_num_compaction_trigger(4);
+    options.set_level_zero_file_num_compaction_trigger(LEVEL_ZERO_FILES);
     options.set_level_zero_slowdown_writes_trigger(1_000);
     options.set_level_zero_stop_writes_trigger(1_000);
     options.set_soft_pending_compaction_bytes_limit(0);
