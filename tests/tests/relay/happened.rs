@@ -84,6 +84,7 @@ fn messages_are_found_long_after_they_left_the_queue() -> Result<()> {
     for query in [
         "recipient=Nobody@dest.example",
         "message_id=%3Cone@sender.example%3E",
+        "message_id=one@sender.example",
         "domain=dest.example&sender=ada@sender.example",
     ] {
         let found = find(query)?;

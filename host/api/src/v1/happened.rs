@@ -178,7 +178,7 @@ fn to_json(shown: &Shown<'_>) -> Result<Value, Problem> {
 /// Messages by what is known of them, newest first. All that is given must fit.
 #[utoipa::path(get, path = "/v1/messages", tag = "messages",
     params(("recipient" = Option<String>, Query), ("domain" = Option<String>, Query, description = "The recipient's"),
-        ("sender" = Option<String>, Query), ("message_id" = Option<String>, Query, description = "The sender's own name for it"),
+        ("sender" = Option<String>, Query), ("message_id" = Option<String>, Query, description = "The sender's own name for it, with or without its angle brackets"),
         ("tenant" = Option<String>, Query, description = "Whose; operators only"),
         ("stream" = Option<String>, Query), ("tag" = Option<String>, Query, description = "A tag, or name=value"),
         ("since" = Option<String>, Query, description = "RFC 3339, or how long ago, such as `2h`"),
@@ -197,7 +197,7 @@ pub(super) async fn search_messages(
         recipient: fields.take("recipient")?,
         domain: fields.take("domain")?,
         sender: fields.take("sender")?,
-        message_id: fields.take("message_id")?,
+        message_id: fields.take("message_id")?.map(in_brackets),
         tenant: scope.tenant(fields.take("tenant")?)?,
         stream: scope.stream(fields.take("stream")?)?,
         tag: fields.take::<String>("tag")?.map(|tag| read_tag(&tag)),
@@ -210,6 +210,11 @@ pub(super) async fn search_messages(
     let found = face.store.search(filter, after, limit).await.map_err(store_problem)?;
     let messages = found.messages.iter().map(MessageRow::of).collect();
     Ok(Json(MessagesPage { messages, next: found.next, behind: found.behind }))
+}
+
+/// A message's own name as its header has it (RFC 5322 3.6.4), where it was asked for without its brackets.
+fn in_brackets(name: String) -> String {
+    if name.starts_with('<') { name } else { format!("<{name}>") }
 }
 
 const MESSAGE_FIELDS: [&str; 11] = [
