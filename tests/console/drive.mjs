@@ -16,7 +16,7 @@ const PAGES = {
   Suppression: ["suppression.js", "Look up"],
   Templates: ["templates.js", "ready/receipt"],
   Domains: ["domains.js", "Domain"],
-  Webhooks: ["webhooks.js", "New webhook"],
+  Webhooks: ["webhooks.js", "Others who follow what happens"],
   Plugins: ["plugins.js", "Who is asked, in order"],
   Shaping: ["shaping.js", "As a table"],
   Audit: ["audit.js", "session.open"],

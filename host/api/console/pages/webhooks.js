@@ -1,6 +1,6 @@
-// Endpoints that events are posted to, and how that goes.
+// Endpoints that events are posted to, who else follows what happens, and how that goes.
 
-import { at, get, may, patch, post, put as send, remove, who } from "../api.js";
+import { at, get, may, patch, post, put as send, remove, seesAll, who } from "../api.js";
 import { ask, tell } from "../dialog.js";
 import { announce, h, put } from "../dom.js";
 import { table } from "../list.js";
@@ -15,7 +15,14 @@ export async function show(content, { signal, verbs }) {
   const body = h("div", null);
   const look = async () => {
     const { webhooks } = await get("/v1/webhooks", null, signal);
-    put(body, list(webhooks.slice(0, SHOWN), look), webhooks.length > SHOWN && h("p", { class: "muted" }, `${webhooks.length - SHOWN} more are not shown.`));
+    const { followers } = seesAll() ? await get("/v1/followers", null, signal) : { followers: [] };
+    const others = followers.filter((row) => !row.name.startsWith("webhook/"));
+    put(
+      body,
+      list(webhooks.slice(0, SHOWN), look),
+      webhooks.length > SHOWN && h("p", { class: "muted" }, `${webhooks.length - SHOWN} more are not shown.`),
+      others.length > 0 && [h("h2", null, "Others who follow what happens"), listOthers(others)],
+    );
   };
   verbs(may("webhooks") && h("button", { type: "button", class: "button", onclick: () => add(look) }, "New webhook"));
   put(content, body);
@@ -36,6 +43,20 @@ function list(rows, done) {
       { head: "Behind", class: "number", cell: (row) => count(row.behind) },
       { head: "Last taken", class: "when", cell: (row) => time(row.status.last_taken_at) },
       { head: "", cell: (row) => may("webhooks") && acts(row, done) },
+    ],
+  });
+}
+
+function listOthers(rows) {
+  return table({
+    caption: "Others who follow what happens",
+    rows,
+    columns: [
+      { head: "Name", cell: (row) => row.name },
+      { head: "State", cell: (row) => (row.status ? state({ paused: null, status: row.status }) : "–") },
+      { head: "Published", class: "number", cell: (row) => (row.status ? count(row.status.posted) : "–") },
+      { head: "Behind", class: "number", cell: (row) => count(row.behind) },
+      { head: "Last taken", class: "when", cell: (row) => (row.status ? time(row.status.last_taken_at) : "–") },
     ],
   });
 }
