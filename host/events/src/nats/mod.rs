@@ -225,10 +225,16 @@ impl Work<'_> {
         let told = page.told.iter().flat_map(|told| settings.filter.of(told));
         told.filter_map(|shown| {
             // What is shown is made of text and numbers, which JSON can write.
-            let payload = serde_json::to_vec(&shown).ok()?.into();
+            let mut payload = Vec::new();
+            shown.write(&mut payload).ok()?;
             // Other relays may publish to the same stream: only messages have names that no other has.
             let id = format!("{}.{}", shown.message, shown.id);
-            Some(Publication { number: shown.id.number, id, subject: settings.subject.of(&shown), payload })
+            Some(Publication {
+                number: shown.id.number,
+                id,
+                subject: settings.subject.of(&shown),
+                payload: payload.into(),
+            })
         })
         .collect()
     }

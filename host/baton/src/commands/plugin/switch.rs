@@ -16,10 +16,10 @@ pub(crate) async fn run(options: &SwitchOptions) -> anyhow::Result<()> {
     let before = view.plugins.into_iter().find(|plugin| plugin.name == options.name);
     let before = before.with_context(|| format!("no plugin `{}` is loaded", options.name))?.switch;
     // What is not named stays as it was switched before.
-    let kept = before.map(serde_json::to_value).transpose()?.unwrap_or_default();
-    let mode = options.mode.as_ref().map_or_else(|| kept["mode"].clone(), |mode| json!(mode));
+    let (mode, next) = before.map_or((None, None), |kept| (kept.mode, kept.next));
+    let mode = options.mode.as_ref().map_or_else(|| json!(mode), |mode| json!(mode));
     let next = options.next.as_ref().map_or_else(
-        || kept["next"].clone(),
+        || json!(next),
         |mode| json!({"mode": mode, "percent": options.percent.unwrap_or(0), "tenant": options.tenant}),
     );
     let row: PluginRow = admin.put(&path(&options.name), &json!({"mode": mode, "next": next})).await?;
