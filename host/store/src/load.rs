@@ -50,3 +50,50 @@ impl Load {
         (self.looked_at, self.busy) = (now, busy);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Looks until the load is, or is not, high.
+    async fn look_until(load: &mut Load, is_high: bool) {
+        load.look();
+        while load.is_high() != is_high {
+            tokio::time::sleep(INTERVAL).await;
+            load.look();
+        }
+    }
+
+    #[test]
+    fn it_is_high_while_the_threads_have_no_rest() {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        runtime.worker_threads(2).enable_time().build().unwrap().block_on(async {
+            let (mut load, stop) = (Load::default(), Arc::new(AtomicBool::new(false)));
+            for _ in 0..2 {
+                let stop = Arc::clone(&stop);
+                tokio::spawn(async move {
+                    while !stop.load(Ordering::Relaxed) {
+                        let began = Instant::now();
+                        while began.elapsed() < Duration::from_millis(2) {
+                            std::hint::spin_loop();
+                        }
+                        tokio::task::yield_now().await;
+                    }
+                });
+            }
+            look_until(&mut load, true).await;
+            stop.store(true, Ordering::Relaxed);
+            look_until(&mut load, false).await;
+        });
+    }
+
+    #[test]
+    fn outside_of_a_runtime_nothing_is_busy() {
+        let mut load = Load { looked_at: Instant::now() - INTERVAL, ..Load::default() };
+        load.look();
+        assert!(!load.is_high());
+    }
+}
