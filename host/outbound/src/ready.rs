@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use crate::departures::Departures;
 
-/// A queue whose first job waits no longer than this moves on well, and so does one that sends all it has within the
-/// second: it may be longer than its bound, which the number of jobs in hand bounds anyway.
+/// A queue whose first job waits no longer than the first of these moves on well, and so does one that sends all it has
+/// within the second: it may be longer than its bound, which the number of jobs in hand bounds anyway.
 const MOVING_WAIT_MAX: Duration = Duration::from_secs(1);
 const MOVING_LENGTH_MAX: Duration = Duration::from_secs(4);
 

@@ -202,7 +202,7 @@ impl Schedule {
 
     /// True while mail leaves the machine no time to spare.
     pub(crate) fn is_busy(&self) -> bool {
-        self.lock().is_busy()
+        self.lock().backlog.is_machine_busy()
     }
 
     /// Gives a claimed job back: its claim was dropped without an outcome.
@@ -252,10 +252,6 @@ impl Schedule {
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
 impl Window {
-    fn is_busy(&self) -> bool {
-        self.backlog.is_machine_busy()
-    }
-
     /// Takes a place for a job that is about to be written. False when the window is full for its lane, or for its flow:
     /// one flow's backlog leaves a quarter of the room to the others, and of what they take again a quarter to more.
     pub(crate) fn reserve(&mut self, key: JobKey, entry: Entry, flow: Flow) -> bool {

@@ -341,16 +341,15 @@ fn apply_effect(core: &Core, window: &mut Window, effect: &Effect) {
 fn publish(core: &Core, window: &mut Window, message: Message) {
     core.metrics.accepted.inc();
     let shared = message.jobs.len() > 1;
-    let (now, flow) = (core.clock.now(), message.envelope.flow());
     for MessageJob { seed, shelf, is_fresh, reserved, .. } in message.jobs {
         let key = JobKey { message: message.id, job: seed.job };
         let entry = Entry { shelf, due: seed.due };
-        if !reserved && is_fresh && seed.due <= now {
-            window.note_newcomer(entry, key, flow);
-            continue;
-        }
         if !reserved {
-            window.note_insert(entry, key);
+            if is_fresh && seed.due <= core.clock.now() {
+                window.note_newcomer(entry, key, message.envelope.flow());
+            } else {
+                window.note_insert(entry, key);
+            }
             continue;
         }
         window.make_ready(Job {
