@@ -110,7 +110,8 @@ fn the_dialogue_with_a_next_hop_is_shown_by_message_with_its_content_when_asked(
 fn the_command_prints_lines_and_ends() -> Result<()> {
     let sink = Sink::start()?;
     let relay = Relay::start(Settings::new().all_to(sink.address()))?;
-    let mut command = relay.command(&["trace", "--listener", "smtp", "--lines", "4"]);
+    // It may begin to look on amid a session: so many lines hold a whole one all the same.
+    let mut command = relay.command(&["trace", "--listener", "smtp", "--lines", "40"]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let mut lines = BufReader::new(child.stdout.context("no output")?).lines();
     let printed = std::thread::spawn(move || lines.by_ref().collect::<std::io::Result<Vec<_>>>());
