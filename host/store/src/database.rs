@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use baton_mail::UnixMs;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactionDecision, DB,
-    DBCompressionType, DBPinnableSlice, DBRawIterator, DBRecoveryMode, ErrorKind, InfoLogger, LogLevel,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactionDecision,
+    DB, DBCompressionType, DBPinnableSlice, DBRawIterator, DBRecoveryMode, ErrorKind, InfoLogger, LogLevel,
     Options, ReadOptions, ReadTier, Snapshot, WriteBatch, WriteOptions,
 };
 
@@ -495,6 +495,11 @@ fn family_options(family: Family, buffer_octets: usize, cache: &Cache) -> Option
     table.set_block_cache(cache);
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    // Index and filter of a table in small parts: a look-up reads one of each, not the whole, when they left the cache.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(4 << 10);
+    table.set_pin_top_level_index_and_filter(true);
     table.set_format_version(5);
     if !matches!(family, Family::Due | Family::History | Family::Feed | Family::Index) {
         table.set_bloom_filter(10.0, false);

@@ -97,10 +97,11 @@ impl Counter {
             cells = deltas.values().map(HashMap::len).sum();
             next = page.next;
         }
-        let puts = self.sums(deltas).await?;
-        self.rollups.write(&self.consumer, next, puts.clone(), Vec::new()).await?;
+        let sums = self.sums(deltas).await?;
+        let puts = sums.iter().map(|(key, cell)| (key.clone(), encode_value(cell))).collect();
+        self.rollups.write(&self.consumer, next, puts, Vec::new()).await?;
         self.next = next;
-        self.learn(puts);
+        self.learn(sums);
         Ok(())
     }
 
@@ -166,7 +167,7 @@ impl Counter {
     }
 
     /// The sums that change, by hour and by day, as they are to be written.
-    async fn sums(&mut self, deltas: Deltas) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    async fn sums(&mut self, deltas: Deltas) -> Result<Vec<(Vec<u8>, Cell)>, StoreError> {
         let mut changed: HashMap<Vec<u8>, Cell> = HashMap::new();
         for (hour, subjects) in deltas {
             let day = Period::Day.number(Period::Hour.begin(hour));
@@ -182,9 +183,9 @@ impl Counter {
         // Those that count for all others may be new here.
         self.learn_keys(changed.keys()).await?;
         let sum = |(key, delta): (Vec<u8>, Cell)| {
-            let mut cell = self.known.get(&key).cloned().unwrap_or_default();
+            let mut cell = self.known.remove(&key).unwrap_or_default();
             cell.merge(&delta);
-            (key, encode_value(&cell))
+            (key, cell)
         };
         Ok(changed.into_iter().map(sum).collect())
     }
@@ -229,15 +230,30 @@ impl Counter {
     }
 
     /// What is written is known.
-    fn learn(&mut self, puts: Vec<(Vec<u8>, Vec<u8>)>) {
-        if self.known.len() + puts.len() > KNOWN_MAX {
+    fn learn(&mut self, sums: Vec<(Vec<u8>, Cell)>) {
+        self.known.extend(sums);
+        if self.known.len() > KNOWN_MAX {
+            self.forget();
+        }
+    }
+
+    /// Forgets the sums of hours and days that are over: what happens next counts in the last ones. All of them when
+    /// these are too many.
+    fn forget(&mut self) {
+        let of = |key: &[u8]| key.get(..BEHIND_TIME).map(<[u8]>::to_vec);
+        let last = |period: Period| {
+            self.known
+                .keys()
+                .filter(|key| key.first() == Some(&(period as u8)))
+                .filter_map(|key| of(key))
+                .max()
+        };
+        let last = [last(Period::Hour), last(Period::Day)];
+        self.known.retain(|key, _| last.contains(&of(key)));
+        self.values.retain(|group, _| last.contains(&of(group)));
+        if self.known.len() > KNOWN_MAX / 2 {
             self.known.clear();
             self.values.clear();
-        }
-        for (key, value) in puts {
-            if let Some(cell) = decode_value(&value) {
-                self.known.insert(key, cell);
-            }
         }
     }
 

@@ -33,13 +33,14 @@ pub(crate) struct DeriveOp {
     /// Ranges of keys that are deleted before.
     pub(crate) forget: Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) cursor: CursorOp,
-    /// There is more to do, or somebody waits for this: it asks for a sync of its own.
+    /// It asks for a sync of its own.
     pub(crate) is_urgent: bool,
     pub(crate) answer: Answer<()>,
 }
 
 impl Feed {
-    /// Writes what a consumer made of all before `next`.
+    /// Writes what a consumer made of all before `next`, at once when somebody waits for it, or when there is more to do and
+    /// mail leaves time for it.
     pub(crate) async fn derive(
         &self,
         kind: Derived,
@@ -47,9 +48,10 @@ impl Feed {
         forget: Vec<(Vec<u8>, Vec<u8>)>,
         consumer: &ConsumerName,
         next: u64,
-        is_urgent: bool,
+        is_awaited: bool,
     ) -> Result<(), StoreError> {
         let cursor = CursorOp { key: cursor_key(consumer), value: Some(encode(&next)) };
+        let is_urgent = is_awaited || next < self.head() && !self.is_mail_busy();
         let (answer, answered) = oneshot::channel();
         self.0.commit.push(Op::Derive(Box::new(DeriveOp {
             kind,

@@ -191,7 +191,7 @@ impl Feed {
     }
 
     /// True while mail leaves the machine no time to spare.
-    pub(crate) fn is_mail_busy(&self) -> bool {
+    fn is_mail_busy(&self) -> bool {
         self.0.schedule.is_busy()
     }
 

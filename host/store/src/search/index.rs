@@ -205,10 +205,10 @@ impl Indexer {
             entries(told, &mut |key| puts.push((key.to_vec(), VALUE.to_vec())));
         }
         let is_behind = page.next < self.feed.head();
-        let is_urgent = self.is_awaited() || is_behind && !self.feed.is_mail_busy();
+        let is_awaited = self.is_awaited();
         puts.sort_unstable();
         puts.dedup();
-        self.feed.derive(Derived::Index, puts, Vec::new(), &self.consumer, page.next, is_urgent).await?;
+        self.feed.derive(Derived::Index, puts, Vec::new(), &self.consumer, page.next, is_awaited).await?;
         self.next = page.next;
         self.core.index.done.send_replace(page.next);
         if is_behind && !self.is_awaited() {
