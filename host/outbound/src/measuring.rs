@@ -12,7 +12,7 @@ use crate::job::Job;
 use crate::log;
 use crate::placing::traits_of;
 use crate::settings::OutboundSettings;
-use crate::shaping::{Observed, Pace, Rule, RuleAction, Sign};
+use crate::shaping::{Observed, Pace, Rule, RuleAction, ShapingSettings, Sign};
 use crate::shared::Shared;
 use crate::site::{Destination, Site};
 use crate::worker::Batch;
@@ -139,6 +139,7 @@ impl Shared {
         let mut changes = self.measures.changes();
         changes.mark_changed();
         let mut ranked_at = Instant::now();
+        let mut paced_by = Arc::clone(&self.settings.load().shaping);
         self.metrics.sites.rank(self.settings.load().limits.metric_sites_max);
         loop {
             let changed = tokio::select! {
@@ -156,6 +157,7 @@ impl Shared {
                 self.metrics.measures.set(i64::try_from(self.measures.now().len()).unwrap_or(i64::MAX));
                 self.apply_measures();
             }
+            self.follow_settings(&mut paced_by);
             if ranked_at.elapsed() >= RANK_PERIOD {
                 ranked_at = Instant::now();
                 self.metrics.sites.rank(self.settings.load().limits.metric_sites_max);
@@ -163,6 +165,18 @@ impl Shared {
             if let Err(error) = self.warmups.save(&self.store.kv()).await {
                 log::warmup_not_saved(&error);
             }
+        }
+    }
+
+    /// New settings pace what waits too, not only what comes.
+    fn follow_settings(&self, paced_by: &mut Arc<ShapingSettings>) {
+        let settings = self.settings.load();
+        if Arc::ptr_eq(paced_by, &settings.shaping) {
+            return;
+        }
+        *paced_by = Arc::clone(&settings.shaping);
+        for site in self.destinations.in_use().iter().flat_map(|place| place.sites()) {
+            self.pace_anew(&settings, &site);
         }
     }
 
