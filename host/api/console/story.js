@@ -143,17 +143,16 @@ function visitor(one) {
 }
 
 /** What is still to come of a message. */
-export function ending(jobs, waits, now) {
+export function ending(jobs, now) {
   if (jobs.length === 0) return h("p", { class: "muted" }, "Nothing of it is in the queue any more.");
-  return h("ul", { class: "ending" }, jobs.map((job) => h("li", null, chip(job.state), " ", waiting(job, waits, now))));
+  return h("ul", { class: "ending" }, jobs.map((job) => h("li", null, chip(job.state), " ", waiting(job, now))));
 }
 
-function waiting(job, waits, now) {
-  const why = waits.find(([number]) => number === job.job)?.[1];
+function waiting(job, now) {
   const end = `; given up ${relative(job.expires_at, now)}`;
   const to = people(job.recipients);
   if (job.state === "held") return `${to}: ${job.hold ?? "no reason given"}${end}`;
-  if (job.state === "claimed") return `${to}: ${why ?? "an attempt is made now"} (attempt ${job.attempt + 1})${end}`;
+  if (job.state === "claimed") return `${to}: ${job.waits ?? "an attempt is made now"} (attempt ${job.attempt + 1})${end}`;
   if (job.state === "ready") return `${to}: next attempt at once${end}`;
   const due = job.due ? ` ${stamp(job.due)} (${relative(job.due, now)})` : "";
   return `${to}: next attempt${due}${job.last && !job.last.code ? `: ${job.last.text}` : ""}${end}`;

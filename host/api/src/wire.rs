@@ -44,6 +44,9 @@ pub struct JobRow {
     /// What the last attempt ended with.
     #[schema(value_type = Option<Object>)]
     pub last: Option<Status>,
+    /// What it waits for in memory, in words.
+    #[serde(default)]
+    pub waits: Option<String>,
     /// Why it is held.
     pub hold: Option<String>,
     /// Whose mail it is.
@@ -161,10 +164,6 @@ pub struct Story {
     pub events: Vec<Event>,
     /// What is still in the queue.
     pub jobs: Vec<JobRow>,
-    /// What jobs in memory wait for, in words, by their numbers.
-    #[serde(default)]
-    #[schema(value_type = Vec<Object>)]
-    pub waits: Vec<(u16, String)>,
 }
 
 /// The newest messages.

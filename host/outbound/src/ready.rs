@@ -148,9 +148,9 @@ impl<T> ReadyQueue<T> {
         self.state.lock().jobs.len()
     }
 
-    /// True when one that waits is `wanted`.
-    pub(crate) fn has(&self, wanted: impl Fn(&T) -> bool) -> bool {
-        self.state.lock().jobs.iter().any(|queued| wanted(&queued.job))
+    /// What `pick` makes of those that wait.
+    pub(crate) fn pick<P>(&self, pick: impl Fn(&T) -> Option<P>) -> Vec<P> {
+        self.state.lock().jobs.iter().filter_map(|queued| pick(&queued.job)).collect()
     }
 
     /// Takes out all that is `wanted` of what waits.

@@ -1,12 +1,15 @@
 //! What operators may see of delivery while it runs.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use baton_mail::{Domain, FailureClass, MessageId, UnixMs};
+use baton_mail::{Domain, FailureClass, UnixMs};
+use baton_store::JobKey;
 
 use crate::placing::until_in_words;
 use crate::shaping::Provider;
 use crate::shared::Shared;
+use crate::site::Site;
 use crate::sources::{ListingRow, WarmupRow};
 
 /// A look at delivery. Cheap to clone.
@@ -84,24 +87,33 @@ impl DeliveryView {
         self.0.settings.load().shaping.provider(name).is_some()
     }
 
-    /// What a job of a message waits for in memory, in words, and until when; none when it does not wait there.
-    pub fn waits(&self, message: MessageId, job: u16) -> Option<(String, Option<UnixMs>)> {
-        let shared = &self.0;
-        let is_it = |key: baton_store::JobKey| key.message == message && key.job == job;
-        let places = shared.destinations.in_use();
-        let mut sites = places.iter().flat_map(|place| place.sites());
-        let site = sites.find(|site| site.ready.has(|job| is_it(job.claim.key)))?;
+    /// What jobs wait for in memory, in words, and until when; those that do not wait there are left out.
+    pub fn waits(&self, jobs: &HashSet<JobKey>) -> HashMap<JobKey, (String, Option<UnixMs>)> {
+        let mut waits = HashMap::new();
+        let places = if jobs.is_empty() { Vec::new() } else { self.0.destinations.in_use() };
+        for site in places.iter().flat_map(|place| place.sites()) {
+            let found = site.ready.pick(|job| jobs.get(&job.claim.key).copied());
+            if !found.is_empty() {
+                let why = self.why(&site);
+                waits.extend(found.into_iter().map(|key| (key, why.clone())));
+            }
+        }
+        waits
+    }
+
+    /// What the jobs of a site wait for, in words, and until when.
+    fn why(&self, site: &Site) -> (String, Option<UnixMs>) {
         let by = match site.source.name.as_str() {
             "" => String::new(),
             name => format!(" by source {name}"),
         };
-        Some(match site.standing.held_up() {
+        match site.standing.held_up() {
             Some(wait) => {
-                let (text, until) = until_in_words(&wait, shared.clock.now());
+                let (text, until) = until_in_words(&wait, self.0.clock.now());
                 (text, Some(until))
             }
             None => (format!("waits for a connection to {}{by}", site.destination.name), None),
-        })
+        }
     }
 
     /// When a message that failed so last is given up: failures of some classes have a shorter life.

@@ -32,7 +32,7 @@ export async function show(content, { parts, signal }) {
         ],
       }),
     ),
-    story && h("section", { class: "panel" }, h("h2", null, "What comes next"), ending(story.jobs, story.waits ?? [], story.now)),
+    story && h("section", { class: "panel" }, h("h2", null, "What comes next"), ending(story.jobs, story.now)),
     h("section", { class: "panel" }, h("h2", null, "Story"), story ? steps(story.events) : shortSteps(row.steps)),
   );
 }

@@ -153,6 +153,7 @@ function counted(all) {
 
 function why(row) {
   if (row.hold) return row.hold;
+  if (row.waits) return row.waits;
   if (row.give_up) return `to be returned: ${row.give_up}`;
   if (!row.last) return h("span", { class: "muted" }, row.attempt === 0 ? "not tried yet" : "–");
   return [h("small", { class: "muted" }, row.last.class, " "), said(row.last)];

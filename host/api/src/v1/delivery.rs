@@ -1,5 +1,6 @@
 //! `/v1/shaping`, `/v1/sites` and `/v1/warmup`: how delivery is paced, what holds mail back, and how new sources come along.
 
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +9,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
 use baton_mail::text::sanitize;
-use baton_mail::{Domain, MessageId, UnixMs};
+use baton_mail::{Domain, UnixMs};
 use baton_store::shaping::{Action, MEASURES_MAX, Measure, NewMeasure, Scope};
-use baton_store::{JobView, KvError};
+use baton_store::{JobKey, JobView, KvError};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
@@ -116,8 +117,8 @@ pub struct DeliveryFace {
     pub check_scope: Arc<ScopeCheck>,
     /// Hosts that could not be used a moment ago are tried again.
     pub forget_failures: Arc<dyn Fn() + Send + Sync>,
-    /// What a job of a message waits for in memory, in words.
-    pub waits: Arc<dyn Fn(MessageId, u16) -> Option<String> + Send + Sync>,
+    /// What jobs wait for in memory, in words; those that do not are left out.
+    pub waits: Arc<dyn Fn(&HashSet<JobKey>) -> HashMap<JobKey, String> + Send + Sync>,
     /// When a job is given up, by the class of its last failure too.
     pub given_up_at: Arc<dyn Fn(&JobView) -> UnixMs + Send + Sync>,
     /// Where each source with a plan stands.

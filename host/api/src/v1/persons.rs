@@ -16,7 +16,7 @@ use super::Face;
 use super::audit::{self, AUDIT, Deed, catalog_problem};
 use super::input::{At, Whose};
 use super::messages::ANSWER;
-use super::queue::row;
+use super::queue::rows;
 use super::route::{Need, Route};
 use super::suppressions::SuppressionRow;
 use crate::Problem;
@@ -113,7 +113,7 @@ pub(super) async fn export_person(
         hash: face.store.suppression().names().of(&address),
         address,
         events: traces.events,
-        queue: traces.jobs.into_iter().map(|job| row(job, &face.delivery)).collect(),
+        queue: rows(traces.jobs, &face.delivery),
         suppressions: listed.collect(),
         records,
         plugins: traces.kv,

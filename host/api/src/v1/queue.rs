@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
+use baton_mail::UnixMs;
 use baton_mail::envelope::PRIORITY_MAX;
 use baton_mail::text::sanitize;
 use baton_store::{Action, Assignment, Filter, JobState, JobView, QueueCount};
@@ -129,7 +130,7 @@ pub(super) async fn list(
     fields.finish(&[&FILTER_FIELDS[..], &["after", "limit"]].concat())?;
     let found = deps.store.find_for(&filter, after, limit, LOOK_BUDGET).await.map_err(store_problem)?;
     let next = found.next.map(write_cursor);
-    let jobs = found.jobs.into_iter().map(|job| row(job, &deps.delivery)).collect();
+    let jobs = rows(found.jobs, &deps.delivery);
     Ok(Json(QueuePage { now: deps.clock.now(), jobs, next }))
 }
 
@@ -274,9 +275,18 @@ fn queue_row(count: QueueCount) -> QueueRow {
     QueueRow { queue: count.queue, jobs: count.jobs, octets: count.octets }
 }
 
-/// A job as the interface shows it.
-pub(crate) fn row(job: JobView, delivery: &DeliveryFace) -> JobRow {
-    let expires_at = (delivery.given_up_at)(&job);
+/// Jobs as the interface shows them.
+pub(crate) fn rows(jobs: Vec<JobView>, delivery: &DeliveryFace) -> Vec<JobRow> {
+    let in_memory = jobs.iter().filter(|job| job.state == JobState::Claimed).map(|job| job.key).collect();
+    let mut waits = (delivery.waits)(&in_memory);
+    let row = |job: JobView| {
+        let (waits, expires_at) = (waits.remove(&job.key), (delivery.given_up_at)(&job));
+        row(job, waits, expires_at)
+    };
+    jobs.into_iter().map(row).collect()
+}
+
+fn row(job: JobView, waits: Option<String>, expires_at: UnixMs) -> JobRow {
     JobRow {
         message: job.key.message,
         job: job.key.job,
@@ -290,6 +300,7 @@ pub(crate) fn row(job: JobView, delivery: &DeliveryFace) -> JobRow {
         received_at: job.received_at,
         expires_at,
         last: job.last,
+        waits,
         hold: job.hold,
         tenant: job.tenant,
         stream: job.stream,

@@ -4,12 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
 use baton_mail::MessageId;
-use baton_store::{Filter, JobKey};
+use baton_store::Filter;
 use utoipa::OpenApi;
 
 use super::Face;
 use super::input::{At, Params};
-use super::queue::row;
+use super::queue::rows;
 use super::route::{Need, Route};
 use crate::Problem;
 use crate::admin::store_problem;
@@ -60,8 +60,6 @@ pub(crate) async fn story(
         let detail = format!("nothing is known of message {message}; its history may have been cleaned up");
         return Err(Problem::not_found(detail));
     }
-    let waits = |key: JobKey| Some((key.job, (face.delivery.waits)(message, key.job)?));
-    let waits = jobs.iter().filter_map(|job| waits(job.key)).collect();
-    let jobs = jobs.into_iter().map(|job| row(job, &face.delivery)).collect();
-    Ok(Json(Story { message, now: face.clock.now(), events, jobs, waits }))
+    let jobs = rows(jobs, &face.delivery);
+    Ok(Json(Story { message, now: face.clock.now(), events, jobs }))
 }

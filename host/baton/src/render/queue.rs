@@ -29,7 +29,7 @@ pub(crate) fn page(page: &QueuePage) -> String {
         "size",
         "sender",
         "recipients",
-        "last reply",
+        "last reply or reason",
     ]);
     for job in &page.jobs {
         rows.add_row(vec![
@@ -41,7 +41,7 @@ pub(crate) fn page(page: &QueuePage) -> String {
             octets(job.size),
             format!("<{}>", job.sender),
             mailboxes(&job.recipients),
-            job.hold.clone().or_else(|| job.last.as_ref().map(ToString::to_string)).unwrap_or_default(),
+            reason(job),
         ]);
     }
     let more = match &page.next {
@@ -49,6 +49,12 @@ pub(crate) fn page(page: &QueuePage) -> String {
         None => String::new(),
     };
     format!("{}\n{more}", rows.trim_fmt())
+}
+
+/// Why it is still here: why it is held, what it waits for, or what the last attempt ended with.
+fn reason(job: &JobRow) -> String {
+    let last = || job.last.as_ref().map(ToString::to_string);
+    job.hold.clone().or_else(|| job.waits.clone()).or_else(last).unwrap_or_default()
 }
 
 fn due(job: &JobRow, page: &QueuePage) -> String {
@@ -79,6 +85,7 @@ fn detail(job: &JobRow, page: &QueuePage) -> String {
         }
     };
     line("held", job.hold.as_deref());
+    line("now", job.waits.as_deref());
     line("tenant", job.tenant.as_deref());
     line("stream", job.stream.as_deref());
     line("priority", Some(job.priority.to_string()).filter(|_| job.priority != 0).as_deref());
@@ -223,6 +230,7 @@ mod tests {
             received_at: UnixMs(1_000),
             expires_at: UnixMs(90_000),
             last: None,
+            waits: None,
             hold: Some("looks odd".to_owned()),
             tenant: Some("acme".to_owned()),
             stream: None,

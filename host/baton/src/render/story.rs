@@ -22,15 +22,10 @@ fn ending(story: &Story) -> String {
     if story.jobs.is_empty() {
         return "Nothing of it is in the queue any more.\n".to_owned();
     }
-    story.jobs.iter().map(|job| job_line(job, waits_for(story, job), story.now)).collect()
+    story.jobs.iter().map(|job| job_line(job, story.now)).collect()
 }
 
-/// What a job waits for, in words.
-fn waits_for<'a>(story: &'a Story, job: &JobRow) -> Option<&'a str> {
-    story.waits.iter().find(|(number, _)| *number == job.job).map(|(_, text)| text.as_str())
-}
-
-fn job_line(job: &JobRow, waits: Option<&str>, now: UnixMs) -> String {
+fn job_line(job: &JobRow, now: UnixMs) -> String {
     let to = mailboxes(&job.recipients);
     let expiry = format!("given up {}", relative(job.expires_at, now));
     match job.state.as_str() {
@@ -38,12 +33,14 @@ fn job_line(job: &JobRow, waits: Option<&str>, now: UnixMs) -> String {
             "In the queue, held for {to}: {}; {expiry}.\n",
             job.hold.as_deref().unwrap_or("no reason given")
         ),
-        "claimed" if waits.is_some() => {
-            let waits = waits.unwrap_or_default();
-            format!("In the queue for {to}, {waits} (attempt {}); {expiry}.\n", job.attempt + 1)
-        }
         "claimed" => {
-            format!("In the queue, being delivered to {to} now (attempt {}); {expiry}.\n", job.attempt + 1)
+            let attempt = job.attempt + 1;
+            match &job.waits {
+                Some(waits) => format!("In the queue for {to}, {waits} (attempt {attempt}); {expiry}.\n"),
+                None => {
+                    format!("In the queue, being delivered to {to} now (attempt {attempt}); {expiry}.\n")
+                }
+            }
         }
         "ready" => format!("In the queue for {to}, next attempt at once; {expiry}.\n"),
         _ => {
@@ -248,7 +245,6 @@ mod tests {
             now: UnixMs(1_700_000_010_000),
             events: whats.into_iter().enumerate().map(event).collect(),
             jobs,
-            waits: Vec::new(),
         }
     }
 
@@ -277,6 +273,7 @@ mod tests {
             received_at: UnixMs(1_700_000_000_000),
             expires_at: UnixMs(1_700_432_000_000),
             last: Some(status),
+            waits: None,
             hold: None,
             tenant: None,
             stream: None,

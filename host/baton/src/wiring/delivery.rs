@@ -18,9 +18,9 @@ pub(crate) fn delivery_face(view: DeliveryView) -> DeliveryFace {
         check_scope: Arc::new(move |scope| check_scope(&view, scope)),
         sites: Arc::new(move || sites.sites().into_iter().map(site).collect()),
         forget_failures: Arc::new(move || hosts.forget_failures()),
-        waits: Arc::new(move |message, job| {
-            let (text, until) = waits.waits(message, job)?;
-            Some(with_end(&text, until))
+        waits: Arc::new(move |jobs| {
+            let found = waits.waits(jobs).into_iter();
+            found.map(|(job, (text, until))| (job, with_end(&text, until))).collect()
         }),
         given_up_at: Arc::new(move |job| {
             let class = job.last.as_ref().map(|last| last.class);

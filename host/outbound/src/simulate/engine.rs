@@ -390,7 +390,7 @@ impl<'a> Engine<'a> {
                 }
             }
         }
-        let is_called = site.ready.has(|_| true);
+        let is_called = site.ready.len() > 0;
         drop(pace);
         if is_called {
             self.call_parked(site);

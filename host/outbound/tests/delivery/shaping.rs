@@ -1,6 +1,6 @@
 //! How much goes where: limits that hold mail back, rules that follow replies, new sources.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use baton_outbound::{
     Limits, OutboundSettings, Pool, Provider, ProviderMatch, Rule, RuleAction, RuleScope, ShapingSettings,
     Source, SourceSettings, TotalLimits, WarmupPlan,
 };
-use baton_store::{Filter, JobView};
+use baton_store::{Filter, JobKey, JobView};
 
 use crate::peer::{Line, Peer, Repeat, Say, Step, hello, script, take_one};
 use crate::relay::{Relay, host, routes, settings, short};
@@ -63,7 +63,10 @@ async fn what_is_beyond_a_rate_waits_and_holds_up_nobody_else() {
     let first = relay.submit("s@a.test", &["r@b.test"], "x\r\n").await;
     assert_eq!(short(&relay.outcome(first).await), "delivered data 2.0.0");
     let second = relay.submit("s@a.test", &["r@b.test"], "x\r\n").await;
-    let (text, end) = until(async || relay.view.waits(second, 0).filter(|(_, end)| end.is_some())).await;
+    let key = JobKey { message: second, job: 0 };
+    let (text, end) =
+        until(async || relay.view.waits(&HashSet::from([key])).remove(&key).filter(|(_, end)| end.is_some()))
+            .await;
     assert_eq!(text, format!("waits for the message rate of {} (1/h)", peer.address));
     assert!(end.is_some());
     let elsewhere = relay.submit("s@a.test", &["r@other.test"], "x\r\n").await;
