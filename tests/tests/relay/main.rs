@@ -45,6 +45,7 @@ mod signing;
 mod smart_host;
 mod store;
 mod story;
+mod stuck;
 mod sums;
 mod suppression;
 mod templates;

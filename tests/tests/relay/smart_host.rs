@@ -13,7 +13,7 @@ use baton_tests::sink::Sink;
 use toml::Value;
 
 /// A smart host for users and for who shows a certificate.
-fn smart_host(pki: &Pki, sink: &Sink) -> Result<Relay> {
+pub(crate) fn smart_host(pki: &Pki, sink: &Sink) -> Result<Relay> {
     let issued = pki.issue(&["smart.example"])?;
     let (chain, key, authority) = (&issued.chain, &issued.key, pki.authority());
     let relay = Relay::start(Settings::new().all_to(sink.address()).with(&format!(
@@ -30,7 +30,8 @@ fn smart_host(pki: &Pki, sink: &Sink) -> Result<Relay> {
     Ok(relay)
 }
 
-fn settings(pki: &Pki, smart: &Relay, listener: &str, tls: &str) -> Result<Settings> {
+/// All mail goes to that smart host.
+pub(crate) fn settings(pki: &Pki, smart: &Relay, listener: &str, tls: &str) -> Result<Settings> {
     Ok(Settings::new()
         .all_to(smart.listener(listener)?)
         .set("next_hops.sink.tls", tls)
