@@ -6,7 +6,7 @@ import { failure, h, put } from "./dom.js";
  * A table in pages.
  *   columns  [{head, cell(row), class}]
  *   load     (after) => {rows, next}
- *   empty    what is said when there is nothing
+ *   empty    what is said when there is nothing, or a function that gives it
  *   pick     when rows can be chosen: (row) => its name
  */
 export function pages({ caption, columns, load, empty, pick, onPick }) {
@@ -70,7 +70,7 @@ export function pages({ caption, columns, load, empty, pick, onPick }) {
       put(body, page.rows.map(row));
       const begin = page.rows.length === 0 && cursors.length === 1;
       frame.hidden = begin;
-      put(said, begin ? empty : counted(page.rows.length));
+      put(said, begin ? (empty instanceof Function ? empty() : empty) : counted(page.rows.length));
     } catch (error) {
       if (error.name === "AbortError" || turn !== turns) return;
       frame.hidden = true;

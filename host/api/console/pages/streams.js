@@ -17,7 +17,7 @@ export async function show(content, { query, signal, keep }) {
   const sums = h("section", { class: "panel", hidden: true });
   const streams = pages({
     caption: "Streams",
-    empty: "There is no stream here.",
+    empty: () => (named() ? `${named()} has no stream.` : "The relay itself has no stream. Choose a tenant to see its streams."),
     columns: [
       { head: "Stream", cell: (row) => link(`/messages?${new URLSearchParams({ tenant: row.tenant ?? "", stream: row.name })}`, row.name) },
       { head: "Kind", cell: (row) => row.kind },

@@ -18,7 +18,7 @@ export async function show(content, { query, signal, keep, go, verbs }) {
   const tenant = field({ name: "tenant", label: "Of the tenant", value: own ?? query.get("tenant") ?? "", placeholder: "the relay itself" });
   const list = pages({
     caption: "Templates",
-    empty: "There is no template here yet. Begin with one of the ready-made ones below.",
+    empty: () => `${tenant.read() ? `${tenant.read()} has no template` : "The relay itself has no template; name a tenant to see its templates"}. Begin with one of the ready-made ones below.`,
     columns: columns((row) => placeOf(row.name, tenant.read())),
     load: async (after) => {
       const page = await get("/v1/templates", { tenant: tenant.read(), after, limit: PAGE }, signal);
