@@ -113,6 +113,8 @@ pub(super) fn to_unicode(octets: &[u8], charset: Option<&str>) -> String {
     let by_table = charset
         // Text that calls itself ASCII and is not is UTF-8 nowadays.
         .filter(|name| !matches!(*name, "us-ascii" | "ascii" | "utf-8" | "utf8" | ""))
+        // The ISO-2022 charsets have seven bits.
+        .filter(|name| octets.is_ascii() || !name.starts_with("iso-2022-"))
         .and_then(|name| charset_decoder(name.as_bytes()));
     match by_table {
         Some(decode) => decode(octets),
@@ -156,6 +158,7 @@ mod tests {
     fn charsets_become_unicode() {
         assert_eq!(to_unicode(b"K\xf6ln", Some("iso-8859-1")), "Köln");
         assert_eq!(to_unicode("Köln".as_bytes(), Some("us-ascii")), "Köln");
+        assert_eq!(to_unicode("こん".as_bytes(), Some("iso-2022-jp")), "こん");
         assert_eq!(to_unicode("Köln".as_bytes(), Some("no-such-charset")), "Köln");
         assert_eq!(to_unicode(b"K\xf6ln", None), "K\u{fffd}ln");
         assert_eq!(to_unicode(b"\x82\xb1\x82\xf1", Some("shift_jis")), "こん");
