@@ -11,6 +11,8 @@ use crate::body::Content;
 
 /// Clues of one kind that are kept.
 const CLUES_MAX: usize = 16;
+/// Octets of a Message-ID that is read.
+const MESSAGE_ID_OCTETS_MAX: usize = 250;
 
 /// What a report may be about. Anybody can write these down: only the history tells whether one is of ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +21,19 @@ pub struct Clues {
     pub messages: Vec<MessageId>,
     /// Values of Message-ID, without the brackets.
     pub message_ids: Vec<String>,
+}
+
+impl Clues {
+    /// A value of Message-ID with its brackets, where it is one.
+    pub(super) fn add_message_id(&mut self, value: &str) {
+        let id = value.trim().strip_prefix('<').and_then(|id| id.strip_suffix('>')).unwrap_or_default();
+        let is_sound = (1..=MESSAGE_ID_OCTETS_MAX).contains(&id.len())
+            && id.bytes().all(|octet| octet.is_ascii_graphic() && !matches!(octet, b'<' | b'>'));
+        if is_sound && self.message_ids.len() < CLUES_MAX && !self.message_ids.iter().any(|known| known == id)
+        {
+            self.message_ids.push(id.to_owned());
+        }
+    }
 }
 
 /// Looks behind the header of the report.

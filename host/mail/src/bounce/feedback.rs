@@ -6,7 +6,11 @@ use crate::Mailbox;
 use crate::text::sanitize;
 
 /// Recipients that one report names at most.
-const RECIPIENTS_MAX: usize = 16;
+pub(super) const RECIPIENTS_MAX: usize = 16;
+/// Octets of the kind.
+pub(super) const KIND_OCTETS_MAX: usize = 40;
+/// Octets of what wrote it.
+pub(super) const BY_OCTETS_MAX: usize = 200;
 
 /// A report that a recipient does not want a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +60,8 @@ pub(super) fn read(message: &Message<'_>) -> Option<Feedback> {
     let kind = value("feedback-type").unwrap_or("abuse").to_ascii_lowercase();
     let by = value("user-agent").map(str::to_owned).or_else(|| message.field("From")).unwrap_or_default();
     Some(Feedback {
-        kind: sanitize(kind.split_whitespace().next().unwrap_or("abuse"), 40),
-        by: sanitize(&by, 200),
+        kind: sanitize(kind.split_whitespace().next().unwrap_or("abuse"), KIND_OCTETS_MAX),
+        by: sanitize(&by, BY_OCTETS_MAX),
         recipients,
         clues: clues::find(message.content),
     })

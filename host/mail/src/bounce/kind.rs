@@ -44,6 +44,17 @@ pub(super) fn seems_bounce(message: &Message<'_>, sender: &ReversePath) -> bool 
         || BOUNCE_SUBJECT.is_match(&subject)
 }
 
+/// True when a mail system says that it gives a message back.
+pub(super) fn gives_back(message: &Message<'_>) -> bool {
+    is_from_mail_system(message) && has_final_subject(message)
+}
+
+/// The subject is one of failures for good, not of late mail.
+pub(super) fn has_final_subject(message: &Message<'_>) -> bool {
+    let subject = message.field("Subject").unwrap_or_default();
+    FINAL_SUBJECT.is_match(&subject) && !LATE_SUBJECT.is_match(&subject)
+}
+
 fn names_failed(message: &Message<'_>) -> bool {
     message.field("X-Failed-Recipients").is_some()
 }
@@ -70,6 +81,11 @@ pattern!(
     BOUNCE_SUBJECT,
     r"(?i)(undeliver|returned? (mail|to sender)|mail returned|failure notice|(mail|message|e-?mail)[^:]{0,20}(fail|reject|return|not (been )?deliver)|delivery[ -](status|fail|report|notif|error|problem|has)|(fail|error|unable)[^:]{0,20}deliver|non-?deliver|not be delivered|nondeliverable|warning: (could not|message)|mail could not|user unknown|rejected mail|permanent error|unzustellbar|non remis|no se ha podido)"
 );
+pattern!(
+    FINAL_SUBJECT,
+    r"(?i)(undeliver(ed|able)|return(ed|ing)? |fail(ed|ure)|not be delivered|user unknown|permanent error|rejected mail|unzustellbar|non remis)"
+);
+pattern!(LATE_SUBJECT, r"(?i)(warning|delay|still being|temporar|success)");
 pattern!(
     ABSENT_SUBJECT,
     r"(?i)^\W*((re|aw|fwd?): *)*\W*(auto(matic|mated|-|\s)?[ -]?(re(ply|sponse|spond)|antwort)|automat|out[ -]of[ -](the )?(office|town)|\bOOO\b|vacation|on (leave|holiday)|away from|abwesen|r[eé]ponse automatique|absence|respuesta autom|risposta automatica|autosvar|automatisch(e|er)? antwo)"

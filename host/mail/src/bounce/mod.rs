@@ -9,10 +9,12 @@
 mod clues;
 mod feedback;
 mod kind;
+mod notification;
 mod recipients;
 mod report;
 mod words;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::body::Content;
@@ -25,6 +27,8 @@ use crate::{Mailbox, ReversePath};
 pub use clues::Clues;
 pub use feedback::Feedback;
 pub use report::Action;
+
+use notification::Notification;
 
 /// Copies that one report is about at most.
 pub const COPIES_MAX: usize = 100;
@@ -101,6 +105,9 @@ pub fn read(
     if let Some(feedback) = feedback::read(&message) {
         return Ok(Incoming::Feedback(feedback));
     }
+    if let Some(notification) = notification::read(&message) {
+        return Ok(notified(&notification, &message, classes));
+    }
     let explanation = message.explanation();
     let reported = match report::read(&message) {
         // Its structure may be wrong.
@@ -119,6 +126,17 @@ pub fn read(
     match copies.is_empty() {
         true => Ok(Incoming::Other),
         false => Ok(Incoming::Bounce(Bounce { copies, clues: clues::find(content) })),
+    }
+}
+
+fn notified(notification: &Notification, message: &Message<'_>, classes: &Classes) -> Incoming {
+    if let Some(feedback) = notification.feedback(message) {
+        return Incoming::Feedback(feedback);
+    }
+    let copies = words::by_groups(&notification.groups(), classes);
+    match copies.is_empty() {
+        true => Incoming::Other,
+        false => Incoming::Bounce(Bounce { copies, clues: notification.clues(message) }),
     }
 }
 
@@ -157,8 +175,13 @@ impl Message<'_> {
 
     /// What stands behind its header up to the message that came back, whatever its structure.
     fn raw(&self) -> String {
+        words::until_returned(&self.whole()).to_owned()
+    }
+
+    /// What stands behind its header.
+    fn whole(&self) -> Cow<'_, str> {
         let octets = self.content.rest.get(..PART_CHARS_MAX).unwrap_or(&self.content.rest);
-        words::until_returned(&String::from_utf8_lossy(octets)).to_owned()
+        String::from_utf8_lossy(octets)
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::words::until_returned;
 use super::{COPIES_MAX, Message};
 use crate::Mailbox;
 
@@ -57,6 +58,19 @@ pub(super) fn find(message: &Message<'_>, explanation: &str) -> Vec<Named> {
     }
     found.truncate(COPIES_MAX);
     found
+}
+
+/// Whom the message that came back was for, by its own header, where that names only one.
+pub(super) fn of_returned(message: &Message<'_>) -> Option<Mailbox> {
+    let whole = message.whole().replace("\r\n", "\n");
+    let returned = whole.get(until_returned(&whole).len()..)?;
+    let is_header = |paragraph: &&str| TO.is_match(paragraph) && BESIDE_TO.is_match(paragraph);
+    let header = returned.split("\n\n").find(is_header)?;
+    let to = TO.captures(header)?.get(1)?.as_str();
+    match crate::header::addresses(to.as_bytes()).as_slice() {
+        [(_, only)] if !COPY_TO.is_match(header) => mailbox(only),
+        _ => None,
+    }
 }
 
 /// `X-Failed-Recipients`, several with commas between.
@@ -147,10 +161,13 @@ pattern!(
     LINE_START,
     r#"^\s*[-*>]{0,4}\s*["']?(<[^\s<>@]+@[^\s<>@]+>|[^\s<>()@:;,"\[\]=]+@[A-Za-z0-9.-]+\.[A-Za-z0-9-]+)["']?(?:\s*[:;,]|\s+on\s|\s+-+\s|\s|$)(.*)$"#
 );
+pattern!(TO, r"(?im)^To:[ \t]*(.*(?:\n[ \t]+.*)*)");
+pattern!(BESIDE_TO, r"(?im)^(From|Date|Received|Message-ID):");
+pattern!(COPY_TO, r"(?im)^B?Cc:[ \t]*\S");
 pattern!(REPLY_ABOUT, r"(?m)^[45]\d\d (?:[45]\.\d+\.\d+ )?(<[^\s<>@]+@[^\s<>@]+>)\.\.\..*$");
 pattern!(
     LABELLED,
-    r#"(?im)(?:recipients?|rcpt|address(?:ee|es)?|user(?:name)?|mailbox|undeliverable to|delivered to|could not be delivered to|deliver(?:y|ed)? (?:mail |your message )?to|not delivered to|account|allowed size)(?: (?:address|name|failed|was|is))?[^\S\n]*[:=;]?[^\S\n]*(?:\n\s*)?(?:rfc822;)?[^\S\n]*['"]?(<[^\s<>@]+@[^\s<>@]+>|[^\s<>()@:;,"'\[\]=]+@[A-Za-z0-9.-]+\.[A-Za-z0-9-]+)"#
+    r#"(?im)(?:recipients?|rcpt|address(?:ee|es)?|user(?:name)?|mailbox|undeliverable to|delivered to|could not be delivered to|deliver(?:y|ed|ing)? (?:mail |your mail |your message )?to|not delivered to|account|allowed size)(?: (?:address|name|failed|was|is))?[^\S\n]*[:=;]?[^\S\n]*(?:\n\s*)?(?:rfc822;)?[^\S\n]*['"]?(<[^\s<>@]+@[^\s<>@]+>|[^\s<>()@:;,"'\[\]=]+@[A-Za-z0-9.-]+\.[A-Za-z0-9-]+)"#
 );
 pattern!(IN_RCPT, r#"(?i)RCPT TO:\s*(<[^\s<>@]+@[^\s<>@]+>|[^\s<>@:]+@[A-Za-z0-9.-]+)"#);
 pattern!(ANYWHERE, r#"(<[^\s<>@]+@[^\s<>@]+>|[^\s<>()@:;,"'\[\]=]+@[A-Za-z0-9.-]+\.[A-Za-z0-9-]+)"#);

@@ -2,6 +2,7 @@
 
 use super::recipients::mailbox;
 use super::{COPIES_MAX, Message, PART_CHARS_MAX};
+use crate::status::STATUS_TEXT_OCTETS_MAX;
 use crate::text::sanitize;
 use crate::{EnhancedCode, Mailbox};
 
@@ -21,7 +22,7 @@ pub enum Action {
 }
 
 /// What one group of fields says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Group {
     pub(super) recipient: Option<Mailbox>,
     pub(super) original: Option<Mailbox>,
@@ -30,6 +31,20 @@ pub(super) struct Group {
     /// The words behind the type of Diagnostic-Code.
     pub(super) diagnostic: String,
     pub(super) remote: Option<String>,
+    /// What stands behind the code of Status, in parentheses.
+    pub(super) comment: String,
+}
+
+impl Group {
+    /// The code that counts. Postfix makes a refusal of its connection a temporary one, to try the other hosts; when it gave
+    /// up, the code that the remote host said tells why.
+    pub(super) fn stated(&self) -> Option<EnhancedCode> {
+        let is_softened = self.action == Some(Action::Failed) && self.status.is_some_and(|code| code.0 == 4);
+        let mut words = self.diagnostic.split_whitespace();
+        let is_permanent = words.next().is_some_and(|code| code.len() == 3 && code.starts_with('5'));
+        let said = words.next().and_then(|code| code.parse::<EnhancedCode>().ok()).filter(|code| code.0 == 5);
+        said.filter(|_| is_softened && is_permanent).or(self.status)
+    }
 }
 
 /// The groups of all parts for programs. A report without such a part has none.
@@ -88,8 +103,6 @@ fn group(fields: &[(String, String)]) -> Option<Group> {
             .map(|(_, value)| value.as_str())
             .filter(|it| !it.is_empty())
     };
-    // The type stands before a semicolon, but for those who forget it.
-    let behind_type = |text: &str| text.split_once(';').map_or(text, |(_, rest)| rest).trim().to_owned();
     let address = |name: &str| value(name).and_then(|text| mailbox(&behind_type(text)));
     let recipient = address("final-recipient").or_else(|| address("x-actual-recipient"));
     let original = address("original-recipient");
@@ -104,18 +117,32 @@ fn group(fields: &[(String, String)]) -> Option<Group> {
         original,
         action,
         status,
-        diagnostic: sanitize(&diagnostic, crate::status::STATUS_TEXT_OCTETS_MAX),
+        diagnostic: sanitize(&diagnostic, STATUS_TEXT_OCTETS_MAX),
         remote: value("remote-mta").map(behind_type).map(|host| sanitize(&host, 255)),
+        comment: value("status")
+            .and_then(comment)
+            .map(|text| sanitize(text, STATUS_TEXT_OCTETS_MAX))
+            .unwrap_or_default(),
     })
 }
 
+/// The value behind its type; that stands before a semicolon, but for those who forget it.
+pub(super) fn behind_type(text: &str) -> String {
+    text.split_once(';').map_or(text, |(_, rest)| rest).trim().to_owned()
+}
+
+fn comment(status: &str) -> Option<&str> {
+    let (_, behind) = status.split_once('(')?;
+    behind.rsplit_once(')').map(|(comment, _)| comment)
+}
+
 /// `5.1.1`, and what some write behind it.
-fn read_status(text: &str) -> Option<EnhancedCode> {
+pub(super) fn read_status(text: &str) -> Option<EnhancedCode> {
     let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
     text.get(..end)?.trim_end_matches('.').parse().ok()
 }
 
-fn read_action(text: &str) -> Option<Action> {
+pub(super) fn read_action(text: &str) -> Option<Action> {
     let word = text.split(|letter: char| !letter.is_ascii_alphabetic()).find(|word| !word.is_empty())?;
     match word.to_ascii_lowercase().as_str() {
         "failed" | "failure" | "fail" => Some(Action::Failed),

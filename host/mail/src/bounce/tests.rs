@@ -58,9 +58,21 @@ impl Score {
     fn share(&self, part: u32) -> f64 {
         f64::from(part) * 100.0 / f64::from(self.facts.max(1))
     }
+
+    fn with(&self, other: &Score) -> Score {
+        Score {
+            facts: self.facts + other.facts,
+            reasons: self.reasons + other.reasons,
+            digits: self.digits + other.digits,
+        }
+    }
+
+    fn reaches(&self, reasons: f64, digits: f64) -> bool {
+        self.share(self.reasons) >= reasons && self.share(self.digits) >= digits
+    }
 }
 
-/// Sisimai's reason for nine of ten. The aim for digits is 98 of 100; `CONFORMANCE.md` says why they are fewer.
+/// Sisimai's reason for nine of ten and its class digit for 98 of 100; of those that the first rules did not see, little less.
 #[test]
 fn real_bounces_are_read_as_sisimai_reads_them() {
     let messages = messages();
@@ -125,9 +137,8 @@ fn real_bounces_are_read_as_sisimai_reads_them() {
         feedback.0
     );
     println!("{told}\n{}", others.join("\n"));
-    let is_enough = seen.share(seen.reasons) >= 90.0 && unseen.share(unseen.reasons) >= 87.0;
-    assert!(is_enough, "{told}\n{}", others.join("\n"));
-    assert!(seen.share(seen.digits) >= 96.0 && unseen.share(unseen.digits) >= 96.0, "{told}");
+    assert!(seen.with(unseen).reaches(90.0, 98.0), "{told}\n{}", others.join("\n"));
+    assert!(unseen.reaches(92.0, 98.0), "{told}\n{}", others.join("\n"));
     assert!(feedback.1 * 10 >= feedback.0 * 9, "{told}");
 }
 
@@ -153,5 +164,64 @@ fn whatever_is_left_of_a_bounce_is_read() {
             let incoming = read_one(&cut);
             assert!(!incoming.kind().is_empty(), "{name}");
         }
+    }
+}
+
+fn read_text(text: &str) -> Incoming {
+    read_one(&Content::split(Bytes::from(text.replace('\n', "\r\n"))))
+}
+
+/// Amazon's notification with such a body.
+fn notified(body: &str) -> Incoming {
+    read_text(&format!(
+        "From: <no-reply@sns.amazonaws.com>\nSubject: AWS Notification Message\n\n{body}\n\n--\nBye.\n"
+    ))
+}
+
+#[test]
+fn a_notification_of_late_mail_names_the_message() {
+    let incoming = notified(
+        r#"{"eventType":"DeliveryDelay","mail":{"messageId":"0101-x","commonHeaders":{"messageId":"<17@acme.example>"}},"deliveryDelay":{"delayType":"MailboxFull","delayedRecipients":[{"emailAddress":"ann@b.example","status":"4.2.2"}]}}"#,
+    );
+    let Incoming::Bounce(Bounce { copies, clues }) = incoming else { panic!("{incoming:?}") };
+    assert_eq!(clues.message_ids, ["17@acme.example"]);
+    assert_eq!(copies.len(), 1);
+    let ReturnedCopy { recipient, action, status, .. } = &copies[0];
+    assert_eq!(recipient.as_ref().map(ToString::to_string).as_deref(), Some("ann@b.example"));
+    assert_eq!((*action, status.enhanced.to_string().as_str()), (Action::Delayed, "4.2.2"));
+    assert_eq!(status.class, crate::FailureClass::Quota);
+}
+
+#[test]
+fn a_passing_bounce_without_a_status_is_none_for_good() {
+    let incoming = notified(
+        r#"{"notificationType":"Bounce","bounce":{"bounceType":"Transient","bounceSubType":"General","bouncedRecipients":[{"emailAddress":"ann@b.example"}]}}"#,
+    );
+    let Incoming::Bounce(Bounce { copies, .. }) = incoming else { panic!("{incoming:?}") };
+    assert_eq!((copies[0].action, copies[0].status.enhanced.0), (Action::Failed, 4));
+    assert_eq!(copies[0].status.text, "Transient General");
+    let unknown = notified(r#"{"notificationType":"Open","mail":{}}"#);
+    assert!(!matches!(unknown, Incoming::Feedback(_)), "{unknown:?}");
+}
+
+/// Whom a message was for that names several, its reporter would have to say.
+#[test]
+fn only_the_one_recipient_of_what_came_back_is_taken_from_it() {
+    let report = |to: &str| {
+        read_text(&format!(
+            "From: MAILER-DAEMON@b.example\nTo: us@a.example\nSubject: Returned mail: no space\n\nIt could not be delivered, sorry.\n\n\
+             --- Original message follows.\n\nReceived: from a by b\nFrom: us@a.example\n{to}\n\nTo: nobody@c.example\n"
+        ))
+    };
+    for (to, taken) in [
+        ("To: Ann\n <ann@b.example>", Some("ann@b.example")),
+        ("To: ann@b.example, bo@b.example", None),
+        ("To: ann@b.example\nCc: bo@b.example", None),
+    ] {
+        let incoming = report(to);
+        let Incoming::Bounce(Bounce { copies, .. }) = incoming else { panic!("{incoming:?}") };
+        let recipients: Vec<_> =
+            copies.iter().map(|copy| copy.recipient.as_ref().map(ToString::to_string)).collect();
+        assert_eq!(recipients, [taken.map(str::to_owned)]);
     }
 }

@@ -5,12 +5,12 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::recipients::{Named, find};
-use super::report::{Action, Group, read_groups};
-use super::{COPIES_MAX, Message, ReturnedCopy};
+use super::recipients::{Named, find, of_returned};
+use super::report::{Action, Group, in_text, read_groups};
+use super::{COPIES_MAX, Message, ReturnedCopy, kind};
 use crate::classify::Classes;
-use crate::status::{FailureClass, Phase, Remote, Status};
-use crate::{EnhancedCode, Reply};
+use crate::status::{FailureClass, Phase, Remote, STATUS_TEXT_OCTETS_MAX, Status};
+use crate::{EnhancedCode, Mailbox, Reply};
 
 /// What is said about one copy, from the surest source to the least sure.
 struct Said<'a> {
@@ -19,7 +19,12 @@ struct Said<'a> {
     status: Option<EnhancedCode>,
     action: Option<Action>,
     remote: Option<String>,
+    /// The report as a whole says that nobody tries any more.
+    is_final: bool,
 }
+
+/// Octets of a text that its class is sought in.
+const JUDGED_OCTETS_MAX: usize = 4 * STATUS_TEXT_OCTETS_MAX;
 
 /// The copies that a report is about.
 pub(super) fn told(
@@ -45,43 +50,90 @@ pub(super) fn told(
         }
         false => explanation,
     };
-    if reported.is_empty() {
-        let copy = |one: &Named| {
-            let sources =
-                [one.words.as_str(), explanation].into_iter().filter(|text| !text.trim().is_empty());
-            let said = Said { sources: sources.collect(), status: None, action: None, remote: None };
-            let (action, status) = said.judge(classes);
-            ReturnedCopy { recipient: Some(one.recipient.clone()), original: None, action, status }
-        };
-        return named.iter().map(copy).collect();
+    if named.is_empty() && reported.is_empty() && kind::gives_back(message) {
+        // What came back may be the report, as one was passed on that others wrote.
+        reported = in_text(&message.whole());
     }
-    reported.iter().take(COPIES_MAX).map(|group| by_group(group, &named, explanation, classes)).collect()
+    let is_final = kind::has_final_subject(message) || says_final(explanation);
+    if !reported.is_empty() {
+        let groups = reported.iter().take(COPIES_MAX);
+        return groups.map(|group| by_group(group, &named, explanation, is_final, classes)).collect();
+    }
+    let copy = |recipient: Option<Mailbox>, words: &str| {
+        let sources = [words, explanation].into_iter().filter(|text| !text.trim().is_empty());
+        let said = Said { sources: sources.collect(), status: None, action: None, remote: None, is_final };
+        let (action, status) = said.judge(classes);
+        ReturnedCopy { recipient, original: None, action, status }
+    };
+    match named.is_empty() && kind::gives_back(message) {
+        // It is about a copy, whoever it was for: the history may know.
+        true => vec![copy(of_returned(message), "")],
+        false => named.iter().map(|one| copy(Some(one.recipient.clone()), &one.words)).collect(),
+    }
 }
 
-fn by_group(group: &Group, named: &[Named], explanation: &str, classes: &Classes) -> ReturnedCopy {
+/// The copies of a report that has nothing but groups.
+pub(super) fn by_groups(groups: &[Group], classes: &Classes) -> Vec<ReturnedCopy> {
+    groups.iter().map(|group| by_group(group, &[], "", false, classes)).collect()
+}
+
+fn by_group(
+    group: &Group,
+    named: &[Named],
+    explanation: &str,
+    is_final: bool,
+    classes: &Classes,
+) -> ReturnedCopy {
     let is_its = |one: &&Named| {
         Some(&one.recipient) == group.recipient.as_ref() || Some(&one.recipient) == group.original.as_ref()
     };
     let words = named.iter().find(is_its).map_or("", |one| one.words.as_str());
-    let sources = [group.diagnostic.as_str(), words, explanation];
+    let sources = [group.diagnostic.as_str(), words, &group.comment, explanation];
     let said = Said {
         sources: sources.into_iter().filter(|text| !text.trim().is_empty()).collect(),
-        status: group.status,
+        status: group.stated(),
         action: group.action,
         remote: group.remote.clone(),
+        is_final,
     };
     let (action, status) = said.judge(classes);
     ReturnedCopy { recipient: group.recipient.clone(), original: group.original.clone(), action, status }
+}
+
+/// True where words say that nobody tries any more, and none that somebody does.
+fn says_final(text: &str) -> bool {
+    (FINAL.is_match(text) || EXPIRED.is_match(text)) && !TRIED_ON.is_match(text)
 }
 
 impl Said<'_> {
     /// What became of the copy, and why.
     fn judge(&self, classes: &Classes) -> (Action, Status) {
         let digit = self.digit();
-        let action = self.action.unwrap_or(if digit == 4 { Action::Delayed } else { Action::Failed });
+        let is_late = digit == 4 && !self.is_final;
+        let action = self.action.unwrap_or(if is_late { Action::Delayed } else { Action::Failed });
+        let (action, mut status) = (action, self.why(digit, action, classes));
+        if self.status.is_none() && action == Action::Failed && status.enhanced == EnhancedCode(4, 0, 0) {
+            status.enhanced = match status.class {
+                // It was tried until there was no more time (RFC 3463 3.5).
+                FailureClass::Expired => EnhancedCode(4, 4, 7),
+                FailureClass::Quota => EnhancedCode(4, 2, 2),
+                _ => status.enhanced,
+            };
+        }
+        status.text = crate::text::sanitize(&status.text, STATUS_TEXT_OCTETS_MAX);
+        (action, status)
+    }
+
+    /// The status with its class, from the surest source that tells it.
+    fn why(&self, digit: u8, action: Action, classes: &Classes) -> Status {
+        if digit == 2 {
+            return self.status_of(self.sources.first().copied().unwrap_or_default(), false, digit);
+        }
         let mut best: Option<Status> = None;
-        for text in &self.sources {
-            let mut status = self.status_of(text, digit);
+        // What stands before the reply is asked last.
+        let all = |is_whole: bool| self.sources.iter().map(move |text| (*text, is_whole));
+        for (text, is_whole) in all(false).chain(all(true)) {
+            let mut status = self.status_of(text, is_whole, digit);
             classes.classify(&mut status);
             match status.class {
                 // That it failed, or took too long, is less than why.
@@ -89,15 +141,15 @@ impl Said<'_> {
                 FailureClass::Expired => {
                     best = best.filter(|best| best.class == FailureClass::Expired).or(Some(status));
                 }
-                _ => return (action, status),
+                _ => return status,
             }
         }
-        let mut status = best.unwrap_or_else(|| self.status_of("", digit));
-        if action == Action::Delayed {
+        let mut status = best.unwrap_or_else(|| self.status_of("", false, digit));
+        if action == Action::Delayed || self.says(&EXPIRED) {
             // That it is late is all that is said.
             status.class = FailureClass::Expired;
         }
-        (action, status)
+        status
     }
 
     /// Whether it failed for good (5), may still be delivered (4), or was (2).
@@ -117,15 +169,22 @@ impl Said<'_> {
             Some(_) => Some(5),
             None => None,
         };
-        let is_late = || self.sources.iter().any(|text| LATE.is_match(text));
-        in_text.or(by_action).unwrap_or_else(|| if is_late() { 4 } else { 5 })
+        // What was tried for too long had not failed for good.
+        let in_time = || self.says(&EXPIRED).then_some(4);
+        let is_late = || self.says(&LATE) && !self.says(&FINAL);
+        in_text.or_else(in_time).or(by_action).unwrap_or_else(|| if is_late() { 4 } else { 5 })
     }
 
-    /// The status that a text makes, as if the remote host had replied so.
-    fn status_of(&self, text: &str, digit: u8) -> Status {
+    fn says(&self, pattern: &Regex) -> bool {
+        self.sources.iter().any(|text| pattern.is_match(text))
+    }
+
+    /// The status that a text makes, as if the remote host had replied so: with the words of a reply in it, or all of them.
+    fn status_of(&self, text: &str, is_whole: bool, digit: u8) -> Status {
         let found = reply_code(text);
         let code = found.map_or(u16::from(digit) * 100 + 50, |(code, _)| code);
-        let words = found.map_or(text, |(_, rest)| if rest.trim().len() > 8 { rest } else { text });
+        let of_reply = found.map(|(_, rest)| rest).filter(|rest| !is_whole && rest.trim().len() > 8);
+        let words = of_reply.unwrap_or(text);
         // What qmail says behind the reply is the same for every reply.
         let words = GIVES_UP.find(words).and_then(|found| words.get(..found.start())).unwrap_or(words);
         let said = enhanced_code(text).filter(|code| code.0 == digit);
@@ -142,7 +201,7 @@ impl Said<'_> {
         let collapsed = words.split_whitespace().collect::<Vec<_>>().join(" ");
         // Replies of several lines repeat their codes in the midst of the words.
         let collapsed = REPEATED.replace_all(&collapsed, " ");
-        status.text = crate::text::sanitize(&collapsed, crate::status::STATUS_TEXT_OCTETS_MAX);
+        status.text = crate::text::sanitize(&collapsed, JUDGED_OCTETS_MAX);
         status.enhanced = enhanced;
         status
     }
@@ -152,13 +211,13 @@ impl Said<'_> {
 fn phase(text: &str) -> Phase {
     match IN_REPLY_TO
         .captures(text)
-        .and_then(|found| found.get(1))
+        .and_then(|found| found.get(1).or(found.get(2)))
         .map(|word| word.as_str().to_ascii_lowercase())
     {
         Some(word) if word.starts_with("rcpt") => Phase::Rcpt,
         Some(word) if word.starts_with("mail") => Phase::Mail,
         Some(word) if word.starts_with("helo") || word.starts_with("ehlo") => Phase::Ehlo,
-        Some(word) if word.starts_with("conn") => Phase::Connect,
+        Some(word) if word.starts_with("conn") || word.starts_with("to talk") => Phase::Connect,
         Some(_) => Phase::Data,
         // One that no rule asks for.
         None => Phase::Policy,
@@ -177,7 +236,11 @@ fn enhanced_code(text: &str) -> Option<EnhancedCode> {
 
 /// The text up to where the message begins that came back.
 pub(super) fn until_returned(text: &str) -> &str {
-    let marker = RETURNED.find(text).map(|found| found.start());
+    let is_marker = |found: &regex::Match<'_>| {
+        // IMail says so before the reply of the other host.
+        !text.get(found.end()..).is_some_and(|rest| rest.starts_with(" generated response"))
+    };
+    let marker = RETURNED.find_iter(text).find(is_marker).map(|found| found.start());
     // The header of it, when no words announce it: not before something was said.
     let header = RETURNED_HEADER
         .find_iter(text)
@@ -194,14 +257,26 @@ macro_rules! pattern {
     };
 }
 
-pattern!(REPLY, r"(?m)(?:^|[\s:;('<\[#])([45][0-5]\d)(?:[ -]|$)");
+pattern!(REPLY, r"(?m)(?:^|[\s:;('<\[#])([45][0-5]\d)(?:[ ,-]|$)");
 pattern!(ENHANCED, r"(?m)(?:^|[\s:;(#<\['])([45]\.\d{1,3}\.\d{1,3})(?:$|[\s:;)>\],'.])");
 pattern!(
     IN_REPLY_TO,
-    r"(?i)(?:in reply to|after|in response to|while|command:?|>>>)\s+(?:the\s+)?(?:end of\s+)?(?:sending\s+)?(rcpt|mail from|mail|helo|ehlo|connect\w*|initial connection|data|bdat|end of data|dot)\b"
+    r"(?i)(?:in reply to|after|in response to|while|command:?|>>>)\s+(?:the\s+)?(?:end of\s+)?(?:sending\s+)?(rcpt|mail from|mail|helo|ehlo|connect\w*|initial connection|data|bdat|end of data|dot)\b|refused (to talk) to me"
 );
 pattern!(REPEATED, r"\s[45]\d\d[- ](?:[45]\.\d{1,3}\.\d{1,3})?\s");
 pattern!(GIVES_UP, r"(?i)Giving up on |I'm not going to try again");
+pattern!(
+    EXPIRED,
+    r"(?i)retry time(out)? exceeded|been failing (for a long time|repeatedly)|in the queue too long|(delivery|message|envelope) (time|period)? ?(has )?expired"
+);
+pattern!(
+    FINAL,
+    r"(?i)\bpermanent(ly)? (fatal )?(error|fail)|failed permanently|\b(given|giving) up\b|not going to try again|will not be retried|cannot be delivered"
+);
+pattern!(
+    TRIED_ON,
+    r"(?i)\b(warning message only|transient non-fatal|will (keep|be) (trying|retried)|still (trying|being retried)|only a temporary)"
+);
 pattern!(
     LATE,
     r"(?i)\b(warning|delayed|temporar|will (keep|be) (trying|retried)|still (trying|being)|not yet|no action (is )?required|try again|deferred|transient)"
