@@ -40,7 +40,7 @@ use baton_identity::domains::{Domains, Inspector};
 use baton_inbound::{InboundSettings, Policy};
 use baton_mail::Domain;
 use baton_mail::lane::LaneWeights;
-use baton_outbound::OutboundSettings;
+use baton_outbound::{OutboundSettings, Source};
 use baton_store::StoreSettings;
 use baton_store::suppression::Rules;
 use baton_tls::CertificateSettings;
@@ -108,8 +108,13 @@ impl Checked {
 
     /// What looks at these domains.
     pub(crate) fn inspector(&self, resolver: Resolver) -> Inspector {
-        let addresses = self.outbound.sources.addresses();
-        Inspector::new(self.domains(), resolver, self.inbound.hostname.clone(), addresses)
+        let hostname = &self.inbound.hostname;
+        let named = |source: &Arc<Source>| {
+            let name = source.ehlo.as_ref().unwrap_or(hostname).clone();
+            source.addresses.iter().map(|address| (*address, name.clone())).collect::<Vec<_>>()
+        };
+        let addresses = self.outbound.sources.all().iter().flat_map(named).collect();
+        Inspector::new(self.domains(), resolver, hostname.clone(), addresses)
     }
 }
 

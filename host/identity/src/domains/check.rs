@@ -18,8 +18,8 @@ use crate::tags::{Tags, without_blanks};
 pub struct Host {
     /// Its name.
     pub name: Domain,
-    /// The addresses that it sends from.
-    pub addresses: Vec<IpAddr>,
+    /// The addresses that it sends from, and its name there: what it says in EHLO.
+    pub addresses: Vec<(IpAddr, Domain)>,
 }
 
 /// What was found about one thing.
@@ -76,8 +76,8 @@ impl DomainFile {
             findings.push(look.key(key).await);
         }
         findings.extend([look.spf().await, look.dmarc().await, look.mail_hosts().await]);
-        for address in &host.addresses {
-            findings.push(look.reverse(*address).await);
+        for (address, name) in &host.addresses {
+            findings.push(look.reverse(*address, name.as_str()).await);
         }
         if host.addresses.is_empty() {
             let detail = format!("{} has no address in the DNS; set delivery.source_addresses", host.name);
@@ -145,7 +145,8 @@ impl Look<'_> {
         };
         let records: Vec<&String> =
             texts.iter().filter(|text| text.to_ascii_lowercase().starts_with("v=spf1")).collect();
-        let fresh = DnsRecord::text(self.domain.to_string(), format!("v=spf1 a:{} -all", self.host.name));
+        let all: Vec<IpAddr> = self.host.addresses.iter().map(|(address, _)| *address).collect();
+        let fresh = DnsRecord::text(self.domain.to_string(), self.with_addresses("v=spf1 -all", &all).await);
         match records.as_slice() {
             [] => Finding::new("SPF", true, FindingState::Missing, "no SPF record").with(fresh),
             [one] => self.spf_record(one).await,
@@ -162,10 +163,11 @@ impl Look<'_> {
     /// Does the record let our addresses send?
     async fn spf_record(&self, record: &str) -> Finding {
         let sender = format!("postmaster@{}", self.domain);
-        for address in &self.host.addresses {
+        let (mut refused, mut details) = (Vec::new(), Vec::new());
+        for (address, name) in &self.host.addresses {
             let query = SpfQuery {
                 client: *address,
-                helo: self.host.name.as_str(),
+                helo: name.as_str(),
                 domain: self.domain.as_str(),
                 sender: &sender,
                 receiver: self.host.name.as_str(),
@@ -177,13 +179,35 @@ impl Look<'_> {
                 Verdict::Pass => {}
                 Verdict::TempError => return Finding::new("SPF", true, FindingState::Unknown, detail),
                 _ => {
-                    let name = self.domain.to_string();
-                    let wider = DnsRecord::text(name, with_host(record, self.host.name.as_str()));
-                    return Finding::new("SPF", true, FindingState::Wrong, detail).with(wider);
+                    refused.push(*address);
+                    details.push(detail);
                 }
             }
         }
-        Finding::new("SPF", true, FindingState::Right, "our addresses may send")
+        if refused.is_empty() {
+            return Finding::new("SPF", true, FindingState::Right, "our addresses may send");
+        }
+        let wider = DnsRecord::text(self.domain.to_string(), self.with_addresses(record, &refused).await);
+        Finding::new("SPF", true, FindingState::Wrong, details.join("; ")).with(wider)
+    }
+
+    /// The record with these addresses before its last word on everybody else: by our name where that leads to them.
+    async fn with_addresses(&self, record: &str, addresses: &[IpAddr]) -> String {
+        let host = self.host.name.as_str();
+        // Without an answer the addresses themselves are right.
+        let ours = self.resolver.addresses(host).await.unwrap_or_default();
+        let term = |address: &IpAddr| match address {
+            named if ours.contains(named) => format!("a:{host}"),
+            IpAddr::V4(four) => format!("ip4:{four}"),
+            IpAddr::V6(six) => format!("ip6:{six}"),
+        };
+        // A host that has no address yet will have one.
+        let terms = if addresses.is_empty() {
+            vec![format!("a:{host}")]
+        } else {
+            addresses.iter().map(term).collect()
+        };
+        with_terms(record, terms)
     }
 
     async fn dmarc(&self) -> Finding {
@@ -231,9 +255,8 @@ impl Look<'_> {
     }
 
     /// Many hosts take no mail from an address whose name does not lead back to it.
-    async fn reverse(&self, address: IpAddr) -> Finding {
+    async fn reverse(&self, address: IpAddr, name: &str) -> Finding {
         let what = format!("reverse DNS {address}");
-        let name = self.host.name.as_str();
         let (state, detail) = match self.resolver.reverse(address).await {
             Ok(Reverse::Confirmed(own)) if own == name => {
                 return Finding::new(what, true, FindingState::Right, own);
@@ -284,16 +307,20 @@ fn kind(key: &KeyRecord) -> &'static str {
     if key.algorithm == "rsa-sha256" { "rsa" } else { "ed25519" }
 }
 
-/// The record with our host before its last word on everybody else.
-fn with_host(record: &str, host: &str) -> String {
+/// The record with what it lacks of these before its last word on everybody else.
+fn with_terms(record: &str, wanted: Vec<String>) -> String {
     let is_last = |term: &&str| {
         let term = term.trim_start_matches(['+', '-', '~', '?']).to_ascii_lowercase();
         term == "all" || term.starts_with("redirect=")
     };
     let mut terms: Vec<&str> = record.split_ascii_whitespace().collect();
-    let own = format!("a:{host}");
-    let at = terms.iter().position(is_last).unwrap_or(terms.len());
-    terms.insert(at, &own);
+    let mut at = terms.iter().position(is_last).unwrap_or(terms.len());
+    for one in &wanted {
+        if !terms.contains(&one.as_str()) {
+            terms.insert(at, one);
+            at += 1;
+        }
+    }
     terms.join(" ")
 }
 
@@ -322,13 +349,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_host_comes_before_the_last_word() {
-        assert_eq!(with_host("v=spf1 mx -all", "us.example"), "v=spf1 mx a:us.example -all");
-        assert_eq!(
-            with_host("v=spf1 redirect=x.example", "us.example"),
-            "v=spf1 a:us.example redirect=x.example"
-        );
-        assert_eq!(with_host("v=spf1 mx", "us.example"), "v=spf1 mx a:us.example");
+    fn our_addresses_come_before_the_last_word_and_once() {
+        for (record, wider) in [
+            ("v=spf1 mx -all", "v=spf1 mx a:us.example ip4:192.0.2.1 -all"),
+            ("v=spf1 redirect=x.example", "v=spf1 a:us.example ip4:192.0.2.1 redirect=x.example"),
+            ("v=spf1 a:us.example", "v=spf1 a:us.example ip4:192.0.2.1"),
+        ] {
+            let ours = ["a:us.example", "a:us.example", "ip4:192.0.2.1"].map(str::to_owned);
+            assert_eq!(with_terms(record, ours.into()), wider);
+        }
     }
 
     #[test]

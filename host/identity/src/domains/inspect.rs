@@ -15,7 +15,7 @@ pub struct Inspector {
     domains: Domains,
     resolver: Resolver,
     hostname: Domain,
-    addresses: Vec<IpAddr>,
+    addresses: Vec<(IpAddr, Domain)>,
 }
 
 /// What was found.
@@ -76,8 +76,13 @@ impl From<DomainFile> for DomainRow {
 }
 
 impl Inspector {
-    /// `addresses` are those that mail leaves from; when there are none, those that the hostname has in the DNS.
-    pub fn new(domains: Domains, resolver: Resolver, hostname: Domain, addresses: Vec<IpAddr>) -> Inspector {
+    /// `addresses` are those that mail leaves from, each with the name in EHLO; when there are none, those that the hostname has in the DNS.
+    pub fn new(
+        domains: Domains,
+        resolver: Resolver,
+        hostname: Domain,
+        addresses: Vec<(IpAddr, Domain)>,
+    ) -> Inspector {
         Inspector { domains, resolver, hostname, addresses }
     }
 
@@ -104,7 +109,10 @@ impl Inspector {
         let name = self.hostname.clone();
         let addresses = match self.addresses.as_slice() {
             // Without an answer there are none, which the findings say.
-            [] => self.resolver.addresses(name.as_str()).await.unwrap_or_default(),
+            [] => {
+                let own = self.resolver.addresses(name.as_str()).await.unwrap_or_default();
+                own.into_iter().map(|address| (address, name.clone())).collect()
+            }
             given => given.to_vec(),
         };
         Host { name, addresses }
