@@ -93,10 +93,11 @@ impl Drop for Log {
     }
 }
 
-/// Reads a filter such as `info` or `session=debug,info`. Unless it names it, the client of NATS is silent: it tells each
-/// attempt as an error, and what becomes of them is told by who publishes.
+/// Reads a filter such as `info` or `session=debug,info`. Unless it names them, the client of NATS is silent: it tells each
+/// attempt as an error, and what becomes of them is told by who publishes; and the resolver tells errors only: it prints
+/// whole answers of servers that know no DNSSEC.
 pub(crate) fn read_filter(text: &str) -> anyhow::Result<EnvFilter> {
-    let whole = format!("async_nats=off,{text}");
+    let whole = format!("async_nats=off,hickory_net=error,{text}");
     EnvFilter::builder().parse(whole).with_context(|| format!("`{text}` is not a log filter"))
 }
 

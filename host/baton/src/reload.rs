@@ -64,6 +64,9 @@ const RESTART_KEYS: &[&str] = &[
     "session.transactions_max",
     "session.chunks_max",
     "session.bare_line_endings",
+    "session.hold_s_max",
+    "session.vrfy",
+    "session.binary_mime",
     "delivery.routing_max",
     "accounts.hashes_at_once_max",
 ];

@@ -89,8 +89,13 @@ impl Shared {
 
 /// The status of a job that became too old; `last` is why it was not delivered before.
 pub(crate) fn expired(job: &Job, last: Option<&Status>) -> Status {
-    let hours = job.expires_at.since(job.envelope().received_at).as_secs() / 3_600;
-    let mut text = format!("not delivered within {hours} hours");
+    let life = job.expires_at.since(job.envelope().received_at).as_secs();
+    let life = match life {
+        0..120 => format!("{life} seconds"),
+        120..7_200 => format!("{} minutes", life / 60),
+        _ => format!("{} hours", life / 3_600),
+    };
+    let mut text = format!("not delivered within {life}");
     if let Some(last) = last {
         // The host stands behind the whole.
         let said = Status { remote: None, ..last.clone() };

@@ -7,7 +7,7 @@ section! {
     RawChecks {
         /// Whether mail is checked at all.
         enabled: bool = true,
-        /// The listeners where it is checked. Unset: all of the kind `relay`.
+        /// The listeners where it is checked. Unset: all that take mail of strangers.
         listeners: Option<Vec<String>> = None,
         /// The name under which results are written (RFC 8601 2.5); results of strangers under it are removed. Unset: the hostname.
         authserv_id: Option<String> = None,
