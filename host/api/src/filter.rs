@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use baton_events::read_tag;
 use baton_mail::{FailureClass, MessageId};
 use baton_store::{Filter, JobKey, JobState};
 use serde_json::Value;
@@ -58,6 +59,7 @@ impl Fields {
             state: self.take::<String>("state")?.map(|name| read_state(&name)).transpose()?,
             tenant: self.take("tenant")?,
             stream: self.take("stream")?,
+            tag: self.take::<String>("tag")?.map(|tag| read_tag(&tag)),
             site: self.take("site")?,
             source: self.take("source")?,
             older_ms: self.take_age("older")?,
@@ -81,7 +83,7 @@ impl Fields {
 }
 
 /// The fields that a filter has.
-pub(crate) const FILTER_FIELDS: [&str; 13] = [
+pub(crate) const FILTER_FIELDS: [&str; 14] = [
     "message",
     "domain",
     "sender",
@@ -89,6 +91,7 @@ pub(crate) const FILTER_FIELDS: [&str; 13] = [
     "state",
     "tenant",
     "stream",
+    "tag",
     "site",
     "source",
     "older",

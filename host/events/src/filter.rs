@@ -16,6 +16,8 @@ pub struct EventFilter {
     pub streams: Vec<String>,
     /// Which kinds. Empty: all that those who send want to know.
     pub kinds: Vec<Kind>,
+    /// Which tag: name, value.
+    pub tag: Option<(String, String)>,
     /// Which recipient, in any case of its letters.
     pub recipient: Option<String>,
 }
@@ -31,7 +33,9 @@ impl EventFilter {
     fn means(&self, facts: &Facts) -> bool {
         let is_its = |tenant: &String| facts.tenant.as_ref() == Some(tenant);
         let is_in = || facts.stream.as_ref().is_some_and(|stream| self.streams.contains(stream));
-        self.tenant.as_ref().is_none_or(is_its) && (self.streams.is_empty() || is_in())
+        self.tenant.as_ref().is_none_or(is_its)
+            && (self.streams.is_empty() || is_in())
+            && self.tag.as_ref().is_none_or(|tag| facts.tags.contains(tag))
     }
 
     fn wants(&self, shown: &Shown<'_>) -> bool {

@@ -38,6 +38,8 @@ pub struct Filter {
     pub tenant: Option<String>,
     /// Jobs of this stream; empty for those of none.
     pub stream: Option<String>,
+    /// Jobs of messages with this tag: name, value.
+    pub tag: Option<(String, String)>,
     /// Jobs that an operator sends by this next hop, or whose last attempt was at this host or address, or, with a dot
     /// before it, at a host below it.
     pub site: Option<String>,
@@ -131,7 +133,7 @@ fn find_page(core: &Core, filter: &Filter, from: JobKey, limit: usize) -> Result
             Ok(jobs) => {
                 for job in jobs.iter().filter(|job| job.key >= from) {
                     let view = view(core, job, now);
-                    if matches(filter, &view, now) {
+                    if matches(filter, job, &view, now) {
                         views.push(view);
                     }
                     if views.len() == limit {
@@ -230,7 +232,7 @@ fn view(core: &Core, job: &Job, now: UnixMs) -> JobView {
     }
 }
 
-fn matches(filter: &Filter, view: &JobView, now: UnixMs) -> bool {
+fn matches(filter: &Filter, job: &Job, view: &JobView, now: UnixMs) -> bool {
     let age_ms = now.since(view.received_at).as_millis();
     let is = |wanted: &Option<String>, name: &Option<String>| {
         wanted.as_ref().is_none_or(|wanted| wanted == name.as_deref().unwrap_or_default())
@@ -239,6 +241,7 @@ fn matches(filter: &Filter, view: &JobView, now: UnixMs) -> bool {
         && filter.state.is_none_or(|state| state == view.state)
         && is(&filter.tenant, &view.tenant)
         && is(&filter.stream, &view.stream)
+        && filter.tag.as_ref().is_none_or(|tag| job.envelope.tags.contains(tag))
         && filter.older_ms.is_none_or(|bound| age_ms >= u128::from(bound))
         && filter.younger_ms.is_none_or(|bound| age_ms < u128::from(bound))
         && filter.sender.as_ref().is_none_or(|text| is_address(text, &view.sender.to_string()))

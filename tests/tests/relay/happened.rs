@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
+use baton_tests::api::Api;
 use baton_tests::message;
 use baton_tests::relay::Relay;
 use baton_tests::settings::Settings;
 use baton_tests::sink::{Behaviour, Say, Sink, Step};
 use baton_tests::wait;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// All events of these kinds, in order.
 fn events(relay: &Relay, query: &str) -> Result<Vec<Value>> {
@@ -218,5 +219,34 @@ fn files_have_each_event_once_also_after_a_kill() -> Result<()> {
     assert_eq!(ids.len(), all.len());
     assert_eq!(all.len(), events(&relay, "")?.len());
     assert!(lines(&relay, "ends.jsonl").iter().all(|event| text(event, "type") == "delivered"));
+    Ok(())
+}
+
+#[test]
+fn tags_are_filters_of_events_and_of_the_queue() -> Result<()> {
+    let settings = Settings::new().set("next_hops.wait.hold", "for the test").route("*", "wait");
+    let relay = Relay::start(settings.set("api.listen", "127.0.0.1:0"))?;
+    let api = Api::with_token(&relay, &["--scope", "send"])?;
+    let send = |to: &str, more: Value| {
+        let mut message = json!({"from": "a@sender.example", "to": [to], "subject": "x", "text": "x"});
+        message.as_object_mut().context("an object")?.extend(more.as_object().cloned().unwrap_or_default());
+        let id = api.send(&message)?["id"].as_str().context("an id")?.to_owned();
+        relay.wait_for_event(&id, "held")
+    };
+    send("red@dest.example", json!({"tags": ["red"], "metadata": {"order": "17"}}))?;
+    send("blue@dest.example", json!({"tags": ["blue"]}))?;
+    for (tag, to) in [("red", "red@"), ("meta.order=17", "red@"), ("blue", "blue@"), ("green", "nobody@")] {
+        let told = relay.said(&["events", "--tag", tag, "--kind", "accepted,held"])?;
+        let listed = relay.said(&["queue", "ls", "--tag", tag])?;
+        for own in ["red@", "blue@"] {
+            assert_eq!(
+                (told.contains(own), listed.contains(own)),
+                (own == to, own == to),
+                "{tag}: {told}{listed}"
+            );
+        }
+    }
+    let counted = relay.said(&["queue", "count", "--tag", "blue"])?;
+    assert!(counted.starts_with("1 entries"), "{counted}");
     Ok(())
 }

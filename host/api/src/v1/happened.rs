@@ -113,6 +113,7 @@ pub struct MessagesPage {
     params(("kind" = Option<String>, Query, description = "Kinds, with commas between"),
         ("tenant" = Option<String>, Query, description = "Whose; operators only"),
         ("stream" = Option<String>, Query, description = "Of this stream"),
+        ("tag" = Option<String>, Query, description = "With this tag, or name=value"),
         ("recipient" = Option<String>, Query, description = "About this recipient"),
         ("after" = Option<u64>, Query, description = "The `next` of the answer before"),
         ("since" = Option<String>, Query, description = "From then on: RFC 3339, or how long ago, such as `2h`"),
@@ -130,7 +131,7 @@ pub(super) async fn list_events(
     let since = take_moment(&mut fields, "since", face.clock.now())?;
     let wait = fields.take::<u64>("wait_s")?.unwrap_or(0).min(WAIT_S_MAX);
     let limit = fields.take::<usize>("limit")?.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
-    fields.finish(&["kind", "tenant", "stream", "recipient", "after", "since", "wait_s", "limit"])?;
+    fields.finish(&["kind", "tenant", "stream", "tag", "recipient", "after", "since", "wait_s", "limit"])?;
     let feed = face.store.feed();
     let from = match (after, since) {
         (Some(after), _) => after.min(feed.head()),
@@ -246,6 +247,7 @@ pub(crate) fn take_event_filter(fields: &mut Fields, scope: &Scope) -> Result<Ev
         tenant: scope.tenant(fields.take("tenant")?)?,
         streams: scope.stream(fields.take("stream")?)?.into_iter().collect(),
         kinds: names.map(read).collect::<Result<_, _>>()?,
+        tag: fields.take::<String>("tag")?.map(|tag| read_tag(&tag)),
         recipient: fields.take("recipient")?,
     })
 }

@@ -75,6 +75,8 @@ struct FilterSchema {
     tenant: Option<String>,
     /// Of this stream.
     stream: Option<String>,
+    /// With this tag, or name=value.
+    tag: Option<String>,
     /// To this site.
     site: Option<String>,
     /// By this source.

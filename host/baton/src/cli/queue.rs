@@ -64,6 +64,9 @@ pub(crate) struct FilterOptions {
     /// The stream; empty for mail of none
     #[arg(long)]
     pub(crate) stream: Option<String>,
+    /// A tag; one that plugins set as name=value, metadata as meta.name=value
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
     /// The host or address of the last attempt, .example for all hosts below it, or the next hop of `reroute`
     #[arg(long, value_name = "HOST")]
     pub(crate) site: Option<String>,
@@ -86,7 +89,7 @@ pub(crate) struct FilterOptions {
 
 impl FilterOptions {
     /// The conditions by their names in the interface.
-    pub(crate) fn conditions(&self) -> [(&'static str, Option<&str>); 13] {
+    pub(crate) fn conditions(&self) -> [(&'static str, Option<&str>); 14] {
         [
             ("message", self.message.as_deref()),
             ("domain", self.domain.as_deref()),
@@ -95,6 +98,7 @@ impl FilterOptions {
             ("state", self.state.as_deref()),
             ("tenant", self.tenant.as_deref()),
             ("stream", self.stream.as_deref()),
+            ("tag", self.tag.as_deref()),
             ("site", self.site.as_deref()),
             ("source", self.source.as_deref()),
             ("older", self.older.as_deref()),

@@ -54,6 +54,9 @@ pub(crate) struct EventsOptions {
     /// Which stream of that tenant
     #[arg(long)]
     pub(crate) stream: Option<String>,
+    /// A tag; one that plugins set as name=value, metadata as meta.name=value
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Option<String>,
     /// A recipient's address
     #[arg(long)]
     pub(crate) recipient: Option<String>,

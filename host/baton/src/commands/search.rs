@@ -45,6 +45,7 @@ pub(crate) async fn events(options: EventsOptions) -> anyhow::Result<()> {
         ("kind", &options.kind),
         ("tenant", &options.tenant),
         ("stream", &options.stream),
+        ("tag", &options.tag),
         ("recipient", &options.recipient),
     ];
     let wait = if options.follow { WAIT_S } else { 0 };

@@ -165,7 +165,7 @@ impl Endpoint {
             tenant: tenant.map(str::to_owned),
             streams: self.streams.clone(),
             kinds: self.kinds.clone(),
-            recipient: None,
+            ..EventFilter::default()
         }
     }
 }

@@ -103,7 +103,7 @@ impl Checker<'_> {
         }
         let remedy = "write kinds of events, such as \"delivered\", \"bounced\", \"deferred\"";
         let kinds: Vec<Kind> = self.parse_all(&format!("{at}.kinds"), kinds, remedy);
-        EventFilter { tenant: tenant.cloned(), streams: streams.to_vec(), kinds, recipient: None }
+        EventFilter { tenant: tenant.cloned(), streams: streams.to_vec(), kinds, ..EventFilter::default() }
     }
 
     fn sums(&mut self, raw: &RawSums) -> ReportSettings {
