@@ -31,6 +31,16 @@ pub enum QuotaRefusal {
     Unavailable(#[from] KvError),
 }
 
+impl QuotaRefusal {
+    /// When it may go on, in seconds.
+    pub fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            QuotaRefusal::Used { retry_after_s, .. } => Some(*retry_after_s),
+            QuotaRefusal::Unavailable(_) => None,
+        }
+    }
+}
+
 /// Whose quota is meant, and how much that is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuotaHolder {

@@ -27,11 +27,20 @@ pub struct Problem {
     /// The fields at fault; empty when it is not about a field.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// When to ask again, in seconds, where time cures it: also in `Retry-After` (RFC 9110 10.2.3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
 }
 
 impl Problem {
     fn new(status: u16, title: &str, detail: impl Into<String>) -> Problem {
-        Problem { title: title.to_owned(), status, detail: detail.into(), errors: Vec::new() }
+        Problem {
+            title: title.to_owned(),
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after_s: None,
+        }
     }
 
     /// A field of the request that can not be understood: 400.
@@ -122,7 +131,11 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after_s = self.retry_after_s;
         let mut response = (status, Json(self)).into_response();
+        if let Some(seconds) = retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -38,7 +38,7 @@ impl Gate {
 }
 
 fn refused(refusal: &Refusal) -> Submitted {
-    Submitted { refused: Vec::new(), ending: Ending::Refused(refusal.reply()) }
+    Submitted { refused: Vec::new(), ending: Ending::Refused(refusal.reply()), fault: refusal.fault() }
 }
 
 impl std::fmt::Debug for Gate {

@@ -1,7 +1,9 @@
 //! Every reply in the relay's own words, in one place.
 
+use baton_accounts::QuotaRefusal;
 use baton_content::link::BadLink;
 use baton_mail::header::TooComplex;
+use baton_mail::submission::{Fault, Subject};
 use baton_mail::tenant::Lack;
 use baton_mail::{Domain, EnhancedCode, Mailbox, MessageId, Reply};
 
@@ -50,10 +52,10 @@ pub(crate) enum Refusal {
     SenderNotAllowed(Mailbox),
     /// `From` names somebody whose name this user may not send in.
     AuthorNotAllowed(Mailbox),
-    /// The account sent all that it may; in words.
-    QuotaUsed(String),
-    /// One recipient more than the account may have now; in words.
-    TooManyForQuota(String),
+    /// The account sent all that it may.
+    QuotaUsed(QuotaRefusal),
+    /// One recipient more than the account may have now.
+    TooManyForQuota(QuotaRefusal),
     /// The tenant may not send; why.
     TenantSuspended(String),
     /// Nothing is taken for the stream.
@@ -142,8 +144,10 @@ impl Refusal {
                 let text = format!("This account may not write <{author}> into From");
                 return Reply::new(550, EnhancedCode(5, 7, 1), text);
             }
-            Refusal::QuotaUsed(text) => return Reply::new(451, EnhancedCode(4, 7, 1), text.clone()),
-            Refusal::TooManyForQuota(text) => return Reply::new(452, EnhancedCode(4, 5, 3), text.clone()),
+            Refusal::QuotaUsed(used) => return Reply::new(451, EnhancedCode(4, 7, 1), used.to_string()),
+            Refusal::TooManyForQuota(used) => {
+                return Reply::new(452, EnhancedCode(4, 5, 3), used.to_string());
+            }
             Refusal::TenantSuspended(reason) => {
                 let text = format!("Sending is suspended: {reason}");
                 return Reply::new(550, EnhancedCode(5, 7, 1), text);
@@ -209,6 +213,32 @@ impl Refusal {
             Refusal::Internal => (451, EnhancedCode(4, 3, 0), "Local error, try again later"),
         };
         Reply::new(code, enhanced, text)
+    }
+
+    /// What it is about, for a program.
+    pub(crate) fn fault(&self) -> Fault {
+        let retry_after_s = match self {
+            Refusal::QuotaUsed(used) | Refusal::TooManyForQuota(used) => used.retry_after_s(),
+            _ => None,
+        };
+        let subject = match self {
+            Refusal::SenderNotAllowed(_)
+            | Refusal::AuthorNotAllowed(_)
+            | Refusal::AuthorUnclear
+            | Refusal::DomainNotVerified(_)
+            | Refusal::NullMxSender(_) => Some(Subject::Sender),
+            Refusal::TenantSuspended(_) => Some(Subject::Tenant),
+            Refusal::StreamDisabled => Some(Subject::Stream),
+            Refusal::HeldTooLong => Some(Subject::Times),
+            Refusal::TrackingUnclear
+            | Refusal::TrackingOff
+            | Refusal::TrackingForMany
+            | Refusal::StreamLacks(Lack::Unsubscribe { .. }) => Some(Subject::Tracking),
+            Refusal::StreamLacks(Lack::PostalAddress { .. }) => Some(Subject::Text),
+            Refusal::TooComplex(_) | Refusal::Loop | Refusal::HeaderNotOfLines => Some(Subject::Structure),
+            _ => None,
+        };
+        Fault { subject, retry_after_s }
     }
 }
 

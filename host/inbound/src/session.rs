@@ -35,6 +35,7 @@ use std::sync::Arc;
 
 use baton_hooks::{Call, Generation, SessionFacts, SessionNotes};
 use baton_mail::event::Decision;
+use baton_mail::submission::Fault;
 use baton_mail::{Origin, Protocol, Reply, SessionId};
 use baton_smtp::server::{Answer, Mechanism, Question, RcptPath, Server, ServerPhase, Step, Wish, XClient};
 use bytes::Bytes;
@@ -158,6 +159,8 @@ struct Session {
     auth_failures: u32,
     rejections_recorded: u32,
     accepted: u32,
+    /// What the last refusal of the relay itself is about.
+    fault: Fault,
     /// Shows the dialogue, while somebody looks on.
     overheard: Option<Box<Overheard>>,
 }
@@ -203,6 +206,7 @@ impl Session {
             auth_failures: 0,
             rejections_recorded: 0,
             accepted: 0,
+            fault: Fault::default(),
             overheard: None,
             listener,
         }
@@ -413,6 +417,11 @@ impl Session {
             authenticated: self.facts.account.is_some(),
             smtputf8,
         };
+        let name = match (&self.user, &self.facts.tls) {
+            (Some(user), Some(_)) if user.is_program => "HTTPS".to_owned(),
+            (Some(user), None) if user.is_program => "HTTP".to_owned(),
+            _ => manner.protocol_name(),
+        };
         Origin {
             session: Some(self.id),
             listener: self.listener.name.clone(),
@@ -420,7 +429,7 @@ impl Session {
             client_port: self.peer.port(),
             helo: self.facts.helo.clone(),
             account: self.facts.account.clone(),
-            protocol: Protocol { name: manner.protocol_name(), tls: self.facts.tls.clone() },
+            protocol: Protocol { name, tls: self.facts.tls.clone() },
         }
     }
 

@@ -54,6 +54,36 @@ pub struct Submitted {
     pub refused: Vec<(Mailbox, Reply)>,
     /// What became of the message as a whole.
     pub ending: Ending,
+    /// What a refusal is about, where a rule of the relay refused.
+    pub fault: Fault,
+}
+
+/// What a refusal is about, for a program to act on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fault {
+    /// What of the submission is at fault.
+    pub subject: Option<Subject>,
+    /// When it may be handed in again, in seconds, where it is about how much was sent.
+    pub retry_after_s: Option<u64>,
+}
+
+/// A part of a submission that a rule may refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// In whose name it is sent.
+    Sender,
+    /// The tenant.
+    Tenant,
+    /// The stream.
+    Stream,
+    /// When it may leave.
+    Times,
+    /// What is to be tracked, and the way to unsubscribe.
+    Tracking,
+    /// The text.
+    Text,
+    /// How it is built.
+    Structure,
 }
 
 /// What became of a message as a whole.

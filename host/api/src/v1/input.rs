@@ -63,16 +63,37 @@ pub(crate) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> 
         let unknown =
             why.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')).map(|(name, _)| name);
         let field = match (path.as_str(), unknown) {
-            (".", None) => "body".to_owned(),
+            // `?` stands for a name that could not be read to its end.
+            ("." | "?", None) => "body".to_owned(),
+            (path, None) if path.ends_with(".?") => path.trim_end_matches(".?").to_owned(),
             (".", Some(name)) => name.to_owned(),
             (path, Some(name)) if !path.ends_with(name) => format!("{path}.{name}"),
             (path, _) => path.to_owned(),
         };
-        let most = |text: &str| baton_mail::text::sanitize(text, 300);
-        Problem::field(&most(&field), most(&why))
+        let most = |text: &str| baton_mail::text::sanitize(text, 1_000);
+        Problem::field(&most(&field), in_words_of_json(&most(&why)))
     })?;
     reader.end().map_err(|_| Problem::field("body", "has something behind its end"))?;
     Ok(read)
+}
+
+/// Serde's words for kinds of values in those of JSON (RFC 8259 3).
+fn in_words_of_json(text: &str) -> String {
+    let text = match text.split_once("expected struct ") {
+        Some((before, rest)) => {
+            let after = rest.split_once(' ').map(|(_, after)| format!(" {after}")).unwrap_or_default();
+            format!("{before}expected an object{after}")
+        }
+        None => text.to_owned(),
+    };
+    [
+        ("invalid type: map", "invalid type: object"),
+        ("invalid type: sequence", "invalid type: array"),
+        ("expected a sequence", "expected an array"),
+        ("expected a map", "expected an object"),
+    ]
+    .iter()
+    .fold(text, |text, (from, to)| text.replace(from, to))
 }
 
 /// What stands in the path.

@@ -96,10 +96,7 @@ impl Session {
                 self.count_for_report(told, done, &ending);
                 ending
             }
-            Err(refusal) => {
-                let judgement = Judgement { fate: Fate::Refuse(refusal.reply()), by: RULES.to_owned() };
-                self.proceed_message(draft, content, seen, judgement).await
-            }
+            Err(refusal) => self.refuse_by_rules(*draft, &refusal).await,
         };
         self.listener.deps.metrics.data_seconds.observe(begun.elapsed().as_secs_f64());
         ending
@@ -199,7 +196,7 @@ impl Session {
         drop_repeated(&mut draft.call.envelope.recipients);
         match fate {
             Fate::Queue | Fate::Hold(_) if draft.call.envelope.recipients.len() > RECIPIENTS_MAX => {
-                Ending::Refused(self.refuse(*draft, RULES, Refusal::TooManyRecipients.reply()).await)
+                self.refuse_by_rules(*draft, &Refusal::TooManyRecipients).await
             }
             Fate::Queue | Fate::Hold(_) if draft.call.envelope.recipients.is_empty() => {
                 self.discard(*draft, &by, "no recipient is left").await
@@ -235,35 +232,35 @@ impl Session {
                 return self.discard(*draft, UNSUBSCRIBED, &done).await;
             }
             Ok(_) => {}
-            Err(refusal) => return Ending::Refused(self.refuse(*draft, RULES, refusal.reply()).await),
+            Err(refusal) => return self.refuse_by_rules(*draft, &refusal).await,
         }
         // Before the stream is asked, as what is put in may be what it asks for.
         let content = match self.track(&mut draft, content).await {
             Ok(content) => content,
-            Err(refusal) => return Ending::Refused(self.refuse(*draft, RULES, refusal.reply()).await),
+            Err(refusal) => return self.refuse_by_rules(*draft, &refusal).await,
         };
         if let Err(refusal) = self.check_stream(&draft, &content).await {
-            return Ending::Refused(self.refuse(*draft, RULES, refusal.reply()).await);
+            return self.refuse_by_rules(*draft, &refusal).await;
         }
         if !draft.is_trial
             && let Err(refusal) = self.keep_report(&mut draft, &content).await
         {
-            return Ending::Refused(self.refuse(*draft, RULES, refusal.reply()).await);
+            return self.refuse_by_rules(*draft, &refusal).await;
         }
         if !draft.is_trial
             && let Err(refusal) = self.take_returned(&mut draft, &content).await
         {
-            return Ending::Refused(self.refuse(*draft, RULES, refusal.reply()).await);
+            return self.refuse_by_rules(*draft, &refusal).await;
         }
         let content = self.before_signing(&mut draft, content).await;
         let chain = draft.chain.take();
         let body = match self.add_trace(&mut draft.call.envelope, content, seen, chain.as_ref()).await {
             Ok(body) => body,
-            Err(refusal) => return Ending::Refused(self.refuse(*draft, RULES, refusal.reply()).await),
+            Err(refusal) => return self.refuse_by_rules(*draft, &refusal).await,
         };
         // Last, so that only the store can still fail what was paid for.
         if let Err(refusal) = self.take_quota(&draft).await {
-            return Ending::Refused(self.refuse(*draft, RULES, refusal.reply()).await);
+            return self.refuse_by_rules(*draft, &refusal).await;
         }
         if draft.is_trial {
             return Ending::Tried { hold: draft.call.envelope.hold.take() };
@@ -379,6 +376,12 @@ impl Session {
             self.refuse(*draft, RULES, reply).await;
         }
         Answer::Proceed
+    }
+
+    /// A refusal of the relay itself; a program is told what it is about.
+    async fn refuse_by_rules(&mut self, draft: Draft, refusal: &Refusal) -> Ending {
+        self.fault = refusal.fault();
+        Ending::Refused(self.refuse(draft, RULES, refusal.reply()).await)
     }
 
     /// Logs, counts and records a refused message; the reply it gets names the message.

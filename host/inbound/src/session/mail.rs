@@ -47,7 +47,7 @@ pub(super) struct Times {
 /// Why no transaction may begin.
 pub(super) enum Refused {
     /// The rules of this relay.
-    ByRules(Reply),
+    ByRules(Refusal),
     /// The disk. It has no room for history either.
     ByStore(Reply),
 }
@@ -73,11 +73,11 @@ impl Session {
         if self.needs_name() {
             self.find_name().await;
         }
-        let user = self.check_user().await.map_err(|refusal| Refused::ByRules(refusal.reply()));
+        let user = self.check_user().await.map_err(Refused::ByRules);
         let answered = match user {
             Ok(()) => {
                 let answered = self.check_sender_takes_mail(&command.sender).await;
-                answered.map_err(|refusal| Refused::ByRules(refusal.reply()))
+                answered.map_err(Refused::ByRules)
             }
             refused => refused,
         };
@@ -95,63 +95,65 @@ impl Session {
 
     fn check_mail(&self, command: &MailCommand) -> Result<(), Refused> {
         let deps = &self.listener.deps;
-        self.check_login()
-            .and_then(|()| self.check_tenant())
-            .map_err(|refusal| Refused::ByRules(refusal.reply()))?;
+        self.check_login().and_then(|()| self.check_tenant()).map_err(Refused::ByRules)?;
         let policy = deps.policy.load();
         self.check_sender(&command.sender)
             .and_then(|()| self.check_sender_domain(&policy, &command.sender))
-            .map_err(|refusal| Refused::ByRules(refusal.reply()))?;
+            .map_err(Refused::ByRules)?;
         if let Some(hold) = command.times.hold {
             let latest = Duration::from_secs(self.listener.hold_s_max.into());
             let now = deps.clock.now();
             if hold.moment(now) > now.plus(latest) {
-                return Err(Refused::ByRules(Refusal::HeldTooLong.reply()));
+                return Err(Refused::ByRules(Refusal::HeldTooLong));
             }
         }
         let shared = &self.listener.shared;
         if let Some(strain) = shared.pressure.find(policy.pressure, &deps.store, deps.clock.now()) {
             deps.metrics.count_pressed(strain.as_str());
             return Err(match strain {
-                Strain::Memory => Refused::ByRules(Refusal::Memory.reply()),
-                Strain::Queue => Refused::ByRules(Refusal::QueueFull.reply()),
+                Strain::Memory => Refused::ByRules(Refusal::Memory),
+                Strain::Queue => Refused::ByRules(Refusal::QueueFull),
                 Strain::Disk(refusal) => Refused::ByStore(refusal.reply()),
             });
         }
         let octets = command.size.max(RESERVE_STEP_OCTETS);
         if !shared.memory.has_room(octets, policy.memory_octets_max) {
             deps.metrics.count_pressed("content");
-            return Err(Refused::ByRules(Refusal::Memory.reply()));
+            return Err(Refused::ByRules(Refusal::Memory));
         }
         // The last, so that what is refused anyway is not counted.
-        self.take_message().map_err(|refusal| Refused::ByRules(refusal.reply()))
+        self.take_message().map_err(Refused::ByRules)
     }
 
     /// Logs, counts and records a refused transaction; the reply it gets then names it.
     pub(super) async fn refuse_mail(&mut self, command: MailCommand, refused: Refused) -> Answer {
-        let (Refused::ByRules(reply) | Refused::ByStore(reply)) = &refused;
-        self.count_rejection("mail", reply);
-        log::mail_refused(self.id, reply);
-        let deps = &self.listener.deps;
-        let is_bounded = self.rejections_recorded < deps.policy.load().rejections_recorded_max;
-        Answer::Refuse(match refused {
-            Refused::ByRules(reply) if is_bounded => {
-                self.rejections_recorded += 1;
-                let now = deps.clock.now();
-                let id = MessageId::new(now);
-                let reply = replies::named(&reply, id);
-                let what = What::Rejected {
-                    origin: self.origin(command.smtputf8),
-                    sender: command.sender,
-                    recipient: None,
-                    reply: reply.clone(),
-                    decisions: self.decisions.clone(),
-                };
-                deps.store.record(vec![Event { message: id, at: now, what }]).await;
-                reply
+        let (reply, is_by_rules) = match refused {
+            Refused::ByRules(refusal) => {
+                self.fault = refusal.fault();
+                (refusal.reply(), true)
             }
-            Refused::ByRules(reply) | Refused::ByStore(reply) => reply,
-        })
+            Refused::ByStore(reply) => (reply, false),
+        };
+        self.count_rejection("mail", &reply);
+        log::mail_refused(self.id, &reply);
+        let deps = &self.listener.deps;
+        let is_told = is_by_rules && self.rejections_recorded < deps.policy.load().rejections_recorded_max;
+        if !is_told {
+            return Answer::Refuse(reply);
+        }
+        self.rejections_recorded += 1;
+        let now = deps.clock.now();
+        let id = MessageId::new(now);
+        let reply = replies::named(&reply, id);
+        let what = What::Rejected {
+            origin: self.origin(command.smtputf8),
+            sender: command.sender,
+            recipient: None,
+            reply: reply.clone(),
+            decisions: self.decisions.clone(),
+        };
+        deps.store.record(vec![Event { message: id, at: now, what }]).await;
+        Answer::Refuse(reply)
     }
 
     fn proceed_mail(&mut self, command: MailCommand) -> Answer {

@@ -113,19 +113,26 @@ impl Session {
         answer
     }
 
-    pub(super) async fn ask_rcpt(
+    /// What only the store or the DNS can say.
+    async fn check_rules(
         &self,
+        draft: &Draft,
+        recipient: &Mailbox,
+        admission: Admission,
+    ) -> Result<(), Refusal> {
+        self.check_recipient_quota(draft.recipients_told).await?;
+        self.check_recipient_takes_mail(admission, recipient.domain()).await?;
+        self.check_suppressed(draft, admission, recipient).await
+    }
+
+    pub(super) async fn ask_rcpt(
+        &mut self,
         draft: &mut Draft,
         recipient: &Mailbox,
         admission: Admission,
     ) -> (Verdict, Vec<Decision>) {
-        if let Err(refusal) = self.check_recipient_quota(draft.recipients_told).await {
-            return (Verdict::Refuse(refusal.reply(), RULES.to_owned()), Vec::new());
-        }
-        if let Err(refusal) = self.check_recipient_takes_mail(admission, recipient.domain()).await {
-            return (Verdict::Refuse(refusal.reply(), RULES.to_owned()), Vec::new());
-        }
-        if let Err(refusal) = self.check_suppressed(draft, admission, recipient).await {
+        if let Err(refusal) = self.check_rules(draft, recipient, admission).await {
+            self.fault = refusal.fault();
             return (Verdict::Refuse(refusal.reply(), RULES.to_owned()), Vec::new());
         }
         if !self.generation.has(Hook::Rcpt) {

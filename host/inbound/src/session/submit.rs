@@ -5,7 +5,7 @@ use std::sync::Arc;
 use baton_mail::account::SenderRule;
 use baton_mail::requests::{MessageRequests, RecipientRequests};
 use baton_mail::submission::{self, Submission, Submitted, Submitter};
-use baton_mail::{Account, Mailbox, Protocol, Reply, ReversePath};
+use baton_mail::{Account, Mailbox, Reply, ReversePath};
 use baton_smtp::server::{Answer, RcptPath};
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -38,7 +38,8 @@ pub(crate) async fn submit(
         Err(slow) => Box::pin(session.answer_slowly(slow)).await,
     };
     if !session.begin(&submission) {
-        return Submitted { refused: Vec::new(), ending: submission::Ending::Refused(reply_of(answer)) };
+        let ending = submission::Ending::Refused(reply_of(answer));
+        return Submitted { refused: Vec::new(), ending, fault: session.fault };
     }
     let mut refused = Vec::new();
     for recipient in recipients {
@@ -47,7 +48,7 @@ pub(crate) async fn submit(
         }
     }
     let ending = session.end(content.clone(), &refused, beside).await;
-    Submitted { refused, ending }
+    Submitted { refused, ending, fault: session.fault }
 }
 
 impl Session {
@@ -74,8 +75,6 @@ impl Session {
         draft.expires_at = submission.expires_at;
         let envelope = &mut draft.call.envelope;
         envelope.id = submission.id;
-        let protocol = if self.facts.tls.is_some() { "HTTPS" } else { "HTTP" };
-        envelope.origin.protocol = Protocol { name: protocol.to_owned(), tls: self.facts.tls.clone() };
         envelope.requests.hold_until = submission.not_before.filter(|at| *at > envelope.received_at);
         envelope.tags.clone_from(&submission.tags);
         true

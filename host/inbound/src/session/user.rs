@@ -137,7 +137,7 @@ impl Session {
         for holder in self.quota_holders().iter().filter(|holder| holder.counts_recipients()) {
             let checked = self.listener.deps.authenticator.check_quota(holder, 0, wanted).await;
             checked.map_err(|refusal| match refusal {
-                QuotaRefusal::Used { .. } => Refusal::TooManyForQuota(refusal.to_string()),
+                QuotaRefusal::Used { .. } => Refusal::TooManyForQuota(refusal),
                 QuotaRefusal::Unavailable(_) => Refusal::Internal,
             })?;
         }
@@ -166,7 +166,7 @@ impl Session {
 impl From<QuotaRefusal> for Refusal {
     fn from(refusal: QuotaRefusal) -> Refusal {
         match refusal {
-            QuotaRefusal::Used { .. } => Refusal::QuotaUsed(refusal.to_string()),
+            QuotaRefusal::Used { .. } => Refusal::QuotaUsed(refusal),
             QuotaRefusal::Unavailable(_) => Refusal::Internal,
         }
     }

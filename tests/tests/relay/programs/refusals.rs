@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use baton_tests::api::Api;
 use baton_tests::sink::Sink;
 use flate2::Compression;
@@ -63,7 +63,12 @@ fn every_field_is_checked_at_the_border() -> Result<()> {
         let reply =
             api.ask("POST", "/v1/messages", &[("Content-Type", "application/json")], body.as_bytes())?;
         ensure!((400..=422).contains(&reply.status), "{body:?}: {reply:?}");
+        ensure!(!reply.body.contains(r#""field":"?""#), "{body:?}: {reply:?}");
     }
+    let object = api.post("/v1/messages", &with(json!({"attachments": {"content": ""}})))?;
+    ensure!(object.body.contains("invalid type: object, expected an array"), "{object:?}");
+    let unknown = api.post("/v1/messages", &with(json!({"colour": "red"})))?;
+    ensure!(unknown.body.contains("`tracking`") && unknown.body.contains("`dry_run`"), "{unknown:?}");
     ensure!(api.ask("POST", "/v1/messages", &[("Content-Type", "text/xml")], b"<a/>")?.status == 415);
     ensure!(api.ask("PUT", "/v1/messages", &[], b"")?.status == 405);
     ensure!(api.get("/v1/nothing")?.status == 404);
@@ -83,7 +88,7 @@ fn nobody_sends_in_the_name_of_another_tenant() -> Result<()> {
         json!({"return_path": "shop@other.example"}),
     ] {
         let reply = api.post("/v1/messages", &with(fields.clone()))?;
-        ensure!(reply.status == 403, "{fields}: {reply:?}");
+        ensure!(reply.status == 403 && reply.body.contains(r#""field":"from""#), "{fields}: {reply:?}");
     }
     let raw = b"From: shop@other.example\r\n\r\nx";
     let path = "/v1/messages?from=shop@acme.example&to=ann@dest.example";
@@ -93,10 +98,17 @@ fn nobody_sends_in_the_name_of_another_tenant() -> Result<()> {
     relay.said(&["tenant", "set", "acme", "--suspend", "bill not paid"])?;
     let reply = api.post("/v1/messages", &message())?;
     ensure!(reply.status == 403 && reply.body.contains("bill not paid"), "{reply:?}");
+    ensure!(reply.body.contains(r#""field":"tenant""#), "{reply:?}");
+    let told = reply.body.split(['(', ')']).find(|part| part.len() == 26).context("it names the message")?;
+    let story = relay.said(&["explain", told])?;
+    ensure!(story.contains("HTTP") && !story.contains("SMTP"), "it came by the API: {story}");
     relay.said(&["tenant", "set", "acme", "--suspend", "", "--messages-per-day", "1"])?;
     api.send(&message())?;
     let reply = api.post("/v1/messages", &message())?;
     ensure!(reply.status == 429 && reply.body.contains("This tenant may send 1 messages"), "{reply:?}");
+    let seconds: u64 = reply.header("retry-after").context("it says when")?.parse()?;
+    ensure!((86_000..=86_400).contains(&seconds), "one message a day: {reply:?}");
+    ensure!(reply.body.contains(&format!(r#""retry_after_s":{seconds}"#)), "{reply:?}");
     relay.said(&["tenant", "set", "acme", "--messages-per-day", "0"])?;
     relay.said(&["stream", "set", "receipts", "--tenant", "acme", "--disabled", "true"])?;
     ensure!(api.post("/v1/messages", &message())?.status == 403);

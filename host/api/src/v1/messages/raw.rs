@@ -68,6 +68,7 @@ pub(super) fn ready(face: &Face, caller: &Caller, mut params: Params, body: Byte
         priority,
         times: Times::check(face, send_at.map(|when| when.0), expires_at.map(|when| when.0))?,
         is_trial,
+        is_whole: true,
     })
 }
 

@@ -1,6 +1,6 @@
 //! From parts to octets, and through the gate.
 
-use baton_mail::submission::{Ending, Submission, Submitter};
+use baton_mail::submission::{Ending, Fault, Subject, Submission, Submitter};
 use baton_mail::{Mailbox, MessageId, Reply, ReversePath};
 use bytes::Bytes;
 
@@ -26,6 +26,8 @@ pub(super) struct Ready {
     pub(super) priority: Option<i8>,
     pub(super) times: Times,
     pub(super) is_trial: bool,
+    /// A program made it whole; it was not composed here.
+    pub(super) is_whole: bool,
 }
 
 impl Ready {
@@ -71,7 +73,7 @@ impl Ready {
         };
         let content = content.map_err(|(field, wrong)| Problem::unfit(&field, wrong))?;
         let Parts { owner, sender, recipients, tags, priority, times, is_trial, .. } = parts;
-        Ok(Ready { id, owner, sender, recipients, content, tags, priority, times, is_trial })
+        Ok(Ready { id, owner, sender, recipients, content, tags, priority, times, is_trial, is_whole: false })
     }
 }
 
@@ -86,7 +88,7 @@ pub(super) async fn submit(
     if most > 0 && ready.content.len() as u64 > most {
         return Err(Problem::unfit("body", format!("the message would have more than {most} octets")));
     }
-    let (id, times, is_trial) = (ready.id, ready.times, ready.is_trial);
+    let (id, times, is_trial, is_whole) = (ready.id, ready.times, ready.is_trial, ready.is_whole);
     let status = if times.not_before.is_some() { SentStatus::Scheduled } else { SentStatus::Queued };
     let submission = Submission {
         id,
@@ -120,13 +122,12 @@ pub(super) async fn submit(
         Ending::Queued(_) => Ok(Sent { id, status, refused }),
         Ending::Discarded => Ok(Sent { id, status: SentStatus::Discarded, refused }),
         Ending::Tried(_) => Ok(Sent { id, status: SentStatus::DryRun, refused }),
-        Ending::Refused(reply) => Err(refusal(&reply, &submitted.refused)),
+        Ending::Refused(reply) => Err(refusal(&reply, &submitted.refused, submitted.fault, is_whole)),
     }
 }
 
 /// What the refusal of a message means to a program.
-fn refusal(reply: &Reply, recipients: &[(Mailbox, Reply)]) -> Problem {
-    let enhanced = reply.enhanced().map(|code| (code.1, code.2));
+fn refusal(reply: &Reply, recipients: &[(Mailbox, Reply)], fault: Fault, is_whole: bool) -> Problem {
     let text = match reply.enhanced() {
         Some(code) => format!("{} {code} {}", reply.code(), reply.text()),
         None => format!("{} {}", reply.code(), reply.text()),
@@ -135,17 +136,36 @@ fn refusal(reply: &Reply, recipients: &[(Mailbox, Reply)]) -> Problem {
         field: "to".to_owned(),
         message: format!("{recipient}: {} {}", reply.code(), reply.text()),
     };
-    let base = match (reply.is_permanent(), enhanced) {
-        // Quotas (RFC 3463 3.8, 3.6).
-        (false, Some((7, 1) | (5, 3))) => Problem::too_many(text),
-        (false, _) => Problem::unavailable(text),
-        // Not allowed by policy (RFC 3463 3.8).
-        (true, Some((7, _))) if recipients.is_empty() => Problem::forbidden(text),
-        (true, _) => Problem { detail: text, ..Problem::unfit("message", "was refused") },
-    };
-    if recipients.is_empty() {
-        base
+    let field = fault.subject.map(|subject| field_of(subject, is_whole));
+    let errors: Vec<_> = if recipients.is_empty() {
+        field
+            .map(|field| FieldError { field: field.to_owned(), message: reply.text().to_owned() })
+            .into_iter()
+            .collect()
     } else {
-        Problem { errors: recipients.iter().map(told).collect(), ..base }
+        recipients.iter().map(told).collect()
+    };
+    let is_policy = reply.enhanced().is_some_and(|code| code.1 == 7);
+    let base = match fault.retry_after_s {
+        Some(_) => Problem::too_many(text),
+        None if !reply.is_permanent() => Problem::unavailable(text),
+        // Not allowed by policy (RFC 3463 3.8).
+        None if is_policy && recipients.is_empty() => Problem::forbidden(text),
+        None => Problem { detail: text, ..Problem::unfit("message", "was refused") },
+    };
+    let errors = if errors.is_empty() { base.errors } else { errors };
+    Problem { errors, retry_after_s: fault.retry_after_s, ..base }
+}
+
+/// The member of the request that says it; of a whole message only what is not in it is a member.
+fn field_of(subject: Subject, is_whole: bool) -> &'static str {
+    match subject {
+        Subject::Sender => "from",
+        Subject::Tenant => "tenant",
+        Subject::Stream => "stream",
+        Subject::Times => "send_at",
+        Subject::Tracking if !is_whole => "tracking",
+        Subject::Text if !is_whole => "text",
+        Subject::Tracking | Subject::Text | Subject::Structure => "message",
     }
 }
