@@ -71,8 +71,9 @@ const RESTART_KEYS: &[&str] = &[
     "accounts.hashes_at_once_max",
 ];
 
-/// What a reload changes all the same, below `listeners.NAME`.
+/// What a reload changes all the same: below `listeners.NAME`, and elsewhere.
 const LISTENER_KEYS: &[&str] = &["client_certificates", "client_ca_file"];
+const RELOADED_KEYS: &[&str] = &["store.body_keys_file"];
 
 /// Swaps settings of a running relay.
 pub(crate) struct Reloader {
@@ -236,6 +237,7 @@ impl Reloader {
         self.swappable.suppression.set_rules(checked.suppression);
         self.swappable.api.store(Arc::new(checked.api.limits));
         self.swappable.outbound.store(Arc::new(outbound));
+        self.store.set_body_keys(checked.store.body_keys);
         let client: Arc<dyn HttpBackend> = self.http.clone();
         self.swappable.client.store(Arc::new(client));
         self.serve(generation);
@@ -272,7 +274,8 @@ fn named(error: &str) -> FieldError {
 /// True when the new value of a key is not used before a restart.
 fn waits_for_restart(key: &str) -> bool {
     let below_listener = key.strip_prefix("listeners.").and_then(|rest| rest.split_once('.'));
-    let follows = below_listener.is_some_and(|(_, name)| LISTENER_KEYS.contains(&name));
+    let follows =
+        below_listener.is_some_and(|(_, name)| LISTENER_KEYS.contains(&name)) || RELOADED_KEYS.contains(&key);
     !follows && RESTART_KEYS.iter().any(|fixed| is_within(key, fixed))
 }
 

@@ -23,6 +23,7 @@ use crate::endpoint::{Answered, Endpoint, Posted};
 use crate::fitting::{Fitted, converted, fit};
 use crate::job::Job;
 use crate::link::{Link, Sent};
+use crate::log;
 use crate::maildir;
 use crate::metrics::Kind;
 use crate::settings::OutboundSettings;
@@ -147,7 +148,14 @@ impl Delivery<'_> {
                     text,
                 ))
             }
-            other => Outcome::Deferred(our_fault(&format!("the content can not be read: {other}"))),
+            other => {
+                log::content_unreadable(job.message(), &other);
+                let why = match other {
+                    StoreError::Unreadable(cause) => cause,
+                    other => other.to_string(),
+                };
+                Outcome::Deferred(our_fault(&format!("the content can not be read: {why}")))
+            }
         })
     }
 

@@ -206,6 +206,11 @@ pub(crate) fn settle_failed(message: MessageId, error: &dyn fmt::Display) {
     error!(target: TARGET, %message, %error, "the outcome could not be recorded, the job will come back");
 }
 
+/// The content could not be read; the message waits.
+pub(crate) fn content_unreadable(message: MessageId, error: &dyn fmt::Display) {
+    error!(target: TARGET, %message, %error, "the content can not be read, the message waits");
+}
+
 /// The stop began.
 pub(crate) fn stopping(jobs: usize, waiting: usize) {
     info!(target: TARGET, jobs, handed_back = waiting, "no new deliveries, waiting for the running ones");

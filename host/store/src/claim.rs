@@ -318,7 +318,7 @@ fn missing(key: JobKey, entry: Entry) -> Damage {
 pub(crate) async fn content(core: &Arc<Core>, message: MessageId) -> Result<Body, StoreError> {
     let for_reading = Arc::clone(core);
     let read = tokio::task::spawn_blocking(move || {
-        load_content(&*for_reading.db()?, &for_reading.settings.body_keys, message)
+        load_content(&*for_reading.db()?, &for_reading.body_keys.load(), message)
             .map_err(|error| for_reading.read_failed(error))
     });
     read.await.map_err(|_| StoreError::Closed)??.ok_or(StoreError::NotFound)
@@ -326,14 +326,14 @@ pub(crate) async fn content(core: &Arc<Core>, message: MessageId) -> Result<Body
 
 /// The body of a message in the queue.
 pub(crate) async fn body(core: &Arc<Core>, message: MessageId) -> Result<Body, StoreError> {
-    match load_body(&*core.db()?, &core.settings.body_keys, message, true) {
+    match load_body(&*core.db()?, &core.body_keys.load(), message, true) {
         Ok(Some(body)) => return Ok(body),
         Ok(None) => {}
         Err(error) => return Err(core.read_failed(error)),
     }
     let for_reading = Arc::clone(core);
     let read = tokio::task::spawn_blocking(move || {
-        load_body(&*for_reading.db()?, &for_reading.settings.body_keys, message, false)
+        load_body(&*for_reading.db()?, &for_reading.body_keys.load(), message, false)
     });
     let read = read.await;
     match read.map_err(|_| StoreError::Closed)? {

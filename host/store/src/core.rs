@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use arc_swap::ArcSwap;
 use baton_mail::event::Event;
 use baton_mail::{Clock, MessageId};
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use crate::memory::BodyMemory;
 use crate::metrics::Metrics;
 use crate::records::{Damage, ReadError};
 use crate::schedule::{Entry, Job, Schedule};
+use crate::seal::BodyKeys;
 use crate::search::IndexState;
 use crate::shaping::MeasureState;
 use crate::slot::{Away, Slot};
@@ -32,6 +34,8 @@ use crate::watch::Watchers;
 /// The store without its threads.
 pub(crate) struct Core {
     pub(crate) settings: StoreSettings,
+    /// Keys by which bodies are sealed; those of the settings until others are set.
+    pub(crate) body_keys: ArcSwap<BodyKeys>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) slot: Slot,
@@ -67,6 +71,7 @@ impl Core {
         feed: FeedState,
     ) -> Core {
         Core {
+            body_keys: ArcSwap::from_pointee(settings.body_keys.clone()),
             commit: CommitQueue::new(settings.commit_octets_max),
             schedule: Schedule::new(
                 settings.claimed_max,
@@ -151,7 +156,7 @@ impl Core {
 
     /// A piece of a body as it is written: sealed, where there are keys.
     pub(crate) fn sealed(&self, message: MessageId, chunk: u32, value: Bytes) -> Bytes {
-        self.settings.body_keys.seal(&body_key(message, chunk), value)
+        self.body_keys.load().seal(&body_key(message, chunk), value)
     }
 
     /// Why an operation got no answer.

@@ -26,7 +26,7 @@ pub struct StoreSettings {
     pub chunk_octets: usize,
     /// Octets that may wait for the commit thread; beyond it callers wait. Default 64 MiB.
     pub commit_octets_max: usize,
-    /// Keys by which bodies are sealed on disk. Default none: they lie as they are.
+    /// Keys by which bodies are sealed on disk, until [`crate::Store::set_body_keys`]. Default none: they lie as they are.
     pub body_keys: BodyKeys,
     /// How many days the story of a message is kept. Default 14.
     pub history_days: u32,

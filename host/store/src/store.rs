@@ -27,6 +27,7 @@ use crate::operate::{Reached, operate};
 use crate::parcel::{Arrived, MoveError, Movers, forget_moved, pack, unpack};
 use crate::person::Person;
 use crate::rollups::Rollups;
+use crate::seal::BodyKeys;
 use crate::search::{self, FoundMessage, FoundMessages, Indexer, SearchFilter};
 use crate::settle::{Settlement, settle, split};
 use crate::shaping::Measures;
@@ -176,6 +177,11 @@ impl Store {
     /// The body of a message in the queue. When it is damaged, hold or fail its jobs: it will not get better.
     pub async fn body(&self, message: MessageId) -> Result<Body, StoreError> {
         body(&self.core, message).await
+    }
+
+    /// Seals by other keys from now on; what was sealed before is opened by those of them that sealed it.
+    pub fn set_body_keys(&self, keys: BodyKeys) {
+        self.core.body_keys.store(Arc::new(keys));
     }
 
     /// The content of a message that is in the queue, or left it and is kept.
