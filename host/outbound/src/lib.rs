@@ -54,6 +54,7 @@ pub mod metrics;
 mod next_hop;
 mod operator;
 mod outbound;
+mod overflow;
 mod placing;
 mod protection;
 mod race;

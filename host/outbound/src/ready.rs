@@ -16,6 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::departures::Departures;
+use crate::overflow::Overflow;
 
 /// A queue whose first job waits no longer than the first of these moves on well, and so does one that sends all it has
 /// within the second: it may be longer than its bound, which the number of jobs in hand bounds anyway.
@@ -41,8 +42,7 @@ struct State<T> {
     waiting: usize,
     /// Workers that were started and did not take their first job yet.
     starting: usize,
-    /// When the next overflowing job of each lane may come back.
-    next_slot: PerLane<Option<Instant>>,
+    overflow: PerLane<Overflow>,
     departures: PerLane<Departures>,
     closed: bool,
 }
@@ -74,7 +74,7 @@ impl<T> ReadyQueue<T> {
             workers_max: usize::MAX,
             waiting: 0,
             starting: 0,
-            next_slot: PerLane::default(),
+            overflow: PerLane::default(),
             departures: PerLane::default(),
             closed: false,
         };
@@ -209,11 +209,9 @@ impl<T> ReadyQueue<T> {
             }
         };
         let beyond = u32::try_from(count.saturating_sub(ready_max / 2)).unwrap_or(u32::MAX);
-        let until_room = pace.saturating_mul(beyond);
-        let slot =
-            state.next_slot.of(lane).unwrap_or(now).max(now + until_room.min(wait_max)).min(now + wait_max);
-        *state.next_slot.of_mut(lane) = Some(slot + apart.min(wait_max));
-        slot - now
+        let overflow = state.overflow.of_mut(lane);
+        let most = if by_rate.is_some() { wait_max } else { overflow.bound(wait_max, now) };
+        overflow.wait(pace.saturating_mul(beyond), apart, most, now)
     }
 
     /// No more work: refuses jobs from now on, lets parked workers go, returns what waited.
@@ -239,6 +237,9 @@ impl<T> State<T> {
     /// A job is taken to be delivered.
     fn depart(&mut self, queued: Queued<T>) -> T {
         self.departures.of_mut(queued.lane).note();
+        if self.jobs.len_of(queued.lane) == 0 {
+            self.overflow.of_mut(queued.lane).note_empty();
+        }
         queued.job
     }
 
@@ -488,7 +489,7 @@ mod tests {
         (0..4_000).for_each(|job| assert!(queue.push_at(Normal, job, 9_000, began, free).is_ok()));
         let first = queue.comeback_at(Normal, 2_000, bound, None, began + Duration::from_secs(4));
         assert_eq!(first, Duration::from_secs(3), "as fast as it grew, while nothing is known");
-        queue.state.lock().next_slot = PerLane::default();
+        queue.state.lock().overflow = PerLane::default();
         let now = take_one_each_ms(&queue, began + Duration::from_secs(4), 1_000);
         // All that waits came long ago; that says nothing of how fast it goes now.
         let waits: Vec<_> = (0..3).map(|_| queue.comeback_at(Normal, 2_000, bound, None, now)).collect();

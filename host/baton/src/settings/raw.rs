@@ -483,7 +483,7 @@ section! {
         site_cache_ms: u64 = 30_000,
         /// Sites with metrics of their own: the busiest; all others share theirs, as `other`.
         metric_sites_max: usize = 50,
-        /// How long a job waits that found no room in memory, in milliseconds.
+        /// How long a job waits at most that found no room in memory, in milliseconds; an eighth of it at first, and longer while there is none.
         overflow_ms: u64 = 10_000,
         /// Questions of plugins to next hops about recipients at once; more wait within their time.
         verify_max: usize = 64,
