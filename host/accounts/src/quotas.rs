@@ -66,11 +66,6 @@ impl QuotaHolder {
         QuotaHolder { whose: "stream", name: format!("stream/{}/{name}", tenant.unwrap_or_default()), quota }
     }
 
-    /// True when it may send as much as it likes.
-    pub fn is_unbounded(&self) -> bool {
-        self.quota.is_unbounded()
-    }
-
     /// True when recipients are counted.
     pub fn counts_recipients(&self) -> bool {
         self.quota.recipients_per_hour.is_some() || self.quota.recipients_per_day.is_some()

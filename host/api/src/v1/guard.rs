@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
@@ -22,6 +22,8 @@ use super::pace::Standing;
 use super::route::{Bodies, Need, Route};
 use super::{Face, sessions, tokens};
 use crate::Problem;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Octets of a small body at most.
 const SMALL_OCTETS_MAX: usize = 64 << 10;
@@ -98,8 +100,7 @@ async fn stand(State(guard): State<Guard>, request: Request, next: Next) -> Resp
 
 /// The fields that every answer has.
 fn decorate(headers: &mut HeaderMap, name: &str, standing: Option<Standing>) {
-    headers
-        .insert("x-request-id", HeaderValue::try_from(name).expect("an id is letters, digits and a hyphen"));
+    headers.insert(REQUEST_ID, HeaderValue::try_from(name).expect("an id is letters, digits and a hyphen"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(standing) = standing {

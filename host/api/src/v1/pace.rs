@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use baton_mail::bucket::{Bucket, Draw};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -13,6 +13,9 @@ use tokio::time::Instant;
 const SECOND_NS: u128 = 1_000_000_000;
 /// Seconds in which an empty bucket fills.
 const WINDOW_S: u32 = 60;
+
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const STANDING: HeaderName = HeaderName::from_static("ratelimit");
 
 /// The buckets of all tokens that asked within the last minute.
 pub(super) struct Pace {
@@ -69,14 +72,14 @@ impl Pace {
 impl Standing {
     /// Tells the client.
     pub(super) fn tell(self, headers: &mut HeaderMap) {
-        let mut tell = |name: &'static str, value: String| {
+        let mut tell = |name: HeaderName, value: String| {
             headers
                 .insert(name, HeaderValue::try_from(value).expect("digits and words are a header's value"));
         };
-        tell("ratelimit-policy", format!("\"requests\";q={};w={WINDOW_S}", self.limit));
-        tell("ratelimit", format!("\"requests\";r={};t={}", self.remaining, self.reset_s));
+        tell(POLICY, format!("\"requests\";q={};w={WINDOW_S}", self.limit));
+        tell(STANDING, format!("\"requests\";r={};t={}", self.remaining, self.reset_s));
         if let Some(retry_s) = self.retry_s {
-            tell(header::RETRY_AFTER.as_str(), retry_s.to_string());
+            headers.insert(header::RETRY_AFTER, retry_s.into());
         }
     }
 }

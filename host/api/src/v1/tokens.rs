@@ -221,7 +221,8 @@ fn note_use(face: &Face, id: &Arc<str>, now: UnixMs) {
 }
 
 fn id_of(digest: &[u8]) -> String {
-    digest.iter().take(ID_DIGITS / 2).map(|octet| format!("{octet:02x}")).collect()
+    let nibbles = digest.iter().take(ID_DIGITS / 2).flat_map(|octet| [octet >> 4, octet & 0xf]);
+    nibbles.filter_map(|nibble| char::from_digit(nibble.into(), 16)).collect()
 }
 
 /// The tokens of a tenant.

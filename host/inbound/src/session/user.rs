@@ -36,12 +36,16 @@ impl Session {
     fn quota_holders(&self) -> Vec<QuotaHolder> {
         let Some(account) = self.account() else { return Vec::new() };
         let tenant = account.tenant.as_deref();
-        let of_tenant = self.tenant().and_then(|row| Some(QuotaHolder::tenant(tenant?, row.value.quota)));
+        let of_account = (!account.quota.is_unbounded()).then(|| QuotaHolder::account(account));
+        let of_tenant = self
+            .tenant()
+            .filter(|row| !row.value.quota.is_unbounded())
+            .and_then(|row| Some(QuotaHolder::tenant(tenant?, row.value.quota)));
         let of_stream = self
             .stream()
+            .filter(|row| !row.value.quota.is_unbounded())
             .and_then(|row| Some(QuotaHolder::stream(tenant, account.stream.as_deref()?, row.value.quota)));
-        let all = [Some(QuotaHolder::account(account)), of_tenant, of_stream];
-        all.into_iter().flatten().filter(|holder| !holder.is_unbounded()).collect()
+        [of_account, of_tenant, of_stream].into_iter().flatten().collect()
     }
 
     /// True when only the store can say what the account may do now: quotas, or what was changed since AUTH.

@@ -24,9 +24,11 @@ const ADDRESS_SPECIALS: [char; 12] = ['(', ')', '<', '>', '[', ']', ':', ';', '@
 /// Words beyond ASCII become encoded words (RFC 2047) unless `utf8_allowed` (RFC 6532). `value` should have passed
 /// [`super::check_value`]; a control character that comes anyway becomes a space.
 pub fn encode_field(name: &HeaderName, value: &str, utf8_allowed: bool) -> Vec<u8> {
-    let clean: String =
-        value.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
-    encode(name.as_str(), &clean, utf8_allowed, Charset::Utf8)
+    if value.chars().any(char::is_control) {
+        encode(name.as_str(), &value.replace(char::is_control, " "), utf8_allowed, Charset::Utf8)
+    } else {
+        encode(name.as_str(), value, utf8_allowed, Charset::Utf8)
+    }
 }
 
 /// A field that came with octets beyond ASCII, in ASCII, as [`encode_field`] makes one; what is not valid UTF-8 is said to
