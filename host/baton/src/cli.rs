@@ -31,7 +31,7 @@ use plugin::PluginOptions;
 use policy::PolicyOptions;
 use queue::QueueOptions;
 use reports::ReportsOptions;
-use search::{EventsOptions, SearchOptions};
+use search::{EventsOptions, FollowersOptions, SearchOptions};
 use shaping::{ShapingOptions, WarmupOptions};
 use simulate::SimulateOptions;
 use suppression::SuppressionOptions;
@@ -68,7 +68,7 @@ pub(crate) enum Command {
     /// Print what happens, a line of JSON for each event
     Events(EventsOptions),
     /// Show who follows what happens, how far each is behind and what fails
-    Followers(Target),
+    Followers(FollowersOptions),
     /// Keep the endpoints that events are posted to
     Webhook(WebhookOptions),
     /// Tell what became of mail, in sums over time

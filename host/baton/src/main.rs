@@ -58,7 +58,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(options) => runtime::single()?.block_on(commands::explain::run(options)),
         Command::Search(options) => runtime::single()?.block_on(commands::search::search(options)),
         Command::Events(options) => runtime::single()?.block_on(commands::search::events(options)),
-        Command::Followers(target) => runtime::single()?.block_on(commands::search::followers(target)),
+        Command::Followers(options) => runtime::single()?.block_on(commands::search::followers(options)),
         Command::Webhook(options) => runtime::single()?.block_on(commands::webhook::run(options.command)),
         Command::Report(options) => runtime::single()?.block_on(commands::webhook::report(options)),
         Command::Simulate(options) => commands::simulate::run(&options),

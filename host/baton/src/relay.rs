@@ -284,7 +284,7 @@ impl Relay {
             delivery: delivery_face(self.outbound.view()),
             send_reports: send_by(&self.reporter),
             webhooks: self.following.webhooks.clone(),
-            publishers: self.following.publishers.clone(),
+            followers: self.following.named.clone(),
             reports: self.following.reports.clone(),
         });
         let deps = AdminDeps { face: face.clone(), trace: self.trace, public: public.clone() };

@@ -6,13 +6,16 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use baton_mail::Clock;
 use baton_store::feed::ConsumerName;
 use baton_store::{Feed, Store, StoreError};
 
 use crate::filter::EventFilter;
 use crate::shown::EventId;
+use crate::status::{FollowerView, State};
 
 /// Records that are read from the feed at a time.
 const READ_MAX: usize = 1_000;
@@ -47,19 +50,44 @@ enum Trouble {
     Store(#[from] StoreError),
 }
 
-/// Writes the file for ever. Dropping it ends it.
-pub(crate) async fn run(store: Store, settings: FileSettings) {
-    let Ok(consumer) = format!("file/{}", settings.name).parse::<ConsumerName>() else { return };
-    let feed = store.feed();
-    let mut is_told = false;
-    loop {
-        let follow = Follow { feed: &feed, consumer: &consumer, settings: &settings };
-        let Err(trouble) = follow.run().await;
-        if !is_told {
-            tracing::error!(target: "events", file = settings.name, %trouble, "events can not be written; tried again every few seconds");
-            is_told = true;
+/// Writes one file.
+pub struct Writer {
+    settings: FileSettings,
+    state: Arc<State>,
+}
+
+impl Writer {
+    /// With these settings; nothing runs yet.
+    pub fn new(settings: FileSettings) -> Writer {
+        Writer { settings, state: Arc::default() }
+    }
+
+    /// What others may know of it: its consumer's name, and how it goes.
+    pub fn view(&self) -> FollowerView {
+        FollowerView { consumer: format!("file/{}", self.settings.name), state: Arc::clone(&self.state) }
+    }
+
+    /// Writes the file for ever. Dropping it ends it.
+    pub(crate) async fn run(self, store: Store, clock: Arc<dyn Clock>) {
+        let Writer { settings, state } = self;
+        let Ok(consumer) = format!("file/{}", settings.name).parse::<ConsumerName>() else { return };
+        let feed = store.feed();
+        loop {
+            let follow = Follow {
+                feed: &feed,
+                consumer: &consumer,
+                settings: &settings,
+                clock: &*clock,
+                state: &state,
+            };
+            let Err(trouble) = follow.run().await;
+            let now = clock.now();
+            if state.note_failed(&trouble.to_string(), now) == 1 {
+                tracing::error!(target: "events", file = settings.name, %trouble, "events can not be written; tried again every few seconds");
+            }
+            state.note_next_try(now.plus(TROUBLE_PAUSE));
+            tokio::time::sleep(TROUBLE_PAUSE).await;
         }
-        tokio::time::sleep(TROUBLE_PAUSE).await;
     }
 }
 
@@ -67,6 +95,8 @@ struct Follow<'a> {
     feed: &'a Feed,
     consumer: &'a ConsumerName,
     settings: &'a FileSettings,
+    clock: &'a dyn Clock,
+    state: &'a State,
 }
 
 impl Follow<'_> {
@@ -82,12 +112,14 @@ impl Follow<'_> {
             // Its first start: what is kept is told.
             (None, _) => self.feed.first(),
         };
+        self.state.note_at(next);
         loop {
             self.feed.wait(next).await;
             tokio::time::sleep(PAUSE).await;
             while next < self.feed.head() {
                 let page = self.feed.read(next, READ_MAX).await?;
-                let mut text = Vec::new();
+                self.state.note_missed(page.missed);
+                let (mut text, mut events) = (Vec::new(), 0);
                 for shown in page.told.iter().flat_map(|told| self.settings.filter.of(told)) {
                     if last.is_some_and(|last| shown.id <= last) {
                         continue;
@@ -95,14 +127,19 @@ impl Follow<'_> {
                     last = Some(shown.id);
                     let len = text.len();
                     match shown.write(&mut text) {
-                        Ok(()) => text.push(b'\n'),
+                        Ok(()) => {
+                            text.push(b'\n');
+                            events += 1;
+                        }
                         Err(_) => text.truncate(len),
                     }
                 }
                 next = page.next;
                 if !text.is_empty() {
                     lines = blocking(move || lines.append(&text)).await?;
+                    self.state.note_taken(events, None, self.clock.now());
                 }
+                self.state.note_at(next);
                 self.feed.acknowledge(self.consumer, next)?;
             }
         }

@@ -18,11 +18,12 @@ mod shown;
 mod status;
 pub mod webhook;
 
-pub use file::FileSettings;
+pub use file::{FileSettings, Writer};
 pub use filter::EventFilter;
 pub use kind::{Kind, UnknownKind};
 pub use row::{Copy, MessageRow};
-pub use service::Followers;
+pub use service::{Followers, is_known_by_itself};
 pub use shown::{
     Detail, EventId, InvalidEventId, Moment, Said, Shown, read_tag, recipients, show, shown, tags, template,
 };
+pub use status::FollowerView;

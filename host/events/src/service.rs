@@ -1,5 +1,6 @@
 //! All that follows the feed, on a thread of its own that yields to mail.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +10,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
-use crate::file::{self, FileSettings};
+use crate::file::Writer;
 use crate::nats::{NatsMetrics, Publisher};
 use crate::report::Reports;
-use crate::webhook::Webhooks;
+use crate::webhook::{CONSUMERS, Webhooks};
 
 /// How much more willingly the system runs others (nice).
 const NICE: i32 = 10;
@@ -21,12 +22,15 @@ const FIGURES_PAUSE: Duration = Duration::from_secs(5);
 /// How long to wait when the store can not be read or written.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The relay's own: the index of the history, and the sums.
+const OWN: [&str; 2] = ["index", "reports"];
+
 /// What follows the feed.
 pub struct Followers {
     store: Store,
     webhooks: Webhooks,
     reports: Reports,
-    files: Vec<FileSettings>,
+    files: Vec<Writer>,
     publishers: Vec<Publisher>,
     clock: Arc<dyn Clock>,
     nats: NatsMetrics,
@@ -39,7 +43,7 @@ impl Followers {
         store: Store,
         webhooks: Webhooks,
         reports: Reports,
-        files: Vec<FileSettings>,
+        files: Vec<Writer>,
         publishers: Vec<Publisher>,
         clock: Arc<dyn Clock>,
         registry: &mut Registry,
@@ -74,16 +78,19 @@ impl Followers {
     }
 
     async fn run(self, stop: CancellationToken) {
-        let files = self.files.into_iter().map(|settings| file::run(self.store.clone(), settings));
+        let named = self.files.iter().map(Writer::view).chain(self.publishers.iter().map(Publisher::view));
+        let named: HashSet<String> = named.map(|view| view.consumer).collect();
         let mut tasks = tokio::task::JoinSet::new();
-        files.for_each(|file| drop(tasks.spawn(file)));
+        for file in self.files {
+            tasks.spawn(file.run(self.store.clone(), self.clock.clone()));
+        }
         for publisher in self.publishers {
             tasks.spawn(publisher.run(self.store.clone(), self.clock.clone(), self.nats.clone()));
         }
         tasks.spawn(index(self.store.clone()));
         tasks.spawn(self.reports.run());
         tasks.spawn(self.webhooks.run(stop.clone()));
-        tasks.spawn(watch(self.store, Arc::new(self.behind)));
+        tasks.spawn(watch(self.store, named, Arc::new(self.behind)));
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -112,12 +119,19 @@ async fn index(store: Store) {
     }
 }
 
-/// Tells how far the slowest is behind.
-async fn watch(store: Store, behind: Arc<Gauge>) {
+/// True for those who follow on their own account: webhooks are what the catalog says, and the relay itself has two.
+pub fn is_known_by_itself(consumer: &str) -> bool {
+    consumer.starts_with(CONSUMERS) || OWN.contains(&consumer)
+}
+
+/// Tells how far the slowest is behind of those who still follow; `named` are in the settings.
+async fn watch(store: Store, named: HashSet<String>, behind: Arc<Gauge>) {
     let feed = store.feed();
     loop {
         if let Ok(consumers) = feed.consumers("").await {
-            let slowest = consumers.iter().map(|(_, next)| *next).min();
+            let follows = |name: &str| is_known_by_itself(name) || named.contains(name);
+            let there = consumers.iter().filter(|(name, _)| follows(&name.to_string()));
+            let slowest = there.map(|(_, next)| *next).min();
             let count = feed.head() - slowest.unwrap_or(feed.head()).min(feed.head());
             behind.set(i64::try_from(count).unwrap_or(i64::MAX));
         }

@@ -1,6 +1,9 @@
 //! How the delivery to an endpoint or a server goes, for those who look, and what they ask of it.
 
+use std::sync::Arc;
+
 use baton_mail::UnixMs;
+use baton_store::feed::Trouble;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -15,9 +18,9 @@ pub struct EndpointStatus {
     pub expired: u64,
     /// Numbers of the feed that were not kept any more when they were to be read.
     pub missed: u64,
-    /// Failures one after the other.
+    /// Failures one after the other since the relay's start.
     pub failures: u32,
-    /// Since when nothing was taken; none while it is well.
+    /// Since when nothing was taken, restarts included for webhooks; none while it is well.
     #[schema(value_type = Option<u64>)]
     pub failing_since: Option<UnixMs>,
     /// Why the last attempt failed.
@@ -34,6 +37,21 @@ pub struct EndpointStatus {
     pub at: u64,
 }
 
+/// How somebody whom the settings name follows, for those who look.
+#[derive(Clone)]
+pub struct FollowerView {
+    /// The name of its cursor in the feed.
+    pub consumer: String,
+    pub(crate) state: Arc<State>,
+}
+
+impl FollowerView {
+    /// How it goes.
+    pub fn status(&self) -> EndpointStatus {
+        self.state.status()
+    }
+}
+
 /// What a delivery and those who look share.
 #[derive(Default)]
 pub(crate) struct State {
@@ -43,11 +61,17 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// That begins here.
-    pub(crate) fn at(next: u64) -> State {
-        let state = State::default();
-        state.status.lock().at = next;
-        state
+    /// That begins here, in the trouble that there was when the relay ended.
+    pub(crate) fn at(next: u64, trouble: Option<Trouble>) -> State {
+        let (failing_since, last_error) = trouble.map(|trouble| (trouble.since, trouble.why)).unzip();
+        let status = EndpointStatus { at: next, failing_since, last_error, ..EndpointStatus::default() };
+        State { status: Mutex::new(status), ..State::default() }
+    }
+
+    /// What is to outlive a restart while it fails.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        let status = self.status.lock();
+        Some(Trouble { since: status.failing_since?, why: status.last_error.clone().unwrap_or_default() })
     }
 
     pub(crate) fn status(&self) -> EndpointStatus {

@@ -436,7 +436,7 @@ pub(crate) fn decode<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Result<T, Strin
 }
 
 /// What stands behind the format octet, when it is one that is known.
-fn strip_format(value: &[u8]) -> Result<&[u8], String> {
+pub(crate) fn strip_format(value: &[u8]) -> Result<&[u8], String> {
     match value.split_first() {
         Some((&FORMAT, record)) => Ok(record),
         Some((format, _)) => Err(format!("format octet {format}")),

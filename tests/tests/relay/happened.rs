@@ -223,6 +223,42 @@ fn files_have_each_event_once_also_after_a_kill() -> Result<()> {
 }
 
 #[test]
+fn a_file_that_the_settings_name_no_more_keeps_its_place_until_it_is_forgotten() -> Result<()> {
+    let sink = Sink::start()?;
+    let settings = Settings::new().all_to(sink.address());
+    let mut relay = Relay::start(settings.clone().set("events.files.old.path", "events.jsonl"))?;
+    let line = |relay: &Relay| -> Result<Option<String>> {
+        let said = relay.said(&["followers"])?;
+        Ok(said.lines().find(|line| line.starts_with("file/old ")).map(str::to_owned))
+    };
+    relay.send("ada@sender.example", &["bo@dest.example"], &message::plain("x"))?;
+    wait::until("both events are in the file", || {
+        Ok(line(&relay)?.filter(|line| line.contains("well; 2 taken") && line.contains(" 0 records behind")))
+    })?;
+    let refused = relay.run(&["followers", "--forget", "file/old"])?;
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && why.contains("[events.files.old]"), "{why}");
+    relay.stop()?;
+    relay.write_settings(settings)?;
+    relay.start_again()?;
+    let left = line(&relay)?.context("a line")?;
+    assert!(
+        left.contains("not in the settings") && left.ends_with("baton followers --forget file/old"),
+        "{left}"
+    );
+    relay.said(&["followers", "--forget", "file/old"])?;
+    assert_eq!(line(&relay)?, None);
+    for name in ["file/old", "index"] {
+        assert!(!relay.run(&["followers", "--forget", name])?.status.success(), "{name}");
+    }
+    let changes = relay.admin("GET", "/v1/audit", "")?["changes"].take();
+    let forgotten =
+        changes.as_array().context("changes")?.iter().filter(|row| row["action"] == "follower.forget");
+    assert_eq!(forgotten.count(), 1, "what was refused is no change: {changes}");
+    Ok(())
+}
+
+#[test]
 fn tags_are_filters_of_events_and_of_the_queue() -> Result<()> {
     let settings = Settings::new().set("next_hops.wait.hold", "for the test").route("*", "wait");
     let relay = Relay::start(settings.set("api.listen", "127.0.0.1:0"))?;

@@ -75,7 +75,7 @@ fn events_are_stored_by_jetstream_under_their_subjects() -> Result<()> {
     assert!(subjects.contains(&"baton.acme.news.delivered"), "{subjects:?}");
     assert!(subjects.contains(&"baton.-.-.accepted"), "{subjects:?}");
     let line = follower(&relay)?;
-    assert!(line.contains("well; ") && line.contains(" taken, 0 records behind"), "{line}");
+    assert!(line.contains("well; ") && line.contains(" taken since the start, 0 records behind"), "{line}");
     let metrics = relay.metrics()?;
     let count = format!("baton_nats_published_total{{name=\"all\"}} {}", messages.len());
     assert!(

@@ -214,3 +214,35 @@ fn bad_endpoints_are_refused_and_leave_their_neighbours_alone() -> Result<()> {
     assert_eq!(relay.admin_raw("DELETE", "/v1/webhooks/gone", "")?.0, 204);
     Ok(())
 }
+
+#[test]
+fn why_and_since_when_an_endpoint_fails_outlives_a_restart() -> Result<()> {
+    let sink = Sink::start()?;
+    let answer = Arc::new(AtomicU16::new(500));
+    let script = Arc::clone(&answer);
+    let web = Web::start(move |_, _| (script.load(Ordering::SeqCst), String::new()))?;
+    let mut relay = relay(&sink)?;
+    add(&relay, "ill", &web.url("/"))?;
+    relay.send("ada@sender.example", &["bo@dest.example"], &message::plain("x"))?;
+    let status =
+        |relay: &Relay| -> Result<Value> { Ok(relay.admin("GET", "/v1/webhooks/ill", "")?["status"].take()) };
+    let failing = |relay: &Relay| wait::until("a failure", || Ok(status(relay)?["failing_since"].as_u64()));
+    let since = failing(&relay)?;
+    let follower = |relay: &Relay| -> Result<Option<String>> {
+        let said = relay.said(&["followers"])?;
+        Ok(said.lines().find(|line| line.starts_with("webhook//ill ")).map(str::to_owned))
+    };
+    let line = follower(&relay)?.context("a line")?;
+    assert!(line.contains("FAILING since") && line.contains("HTTP 500"), "{line}");
+    relay.stop()?;
+    relay.start_again()?;
+    assert_eq!(failing(&relay)?, since, "{line} {:?}", follower(&relay));
+    answer.store(200, Ordering::SeqCst);
+    wait::until("it is well", || Ok(follower(&relay)?.filter(|line| line.contains("well; "))))?;
+    relay.stop()?;
+    relay.start_again()?;
+    let status = wait::until("its place", || Ok(Some(status(&relay)?).filter(|status| status["at"] != 0)))?;
+    assert_eq!((&status["failing_since"], &status["last_error"]), (&Value::Null, &Value::Null));
+    relay.said(&["webhook", "remove", "ill"])?;
+    wait::until("nothing is left of it", || Ok(follower(&relay)?.is_none().then_some(())))
+}

@@ -53,7 +53,7 @@ function listOthers(rows) {
     rows,
     columns: [
       { head: "Name", cell: (row) => row.name },
-      { head: "State", cell: (row) => (row.status ? state({ paused: null, status: row.status }) : "–") },
+      { head: "State", cell: (row) => (!row.configured ? [chip("not in the settings", "mute"), h("small", null, " ", h("code", null, `baton followers --forget ${row.name}`))] : row.status ? state({ paused: null, status: row.status }) : "–") },
       { head: "Published", class: "number", cell: (row) => (row.status ? count(row.status.posted) : "–") },
       { head: "Behind", class: "number", cell: (row) => count(row.behind) },
       { head: "Last taken", class: "when", cell: (row) => (row.status ? time(row.status.last_taken_at) : "–") },
@@ -65,7 +65,7 @@ function state({ paused, status }) {
   if (paused !== null) return [chip("paused", "mute"), ` ${paused}`];
   if (status.failing_since === null) return chip("well", "good");
   const next = status.next_try_at ? `, tried again ${relative(status.next_try_at)}` : "";
-  return [chip("failing", "bad"), h("small", { title: status.last_error }, ` ${status.failures} times within ${span(Date.now() - status.failing_since)}${next}: ${status.last_error ?? ""}`)];
+  return [chip("failing", "bad"), h("small", { title: status.last_error }, ` ${status.failures > 0 ? `${status.failures} times within` : "before the start, for"} ${span(Date.now() - status.failing_since)}${next}: ${status.last_error ?? ""}`)];
 }
 
 function acts(row, done) {

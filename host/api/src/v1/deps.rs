@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use baton_accounts::Authenticator;
 use baton_content::Limits;
-use baton_events::nats::PublisherView;
+use baton_events::FollowerView;
 use baton_events::report::Reports;
 use baton_events::webhook::Webhooks;
 use baton_hooks::Generation;
@@ -166,8 +166,8 @@ pub struct FaceDeps {
     pub send_reports: SendReports,
     /// Endpoints that events are posted to.
     pub webhooks: Webhooks,
-    /// What publishes events to servers.
-    pub publishers: Vec<PublisherView>,
+    /// Those who follow what happens because the settings name them.
+    pub followers: Vec<FollowerView>,
     /// Sums over time.
     pub reports: Reports,
 }

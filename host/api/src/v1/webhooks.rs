@@ -196,7 +196,7 @@ pub(super) async fn replay_webhook(
     Ok(Json(Replay { behind }))
 }
 
-fn problem(error: WebhookError) -> Problem {
+pub(super) fn problem(error: WebhookError) -> Problem {
     match error {
         WebhookError::Unfit(unfit) => Problem::field(unfit.field, unfit.why),
         WebhookError::NotFound => Problem::not_found(error.to_string()),

@@ -69,3 +69,12 @@ pub(crate) struct EventsOptions {
     #[command(flatten)]
     pub(crate) target: Target,
 }
+
+#[derive(Args, Debug)]
+pub(crate) struct FollowersOptions {
+    /// Forget how far this one has read: one that the settings do not name any more
+    #[arg(long, value_name = "NAME")]
+    pub(crate) forget: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}

@@ -2,11 +2,12 @@
 
 use baton_api::followers::FollowerPage;
 use baton_api::happened::{EventsPage, MessagesPage};
+use bytes::Bytes;
+use hyper::Method;
 
 use super::{print, write_out};
 use crate::admin::{Admin, escape};
-use crate::cli::Target;
-use crate::cli::search::{EventsOptions, SearchOptions};
+use crate::cli::search::{EventsOptions, FollowersOptions, SearchOptions};
 use crate::render;
 
 /// How long one request waits for something to happen, in seconds.
@@ -31,9 +32,15 @@ pub(crate) async fn search(options: SearchOptions) -> anyhow::Result<()> {
 }
 
 /// Who follows what happens.
-pub(crate) async fn followers(target: Target) -> anyhow::Result<()> {
-    let page: FollowerPage = Admin::of(&target)?.get("/v1/followers").await?;
-    print(&page, target.json, render::webhook::followers)
+pub(crate) async fn followers(options: FollowersOptions) -> anyhow::Result<()> {
+    let admin = Admin::of(&options.target)?;
+    if let Some(name) = &options.forget {
+        let path = format!("/v1/followers/{}", escape(name));
+        admin.octets(Method::DELETE, &path, Bytes::new()).await?;
+        return write_out(&format!("{name} is forgotten.\n"));
+    }
+    let page: FollowerPage = admin.get("/v1/followers").await?;
+    print(&page, options.target.json, render::webhook::followers)
 }
 
 /// Prints a line of JSON for each event.

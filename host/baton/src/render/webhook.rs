@@ -51,11 +51,15 @@ fn state(view: &EndpointView) -> String {
 fn going(status: &EndpointStatus, behind: u64) -> String {
     let expired = if status.expired > 0 { format!(", {} expired", status.expired) } else { String::new() };
     let missed = if status.missed > 0 { format!(", {} missed", status.missed) } else { String::new() };
-    let taken = format!("{} taken, {behind} records behind{expired}{missed}", status.posted);
+    let taken = format!("{} taken since the start, {behind} records behind{expired}{missed}", status.posted);
     match (&status.failing_since, &status.last_error) {
         (Some(since), Some(error)) => {
             let next = status.next_try_at.map(|at| format!(", again at {}", moment(at))).unwrap_or_default();
-            format!("FAILING since {}, {} times: {error}{next}; {taken}", moment(*since), status.failures)
+            let times = match status.failures {
+                0 => "not tried since the start, before".to_owned(),
+                times => format!("{times} times"),
+            };
+            format!("FAILING since {}, {times}: {error}{next}; {taken}", moment(*since))
         }
         _ => format!("well; {taken}"),
     }
@@ -63,9 +67,19 @@ fn going(status: &EndpointStatus, behind: u64) -> String {
 
 /// Who follows what happens, a line each.
 pub(crate) fn followers(page: &FollowerPage) -> String {
-    let row = |row: &FollowerRow| match &row.status {
-        Some(status) => format!("{}  {}\n", row.name, going(status, row.behind)),
-        None => format!("{}  {} records behind\n", row.name, row.behind),
+    let row = |row: &FollowerRow| {
+        let how = match (&row.paused, &row.status) {
+            _ if !row.configured => {
+                format!(
+                    "not in the settings, {} records behind; to forget it: baton followers --forget {}",
+                    row.behind, row.name
+                )
+            }
+            (Some(why), _) => format!("paused: {why}; {} records behind", row.behind),
+            (None, Some(status)) => going(status, row.behind),
+            (None, None) => format!("{} records behind", row.behind),
+        };
+        format!("{}  {how}\n", row.name)
     };
     page.followers.iter().map(row).collect()
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use baton_dns::Resolver;
-use baton_events::nats::{Publisher, PublisherView};
+use baton_events::nats::Publisher;
 use baton_events::report::{ProviderOf, ReportSettings, Reports};
 use baton_events::webhook::{WebhookSettings, Webhooks};
-use baton_events::{FileSettings, Followers};
+use baton_events::{FileSettings, FollowerView, Followers, Writer};
 use baton_hooks::host::HttpBackend;
 use baton_mail::Clock;
 use baton_outbound::OutboundSettings;
@@ -32,7 +32,8 @@ pub(crate) struct FollowSettings {
 pub(crate) struct Following {
     pub(crate) webhooks: Webhooks,
     pub(crate) reports: Reports,
-    pub(crate) publishers: Vec<PublisherView>,
+    /// Those whom the settings name.
+    pub(crate) named: Vec<FollowerView>,
     pub(crate) followers: Followers,
 }
 
@@ -52,12 +53,12 @@ pub(crate) fn follow(
     let provider_of: ProviderOf =
         Arc::new(move |host| outbound.load().shaping.provider_of(host).map(|provider| provider.name.clone()));
     let reports = Reports::new(store.clone(), clock.clone(), settings.reports, provider_of);
-    let files = settings.files.clone();
+    let files: Vec<Writer> = settings.files.iter().cloned().map(Writer::new).collect();
     let publishers: Vec<Publisher> =
         settings.nats.iter().map(|place| publisher(place, clock)).collect::<anyhow::Result<_>>()?;
-    let views = publishers.iter().map(Publisher::view).collect();
+    let named = files.iter().map(Writer::view).chain(publishers.iter().map(Publisher::view)).collect();
     let (posting, sums) = (webhooks.clone(), reports.clone());
     let followers =
         Followers::new(store.clone(), posting, sums, files, publishers, Arc::clone(clock), registry);
-    Ok(Following { webhooks, reports, publishers: views, followers })
+    Ok(Following { webhooks, reports, named, followers })
 }

@@ -25,7 +25,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::filter::EventFilter;
-use crate::status::{EndpointStatus, State};
+use crate::status::{FollowerView, State};
 use connection::{Connection, Publication, Stored};
 pub use connection::{NatsAccess, NatsGrant, NatsLogin};
 pub use subject::{SubjectPattern, UnfitSubject};
@@ -116,8 +116,8 @@ impl Publisher {
     }
 
     /// What others may know of it: its consumer's name, and how it goes.
-    pub fn view(&self) -> PublisherView {
-        PublisherView { consumer: format!("nats/{}", self.settings.name), state: Arc::clone(&self.state) }
+    pub fn view(&self) -> FollowerView {
+        FollowerView { consumer: format!("nats/{}", self.settings.name), state: Arc::clone(&self.state) }
     }
 
     /// Publishes for ever. Dropping it ends it.
@@ -150,21 +150,6 @@ impl Publisher {
         let doubled = self.settings.retry_first.saturating_mul(1 << failures.saturating_sub(1).min(30));
         let bounded = doubled.min(self.settings.retry_max);
         bounded.mul_f64(rand::random_range(0.8..=1.0))
-    }
-}
-
-/// How publishing goes, for those who look.
-#[derive(Clone)]
-pub struct PublisherView {
-    /// The name of its cursor in the feed.
-    pub consumer: String,
-    state: Arc<State>,
-}
-
-impl PublisherView {
-    /// How it goes.
-    pub fn status(&self) -> EndpointStatus {
-        self.state.status()
     }
 }
 

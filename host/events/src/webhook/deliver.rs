@@ -123,23 +123,24 @@ impl Delivery {
 
     fn keep(&mut self, next: u64) {
         self.kept = next;
-        if let Err(error) = self.feed.acknowledge(&self.consumer, next) {
+        let trouble = self.state.trouble();
+        if let Err(error) = self.feed.acknowledge_in_trouble(&self.consumer, next, trouble.as_ref()) {
             tracing::warn!(target: "events", consumer = %self.consumer, %error, "a cursor can not be kept");
         }
     }
 
     /// Posts until they have it, it is too old, or something else is wanted.
     async fn deliver(&mut self, batch: Batch, next: u64) -> Option<Ended> {
-        let settings = &self.deps.settings;
+        let (expire_after_s, timeout_ms) = (self.deps.settings.expire_after_s, self.deps.settings.timeout_ms);
         loop {
             let now = self.deps.clock.now();
-            let is_too_old = |oldest: UnixMs| now.since(oldest).as_secs() >= settings.expire_after_s;
+            let is_too_old = |oldest: UnixMs| now.since(oldest).as_secs() >= expire_after_s;
             if batch.oldest.is_some_and(is_too_old) || self.state.is_replay_asked() {
                 // What is too old is left out, and the rest read again.
                 return None;
             }
             let keys = self.endpoint.keys(now);
-            let bound = Duration::from_millis(settings.timeout_ms);
+            let bound = Duration::from_millis(timeout_ms);
             let posted = Posted::of(&batch, now);
             let answer = post(&*self.deps.http, &self.endpoint.url, &keys, posted, now, bound).await;
             self.deps.metrics.count(&answer);
@@ -153,7 +154,11 @@ impl Delivery {
                 }
                 Answer::Gone => return Some(Ended::Gone),
                 Answer::Failed { why, wait_ms } => {
+                    let was_well = self.state.trouble().is_none();
                     let failures = self.state.note_failed(&why, self.deps.clock.now());
+                    if was_well {
+                        self.keep(self.next);
+                    }
                     if failures == FAILURES_OPEN {
                         tracing::warn!(target: "events", consumer = %self.consumer, why, "a webhook endpoint fails");
                     }

@@ -15,6 +15,8 @@ use crate::kind::Kind;
 
 /// Endpoints, in the catalog: of a tenant or of the relay, by name.
 pub const WEBHOOK: RecordKind = RecordKind::new("webhook", 50);
+/// What the names of endpoints in the feed begin with.
+pub(crate) const CONSUMERS: &str = "webhook/";
 /// Octets of a URL, of a name, of a description; entries of a list.
 const URL_OCTETS_MAX: usize = 2_048;
 const NAME_OCTETS_MAX: usize = 63;
@@ -182,7 +184,14 @@ pub(super) fn key(tenant: Option<&str>, name: &str) -> Result<Key, CatalogError>
 
 /// Who an endpoint is in the feed.
 pub(super) fn consumer(key: &Key) -> Option<ConsumerName> {
-    format!("webhook/{}/{}", key.tenant().unwrap_or_default(), key.name()).parse().ok()
+    format!("{CONSUMERS}{}/{}", key.tenant().unwrap_or_default(), key.name()).parse().ok()
+}
+
+/// The record of the endpoint that is this in the feed.
+pub(super) fn key_of(consumer: &ConsumerName) -> Option<Key> {
+    let name = consumer.to_string();
+    let (tenant, name) = name.strip_prefix(CONSUMERS)?.split_once('/')?;
+    key(Some(tenant).filter(|tenant| !tenant.is_empty()), name).ok()
 }
 
 #[cfg(test)]

@@ -131,12 +131,16 @@ impl Webhooks {
     ) -> Result<EndpointView, WebhookError> {
         let key = key(tenant, name)?;
         let endpoint = Endpoint::new(change)?;
-        // What was there before under this name has nothing to do with it.
-        self.begin_at(&key, self.0.store.feed().head())?;
-        let edit = Edit::put_json(key, &endpoint)?.expecting(Expect::Nothing);
-        let edits = std::iter::once(edit).chain(beside).collect();
-        let written = self.0.store.catalog().apply(edits).await?;
-        let record = written.into_iter().flatten().next().ok_or(WebhookError::NotFound)?;
+        let make = |record: Option<Record>| -> Result<Option<Edit>, WebhookError> {
+            if record.is_some() {
+                return Err(WebhookError::Exists);
+            }
+            // What was there before under this name has nothing to do with it.
+            self.begin_at(&key, self.0.store.feed().head())?;
+            Ok(Some(Edit::put_json(key.clone(), &endpoint)?))
+        };
+        let made = self.0.store.catalog().change(&key, make, beside).await.map_err(refused)?;
+        let record = made.ok_or(WebhookError::NotFound)?;
         self.0.changed.notify_one();
         let secret = endpoint.newest_secret().map(str::to_owned);
         Ok(EndpointView { secret, ..self.view(&record)? })
@@ -184,10 +188,8 @@ impl Webhooks {
         let key = key(tenant, name)?;
         let edit = Edit::remove(key.clone()).expecting(Expect::Something);
         self.0.store.catalog().apply(std::iter::once(edit).chain(beside).collect()).await?;
+        // Its cursor goes when its delivery has ended: see `forget_removed`.
         self.0.states.lock().remove(&key.to_string());
-        if let Some(consumer) = consumer(&key) {
-            self.0.store.feed().forget(&consumer).map_err(of_store)?;
-        }
         self.0.changed.notify_one();
         Ok(())
     }
@@ -241,11 +243,7 @@ impl Webhooks {
             let endpoint = change(record.json()?)?;
             Ok(Some(Edit::put_json(record.key, &endpoint)?))
         };
-        let changed =
-            self.0.store.catalog().change(key, edit, beside).await.map_err(|error| match error {
-                EditError::Refused(error) => error,
-                EditError::Catalog(error) => error.into(),
-            })?;
+        let changed = self.0.store.catalog().change(key, edit, beside).await.map_err(refused)?;
         self.0.changed.notify_one();
         changed.ok_or(WebhookError::NotFound)
     }
@@ -271,5 +269,12 @@ impl Webhooks {
             status: status.unwrap_or_default(),
             behind,
         })
+    }
+}
+
+fn refused(error: EditError<WebhookError>) -> WebhookError {
+    match error {
+        EditError::Refused(error) => error,
+        EditError::Catalog(error) => error.into(),
     }
 }

@@ -11,13 +11,14 @@ mod endpoint;
 mod face;
 mod post;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use baton_hooks::host::HttpBackend;
 use baton_mail::Clock;
-use baton_store::catalog::{CatalogError, Key, Query, Record};
+use baton_store::catalog::{CatalogError, EditError, Key, Query, Record};
+use baton_store::feed::{ConsumerName, Trouble};
 use baton_store::{Store, StoreError};
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
@@ -30,8 +31,9 @@ pub use crate::status::EndpointStatus;
 use crate::status::State;
 
 use deliver::{Delivery, Ended};
-use endpoint::consumer;
+pub(crate) use endpoint::CONSUMERS;
 pub use endpoint::{Endpoint, EndpointChange, Unfit, WEBHOOK};
+use endpoint::{consumer, key_of};
 pub use face::{EndpointView, Tested, WebhookError, Webhooks};
 use post::Answer;
 
@@ -157,6 +159,7 @@ impl Webhooks {
             is_wanted
         });
         self.0.states.lock().retain(|name, _| records.iter().any(|record| record.key.to_string() == *name));
+        self.forget_removed(&records).await?;
         for record in records {
             let name = record.key.to_string();
             if running.contains_key(&name) {
@@ -169,14 +172,36 @@ impl Webhooks {
                     let key = record.key.clone();
                     tasks.spawn(async move {
                         tokio::select! {
-                            ended = delivery.run() => (ended == Ended::Gone).then_some(key),
+                            // First: nothing moves its cursor once it was stopped.
+                            biased;
                             () = stop.cancelled() => None,
+                            ended = delivery.run() => (ended == Ended::Gone).then_some(key),
                         }
                     });
                 }
                 Ok(None) => {}
                 Err(error) => tracing::error!(target: "events", %error, "a webhook can not be delivered to"),
             }
+        }
+        Ok(())
+    }
+
+    /// Forgets the cursors of endpoints that there are no more. Their deliveries are stopped by now.
+    async fn forget_removed(&self, records: &[Record]) -> Result<(), CatalogError> {
+        let known: HashSet<ConsumerName> =
+            records.iter().filter_map(|record| consumer(&record.key)).collect();
+        let feed = self.0.store.feed();
+        for (name, _) in feed.consumers(CONSUMERS).await? {
+            let Some(key) = key_of(&name).filter(|_| !known.contains(&name)) else { continue };
+            // Whoever makes it again meanwhile waits: their cursor is not this one.
+            let forget = |record: Option<Record>| match record {
+                Some(_) => Ok(None),
+                None => feed.forget(&name).map(|()| None),
+            };
+            self.0.store.catalog().change(&key, forget, Vec::new()).await.map_err(|error| match error {
+                EditError::Refused(error) => CatalogError::Store(error),
+                EditError::Catalog(error) => error,
+            })?;
         }
         Ok(())
     }
@@ -202,24 +227,24 @@ impl Webhooks {
             return Ok(None);
         };
         let feed = self.0.store.feed();
-        let next = match feed.cursor(&consumer).await? {
-            Some(next) => next,
+        let (next, trouble) = match feed.standing(&consumer).await? {
+            Some(standing) => standing,
             None => {
                 let head = feed.head();
                 feed.acknowledge(&consumer, head)?;
-                head
+                (head, None)
             }
         };
-        let state = self.state(&record.key, next);
+        let state = self.state(&record.key, next, trouble);
         let filter = endpoint.filter(record.key.tenant());
         let deps = Arc::clone(&self.0);
         Ok(Some(Delivery { deps, feed, endpoint, filter, consumer, state, next, kept: next }))
     }
 
     /// What is shared with the delivery to this endpoint.
-    fn state(&self, key: &Key, next: u64) -> Arc<State> {
+    fn state(&self, key: &Key, next: u64, trouble: Option<Trouble>) -> Arc<State> {
         let mut states = self.0.states.lock();
-        Arc::clone(states.entry(key.to_string()).or_insert_with(|| Arc::new(State::at(next))))
+        Arc::clone(states.entry(key.to_string()).or_insert_with(|| Arc::new(State::at(next, trouble))))
     }
 
     /// An endpoint that is gone is left alone from now on.

@@ -28,7 +28,7 @@ use crate::core::Core;
 use crate::database::Database;
 use crate::error::StoreError;
 use crate::slot::Slot;
-pub use cursor::{ConsumerName, InvalidName};
+pub use cursor::{ConsumerName, InvalidName, Trouble};
 pub(crate) use cursor::{CursorOp, cursor_key};
 pub(crate) use derive::{DeriveOp, Derived};
 pub use facts::Facts;

@@ -3,7 +3,7 @@
 use baton_mail::event::Removal;
 
 use super::*;
-use crate::feed::{ConsumerName, Pointer, decode_pointers, number_of};
+use crate::feed::{ConsumerName, Pointer, Trouble, decode_pointers, number_of};
 use crate::{Action, Told};
 
 /// Every record of the history is in the feed once, nothing else is, and the numbers have no gaps.
@@ -134,6 +134,25 @@ fn cursors_outlive_a_restart_and_name_their_consumers() {
         for bad in ["", "a b", "ä", &"x".repeat(201)] {
             assert!(bad.parse::<ConsumerName>().is_err(), "{bad}");
         }
+    });
+}
+
+#[test]
+fn trouble_is_kept_with_the_cursor_until_one_is_kept_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let name: ConsumerName = "webhook/acme/orders".parse().unwrap();
+    let trouble = Trouble { since: START, why: "HTTP 500".to_owned() };
+    block_on(async {
+        let bench = Bench::open(folder.path());
+        bench.store.feed().acknowledge_in_trouble(&name, 5, Some(&trouble)).unwrap();
+        bench.store.close().await;
+        let bench = Bench::open(folder.path());
+        let feed = bench.store.feed();
+        assert_eq!(feed.standing(&name).await, Ok(Some((5, Some(trouble)))));
+        assert_eq!(feed.cursor(&name).await, Ok(Some(5)));
+        assert_eq!(feed.consumers("").await, Ok(vec![(name.clone(), 5)]));
+        feed.acknowledge(&name, 6).unwrap();
+        assert_eq!(feed.standing(&name).await, Ok(Some((6, None))));
     });
 }
 

@@ -127,6 +127,7 @@ impl World {
             ("{template}", "invoice".to_owned()),
             ("/v1/previews/{preview}", preview),
             ("/webhooks/{name}", "/webhooks/hook".to_owned()),
+            ("/followers/{name}", "/followers/index".to_owned()),
             ("/accounts/{name}", "/accounts/app@acme.example".to_owned()),
             ("{address}", "left@dest.example".to_owned()),
             ("{domain}", "acme.example".to_owned()),
@@ -243,8 +244,8 @@ fn every_route_answers_whom_it_is_for() -> Result<()> {
             "POST /v1/warmup/complaints" => reply.status == 400 && reply.fields()? == ["source"],
             // They are there.
             "PUT /v1/webhooks/{name}" | "PUT /v1/accounts/{name}" => reply.status == 409,
-            // It has streams.
-            "DELETE /v1/tenants/{tenant}" => reply.status == 409,
+            // It has streams; it still follows.
+            "DELETE /v1/tenants/{tenant}" | "DELETE /v1/followers/{name}" => reply.status == 409,
             _ => (200..300).contains(&reply.status),
         };
         ensure!(fits, "{}: {reply:?}", call.route);
