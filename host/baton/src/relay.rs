@@ -22,7 +22,7 @@ use baton_inbound::{Inbound, InboundDeps, ListenerTls, Policy, Sockets};
 use baton_mail::trace::Hub;
 use baton_mail::{Clock, SystemClock};
 use baton_outbound::{
-    HttpClient, Outbound, OutboundDeps, OutboundSettings, Policies, Verifier, read_next_hop,
+    DeliveryView, HttpClient, Outbound, OutboundDeps, OutboundSettings, Policies, Verifier, read_next_hop,
 };
 use baton_store::{Store, Suppressions};
 use prometheus_client::registry::Registry;
@@ -246,6 +246,11 @@ impl Relay {
             following,
             trace,
         })
+    }
+
+    /// A look at delivery.
+    pub(crate) fn delivery(&self) -> DeliveryView {
+        self.outbound.view()
     }
 
     /// The listeners and what addresses they got.

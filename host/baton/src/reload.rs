@@ -13,6 +13,7 @@ use baton_hooks::host::{Capabilities, HttpBackend};
 use baton_hooks::{Engine, Generation, PluginSettings, Switch};
 use baton_identity::SignerError;
 use baton_inbound::ListenerTls;
+use baton_outbound::DeliveryView;
 use baton_store::Store;
 use baton_tls::{CertificateSet, CertificateSettings, TlsError};
 
@@ -90,6 +91,7 @@ pub(crate) struct Reloader {
     pub(crate) resolver: Resolver,
     pub(crate) swappable: Swappable,
     pub(crate) reporter: Reporter,
+    pub(crate) delivery: DeliveryView,
     /// Where it is kept what was switched of plugins.
     pub(crate) store: Store,
     pub(crate) certificates: Option<Arc<CertificateKeeper>>,
@@ -238,6 +240,7 @@ impl Reloader {
         self.swappable.api.store(Arc::new(checked.api.limits));
         self.swappable.outbound.store(Arc::new(outbound));
         self.store.set_body_keys(checked.store.body_keys);
+        self.delivery.note_reload();
         let client: Arc<dyn HttpBackend> = self.http.clone();
         self.swappable.client.store(Arc::new(client));
         self.serve(generation);

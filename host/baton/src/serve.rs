@@ -63,6 +63,7 @@ async fn serve(
         resolver: relay.resolver.clone(),
         swappable: relay.swappable.clone(),
         reporter: relay.reporter.clone(),
+        delivery: relay.delivery(),
         store: relay.store.clone(),
         certificates: relay.certificates.clone(),
         listener_tls: relay.listener_tls.clone(),

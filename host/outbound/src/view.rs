@@ -149,9 +149,14 @@ impl DeliveryView {
         rows
     }
 
-    /// What blocklists say about the addresses of the sources.
-    pub fn listings(&self) -> Vec<ListingRow> {
+    /// What blocklists say about the addresses of the sources, and how many answers more are awaited just now.
+    pub fn listings(&self) -> (Vec<ListingRow>, usize) {
         self.0.listings.rows()
+    }
+
+    /// The settings were replaced: what does not wait for mail looks at them at once.
+    pub fn note_reload(&self) {
+        self.0.listings.note_changed();
     }
 
     /// So many messages of a source to a provider were complained about. False when the source has no plan.

@@ -17,7 +17,7 @@ export async function show(content, { signal }) {
     try {
       const [view, listings] = await Promise.all([get("/v1/sites", null, signal), get("/v1/blocklists", null, signal)]);
       put(sites, h("h2", null, "In use"), inUse(view.sites));
-      put(lists, h("h2", null, "Blocklists about our addresses"), listed(listings.listings));
+      put(lists, h("h2", null, "Blocklists about our addresses"), listed(listings.listings), listings.awaited > 0 && h("p", { class: "muted" }, `${count(listings.awaited)} more are asked just now.`));
     } catch (error) {
       if (error.name !== "AbortError") put(sites, failure(error));
     }

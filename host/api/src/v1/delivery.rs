@@ -124,7 +124,7 @@ pub struct DeliveryFace {
     /// Where each source with a plan stands.
     pub warmups: Arc<dyn Fn() -> Vec<WarmupView> + Send + Sync>,
     /// What blocklists say about our addresses.
-    pub listings: Arc<dyn Fn() -> Vec<ListingView> + Send + Sync>,
+    pub listings: Arc<dyn Fn() -> (Vec<ListingView>, usize) + Send + Sync>,
     /// Counts complaints; false when the source has no plan.
     pub complain: Arc<dyn Fn(&Complaints) -> bool + Send + Sync>,
 }
@@ -236,6 +236,8 @@ pub struct ListingsView {
     pub now: UnixMs,
     /// A row for each address and list.
     pub listings: Vec<ListingView>,
+    /// So many rows more are asked for just now.
+    pub awaited: usize,
 }
 
 /// Complaints about messages, as feedback loops tell of them.
@@ -345,7 +347,8 @@ pub(super) async fn list_warmups(State(face): State<Face>) -> Json<WarmupsView> 
 /// What blocklists say about our addresses.
 #[utoipa::path(get, path = "/v1/blocklists", tag = "delivery", responses((status = 200, body = ListingsView)))]
 pub(super) async fn list_listings(State(face): State<Face>) -> Json<ListingsView> {
-    Json(ListingsView { now: face.clock.now(), listings: (face.delivery.listings)() })
+    let (listings, awaited) = (face.delivery.listings)();
+    Json(ListingsView { now: face.clock.now(), listings, awaited })
 }
 
 /// Counts complaints about a new source.

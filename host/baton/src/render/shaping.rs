@@ -29,12 +29,16 @@ pub(crate) fn one(measure: &Measure, now: UnixMs) -> String {
 
 /// What blocklists say, a line for each address and list; what is bad comes first.
 pub(crate) fn listings(view: &ListingsView) -> String {
-    if view.listings.is_empty() {
-        return "No blocklist was asked; blocklists.lists names them.\n".to_owned();
+    if view.listings.is_empty() && view.awaited == 0 {
+        return "No blocklist is asked; blocklists.lists names them.\n".to_owned();
     }
+    let awaited = match view.awaited {
+        0 => String::new(),
+        awaited => format!("{awaited} more are asked just now.\n"),
+    };
     let mut rows: Vec<&ListingView> = view.listings.iter().collect();
     rows.sort_by_key(|row| (row.state != "listed", row.state != "unknown"));
-    rows.into_iter().map(|row| listing(row, view.now)).collect()
+    rows.into_iter().map(|row| listing(row, view.now)).chain([awaited]).collect()
 }
 
 fn listing(row: &ListingView, now: UnixMs) -> String {

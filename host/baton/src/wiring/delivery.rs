@@ -27,7 +27,10 @@ pub(crate) fn delivery_face(view: DeliveryView) -> DeliveryFace {
             lifetimes.given_up_at(class, job.received_at, job.expires_at)
         }),
         warmups: Arc::new(move || warmups.warmups().into_iter().map(warmup).collect()),
-        listings: Arc::new(move || listings.listings().into_iter().map(listing).collect()),
+        listings: Arc::new(move || {
+            let (rows, awaited) = listings.listings();
+            (rows.into_iter().map(listing).collect(), awaited)
+        }),
         complain: Arc::new(move |complaints: &Complaints| {
             complain.note_complaints(&complaints.source, &complaints.provider, complaints.count)
         }),

@@ -11,9 +11,11 @@ use baton_dns::Resolver;
 use baton_mail::text::sanitize;
 use baton_mail::{Domain, UnixMs};
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 use crate::log;
+use crate::settings::OutboundSettings;
 use crate::shared::Shared;
 
 /// Which blocklists are asked about our addresses.
@@ -59,72 +61,107 @@ pub struct ListingRow {
     pub asked: UnixMs,
 }
 
-/// What the lists said in the last round.
+/// What the lists say, and what is asked just now.
 #[derive(Debug, Default)]
-pub(crate) struct Listings(Mutex<Vec<ListingRow>>);
+pub(crate) struct Listings {
+    state: Mutex<State>,
+    /// The settings may name others than before.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    rows: Vec<ListingRow>,
+    /// Rows that there are not yet, as they are asked for just now.
+    awaited: usize,
+}
 
 impl Listings {
-    /// A row for each address and list.
-    pub(crate) fn rows(&self) -> Vec<ListingRow> {
-        self.0.lock().clone()
+    /// A row for each address and list, and how many rows more are asked for just now.
+    pub(crate) fn rows(&self) -> (Vec<ListingRow>, usize) {
+        let state = self.state.lock();
+        (state.rows.clone(), state.awaited)
     }
 
-    fn replace(&self, rows: Vec<ListingRow>) {
-        *self.0.lock() = rows;
+    /// The settings may name others than before.
+    pub(crate) fn note_changed(&self) {
+        self.changed.notify_one();
+    }
+
+    fn replace(&self, rows: Vec<ListingRow>, awaited: usize) {
+        *self.state.lock() = State { rows, awaited };
     }
 }
 
+/// The source, its address, and the list that is asked about it.
+type Question = (String, IpAddr, Domain);
+
 impl Shared {
-    /// Asks the lists of the settings, round after round, for ever. Other settings are heeded within [`LOOK_EVERY`].
+    /// Asks the lists of the settings, round after round, for ever; what other settings add is asked at once.
     pub(crate) async fn follow_listings(self: Arc<Self>) {
-        let mut last: Option<(Instant, BlocklistSettings)> = None;
+        let mut last: Option<Instant> = None;
         loop {
-            let settings = self.settings.load_full().blocklists.clone();
-            let interval = Duration::from_millis(settings.interval_ms);
-            let is_due = match &last {
-                Some((at, known)) => *known != settings || at.elapsed() >= interval,
-                None => true,
-            };
-            if is_due {
-                self.ask_lists(&settings).await;
-                last = Some((Instant::now(), settings));
+            let settings = self.settings.load_full();
+            let interval = Duration::from_millis(settings.blocklists.interval_ms);
+            let is_due = last.is_none_or(|last| last.elapsed() >= interval);
+            self.ask_lists(&settings, is_due).await;
+            let begun = last.filter(|_| !is_due).unwrap_or_else(Instant::now);
+            last = Some(begun);
+            tokio::select! {
+                () = sleep_until(begun + interval) => {}
+                () = self.listings.changed.notified() => {}
             }
-            sleep(interval.min(LOOK_EVERY)).await;
         }
     }
 
-    async fn ask_lists(&self, settings: &BlocklistSettings) {
-        let known = self.listings.rows();
-        let mut rows = Vec::new();
-        for source in self.settings.load_full().sources.all() {
-            for address in &source.addresses {
-                for list in &settings.lists {
-                    let listing = ask(&self.reach.resolver, *address, list).await;
-                    rows.push(self.row(&known, &source.name, (*address, list), listing));
-                }
+    /// Asks anew about everything, or about that only of which nothing is known.
+    async fn ask_lists(&self, settings: &OutboundSettings, is_due: bool) {
+        let (known, _) = self.listings.rows();
+        let (mut rows, mut unknown) = (Vec::new(), Vec::new());
+        for question in questions(settings) {
+            match known.iter().find(|row| question_of(row) == question) {
+                Some(row) => rows.push(row.clone()),
+                None => unknown.push(question),
             }
         }
+        let before = rows.len();
+        self.listings.replace(rows.clone(), unknown.len());
+        for (asked, question) in unknown.iter().enumerate() {
+            rows.push(self.row(None, question.clone()).await);
+            self.listings.replace(rows.clone(), unknown.len() - asked - 1);
+        }
+        for row in rows.iter_mut().take(before).filter(|_| is_due) {
+            *row = self.row(Some(row), question_of(row)).await;
+        }
         self.metrics.set_listings(&rows);
-        self.listings.replace(rows);
+        self.listings.replace(rows, 0);
     }
 
     /// A row, which is told of when it says something new.
-    fn row(
-        &self,
-        known: &[ListingRow],
-        source: &str,
-        (address, list): (IpAddr, &Domain),
-        listing: Listing,
-    ) -> ListingRow {
+    async fn row(&self, before: Option<&ListingRow>, (source, address, list): Question) -> ListingRow {
+        let listing = ask(&self.reach.resolver, address, &list).await;
         let asked = self.clock.now();
-        let is_it = |row: &&ListingRow| row.source == source && row.address == address && row.list == *list;
-        let before = known.iter().find(is_it);
         let since = before.filter(|row| row.listing == listing).map_or(asked, |row| row.since);
-        let row =
-            ListingRow { source: source.to_owned(), address, list: list.clone(), listing, since, asked };
+        let row = ListingRow { source, address, list, listing, since, asked };
         log::listing(before.map(|row| &row.listing), &row);
         row
     }
+}
+
+/// All that the settings want to be asked.
+fn questions(settings: &OutboundSettings) -> Vec<Question> {
+    let mut questions = Vec::new();
+    for source in settings.sources.all() {
+        for address in &source.addresses {
+            let lists = settings.blocklists.lists.iter().cloned();
+            questions.extend(lists.map(|list| (source.name.clone(), *address, list)));
+        }
+    }
+    questions
+}
+
+fn question_of(row: &ListingRow) -> Question {
+    (row.source.clone(), row.address, row.list.clone())
 }
 
 async fn ask(resolver: &Resolver, address: IpAddr, list: &Domain) -> Listing {
@@ -161,8 +198,6 @@ fn reversed(address: IpAddr) -> String {
     }
 }
 
-/// How soon other settings are heeded.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Octets of a list's reason.
 const REASON_OCTETS_MAX: usize = 200;
 
