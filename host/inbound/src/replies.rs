@@ -102,6 +102,10 @@ pub(crate) enum Refusal {
     Internal,
 }
 
+/// What lets an account send in somebody's name.
+const SENDER_REMEDY: &str = "a sender rule of the account, and a domain of its tenant if it has one, must allow that; ask \
+                             the operator of this relay";
+
 impl Refusal {
     /// What the client is told.
     #[allow(clippy::too_many_lines, reason = "a table: one refusal, one reply")]
@@ -137,11 +141,11 @@ impl Refusal {
                 (421, EnhancedCode(4, 7, 0), "The account was changed, authenticate again")
             }
             Refusal::SenderNotAllowed(sender) => {
-                let text = format!("This account may not send as <{sender}>");
+                let text = format!("This account may not send as <{sender}>: {SENDER_REMEDY}");
                 return Reply::new(553, EnhancedCode(5, 7, 1), text);
             }
             Refusal::AuthorNotAllowed(author) => {
-                let text = format!("This account may not write <{author}> into From");
+                let text = format!("This account may not write <{author}> into From: {SENDER_REMEDY}");
                 return Reply::new(550, EnhancedCode(5, 7, 1), text);
             }
             Refusal::QuotaUsed(used) => return Reply::new(451, EnhancedCode(4, 7, 1), used.to_string()),

@@ -6,7 +6,7 @@ use axum::http::Method;
 use baton_accounts::{Authenticator, PasswordError};
 use baton_mail::account::{Quota, SENDERS_MAX, Secrets, SenderRule};
 use baton_mail::tenant::{Label, Scope};
-use baton_mail::{Account, AccountName, UnixMs};
+use baton_mail::{Account, AccountName, Domain, UnixMs};
 use baton_store::ChangeError;
 use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
@@ -69,11 +69,15 @@ pub struct AccountRow {
     /// When it was changed last.
     #[schema(value_type = u64)]
     pub changed_at: UnixMs,
+    /// What of its rules does not count as things are, and what would make it count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<String>,
 }
 
-impl From<Account> for AccountRow {
-    fn from(account: Account) -> AccountRow {
+impl AccountRow {
+    fn of(face: &Face, account: Account) -> AccountRow {
         AccountRow {
+            advice: advice(face, &account),
             password: account.secrets.is_some(),
             scram: account.secrets.as_ref().is_some_and(|secrets| secrets.scram.is_some()),
             name: account.name,
@@ -86,6 +90,43 @@ impl From<Account> for AccountRow {
             changed_at: account.changed_at,
         }
     }
+}
+
+/// About names that the account may send in by its own rules, and that are not its tenant's: mail in them is refused.
+fn advice(face: &Face, account: &Account) -> Vec<String> {
+    let name = account.tenant.as_deref();
+    let Some((name, row)) = name.and_then(|name| Some((name, face.store.tenants().tenant(name)?))) else {
+        return Vec::new();
+    };
+    let own = account.name.mailbox().map(SenderRule::Address).filter(|_| account.senders.is_empty());
+    let outside = account.senders.iter().chain(&own).filter(|rule| is_outside(rule, &row.value.domains));
+    outside.map(|rule| outside_in_words(rule, name, &row.value.domains)).collect()
+}
+
+/// True when nothing that the rule allows is within the domains.
+fn is_outside(rule: &SenderRule, domains: &[Domain]) -> bool {
+    let is_within = |domain: &Domain| domains.iter().any(|own| domain.is_within(own));
+    match rule {
+        SenderRule::Any => false,
+        SenderRule::Address(mailbox) => !is_within(mailbox.domain()),
+        SenderRule::Domain(domain) => !is_within(domain),
+        SenderRule::Below(domain) => !is_within(domain) && !domains.iter().any(|own| own.is_within(domain)),
+    }
+}
+
+fn outside_in_words(rule: &SenderRule, tenant: &str, domains: &[Domain]) -> String {
+    let new = match rule {
+        SenderRule::Any => None,
+        SenderRule::Address(mailbox) => Some(mailbox.domain()),
+        SenderRule::Domain(domain) | SenderRule::Below(domain) => Some(domain),
+    };
+    let own: Vec<String> = domains.iter().map(ToString::to_string).collect();
+    let only = if own.is_empty() { "no domain".to_owned() } else { format!("{} only", own.join(", ")) };
+    let options: String = domains.iter().chain(new).map(|domain| format!(" --domain {domain}")).collect();
+    format!(
+        "mail from {rule} is refused, for the tenant `{tenant}` has {only}: give it the domain by \
+         `baton tenant set {tenant}{options}`, or the account another sender rule"
+    )
 }
 
 /// A page of accounts.
@@ -155,7 +196,10 @@ pub(super) async fn list(
         }
     }
     let next = found.get(limit - 1).filter(|_| found.len() > limit).map(|last| last.name.clone());
-    Ok(Json(AccountPage { accounts: found.into_iter().take(limit).map(AccountRow::from).collect(), next }))
+    Ok(Json(AccountPage {
+        accounts: found.into_iter().take(limit).map(|account| AccountRow::of(&face, account)).collect(),
+        next,
+    }))
 }
 
 /// One account.
@@ -167,7 +211,7 @@ pub(super) async fn show(
     At(name): At<AccountName>,
 ) -> Result<Json<AccountRow>, Problem> {
     let found = face.authenticator.accounts().get(&name).await.map_err(store_problem)?;
-    theirs(&caller, found, &name).map(|account| Json(account.into()))
+    theirs(&caller, found, &name).map(|account| Json(AccountRow::of(&face, account)))
 }
 
 /// Makes an account that is not there. Those of a tenant are addresses in its domains, so that nobody takes another one's name.
@@ -193,7 +237,7 @@ pub(super) async fn add(
         Some(_) => Err(exists()),
         None => change.apply(Account::new(name.clone(), now), secrets, now).map(Some),
     };
-    changed(face.authenticator.accounts().change(&name, new).await, &name)
+    changed(&face, face.authenticator.accounts().change(&name, new).await, &name)
 }
 
 /// Changes an account; what is absent stays.
@@ -212,7 +256,7 @@ pub(super) async fn change(
     let (secrets, now) = (secrets(&face.authenticator, &change).await?, face.clock.now());
     note(&face, &caller, "account.change", &name, Some(&change)).await?;
     let next = |found: Option<Account>| change.apply(theirs(&caller, found, &name)?, secrets, now).map(Some);
-    changed(accounts.change(&name, next).await, &name)
+    changed(&face, accounts.change(&name, next).await, &name)
 }
 
 /// Removes an account; the answer is what it was.
@@ -232,7 +276,7 @@ pub(super) async fn remove(
         Ok(None)
     };
     accounts.change(&name, gone).await.map_err(change_problem)?;
-    was.map(|account| Json(account.into())).ok_or_else(|| missing(&name))
+    was.map(|account| Json(AccountRow::of(&face, account))).ok_or_else(|| missing(&name))
 }
 
 fn is_theirs(caller: &Caller, account: &Account) -> bool {
@@ -329,11 +373,12 @@ async fn secrets(authenticator: &Authenticator, change: &AccountChange) -> Resul
 }
 
 fn changed(
+    face: &Face,
     result: Result<Option<Account>, ChangeError<Problem>>,
     name: &AccountName,
 ) -> Result<Json<AccountRow>, Problem> {
     let account = result.map_err(change_problem)?.ok_or_else(|| missing(name))?;
-    Ok(Json(account.into()))
+    Ok(Json(AccountRow::of(face, account)))
 }
 
 fn change_problem(error: ChangeError<Problem>) -> Problem {

@@ -29,6 +29,7 @@ pub(crate) fn shown(row: &AccountRow) -> String {
     line("stream", row.stream.clone().unwrap_or_else(|| "-".to_owned()));
     line("made", moment(row.created_at));
     line("changed", moment(row.changed_at));
+    text.extend(row.advice.iter().map(|advice| format!("note: {advice}\n")));
     text
 }
 

@@ -169,3 +169,44 @@ fn a_login_that_was_told_is_held_to_its_account() -> Result<()> {
     assert!(answer.code == 421 && proxy.is_closed(), "{answer}");
     Ok(())
 }
+
+fn of_acme<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    ["--tenant", "acme"].into_iter().chain(more.iter().copied()).collect()
+}
+
+#[test]
+fn a_sender_outside_of_the_tenants_domains_is_told_of_when_it_is_named_and_when_it_sends() -> Result<()> {
+    let sink = Sink::start()?;
+    let relay = Relay::start(settings(&sink))?;
+    relay.said(&["tenant", "add", "acme", "--domain", "acme.example"])?;
+    relay.said(&["tenant", "add", "rival", "--domain", "rival.example"])?;
+    for (name, more) in [
+        (
+            "fits",
+            &["--sender", "@acme.example", "--sender", "@.example", "--sender", "x@sub.acme.example"][..],
+        ),
+        ("all", &["--sender", "*"]),
+        ("ann@acme.example", &[]),
+    ] {
+        let said = add(&relay, name, "tanstaaf", &of_acme(more))?;
+        assert!(!said.contains("note:"), "{said}");
+    }
+    let remedy = "`baton tenant set acme --domain acme.example --domain rival.example`";
+    for (name, more) in [
+        ("bob", &["--sender", "bob@acme.example", "--sender", "bob@rival.example"][..]),
+        ("ann@rival.example", &[]),
+    ] {
+        let said = add(&relay, name, "tanstaaf", &of_acme(more))?;
+        let note = said.lines().find(|line| line.starts_with("note: ")).context(said.clone())?;
+        assert!(note.contains("@rival.example is refused") && note.contains(remedy), "{said}");
+        assert!(note.contains("the tenant `acme` has acme.example only"), "{said}");
+    }
+    let shown = relay.said(&["user", "list", "bob"])?;
+    assert!(shown.contains(remedy), "{shown}");
+    let mut client = authenticated(&relay, "bob", "tanstaaf")?;
+    let refused = client.send("bob@rival.example", &["bo@dest.example"], &message("bob@rival.example"))?;
+    let text = refused.text();
+    assert!(refused.code == 553 && text.contains("a domain of its tenant"), "{refused}");
+    assert!(!text.contains("rival`"), "whose domain that is, is nobody's business: {refused}");
+    Ok(())
+}
