@@ -24,7 +24,6 @@ pub enum BindError {
         /// The address that was asked for.
         address: ListenAddress,
         /// What the system said.
-        #[source]
         cause: io::Error,
         /// What to do about it.
         remedy: &'static str,
@@ -35,7 +34,6 @@ pub enum BindError {
         /// The listener's name in the settings.
         listener: String,
         /// Why.
-        #[source]
         cause: TlsError,
     },
     /// TLS is to be spoken, and there is no certificate.

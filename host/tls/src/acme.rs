@@ -52,7 +52,6 @@ pub enum AcmeError {
         /// Its directory.
         directory: String,
         /// What it said.
-        #[source]
         cause: instant_acme::Error,
     },
     /// It wants a proof that we do not give.
@@ -83,7 +82,6 @@ pub enum AcmeError {
         /// The file.
         path: PathBuf,
         /// Why.
-        #[source]
         cause: serde_json::Error,
     },
 }

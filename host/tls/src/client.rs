@@ -20,7 +20,7 @@ use crate::dane::Dane;
 use crate::key_holder::KeyHolder;
 use crate::server::facts;
 use crate::settings::provider;
-use crate::{CertificateFiles, HandshakeFailure, Suites, TlsError, TlsVersion, pem};
+use crate::{CertificateFiles, HandshakeFailure, Suites, TlsError, TlsVersion, in_words, pem};
 
 /// A protected connection to a server.
 pub type ClientStream<S> = tokio_rustls::client::TlsStream<S>;
@@ -148,7 +148,7 @@ impl TlsClient {
         let (chain, key) = (pem::read_certificates(&identity.chain)?, pem::read_key(&identity.key)?);
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(self.minimum.and_later())
-            .map_err(|error| TlsError::Settings(error.to_string()))?;
+            .map_err(|error| TlsError::Settings(in_words(&error)))?;
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let made = builder.with_client_auth_cert(chain, key).map_err(|cause| TlsError::BadKey {
             key: identity.key.clone(),
@@ -170,7 +170,7 @@ impl TlsClient {
             Err(error) => return Some(error.to_string()),
         };
         let now = UnixTime::since_unix_epoch(Duration::from_millis(self.clock.now().0));
-        judge.verifier.verify_server_cert(leaf, rest, name, &[], now).err().map(|error| error.to_string())
+        judge.verifier.verify_server_cert(leaf, rest, name, &[], now).err().map(|error| in_words(&error))
     }
 
     fn judge(&self, authorities: &Authorities) -> Result<Arc<Judge>, TlsError> {
@@ -207,7 +207,7 @@ fn config(
 ) -> Result<Arc<ClientConfig>, TlsError> {
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(minimum.and_later())
-        .map_err(|error| TlsError::Settings(error.to_string()))?;
+        .map_err(|error| TlsError::Settings(in_words(&error)))?;
     Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
 }
 

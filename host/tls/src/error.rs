@@ -14,7 +14,6 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        #[source]
         cause: io::Error,
     },
     /// A file is no PEM file, or holds nothing of what is looked for.
@@ -36,14 +35,13 @@ pub enum TlsError {
         why: String,
     },
     /// The key does not belong to the certificate, or is of a kind that is not known.
-    #[error("{}: the key can not be used with {}: {cause}; give the key that the certificate was made for", .key.display(), .chain.display())]
+    #[error("{}: the key can not be used with {}: {}; give the key that the certificate was made for", .key.display(), .chain.display(), crate::in_words(.cause))]
     BadKey {
         /// The file of the key.
         key: PathBuf,
         /// The file of the certificate.
         chain: PathBuf,
         /// What was found.
-        #[source]
         cause: rustls::Error,
     },
     /// A file of the relay's own can not be written.
@@ -52,7 +50,6 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        #[source]
         cause: io::Error,
     },
     /// A self-signed certificate can not be made.

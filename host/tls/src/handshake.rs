@@ -6,6 +6,8 @@ use std::io;
 use baton_mail::tls::TlsFlaw;
 use tokio_rustls::rustls::{AlertDescription, Error};
 
+use crate::{in_words, io_in_words};
+
 /// Why a handshake failed.
 #[derive(Debug)]
 pub enum HandshakeFailure {
@@ -44,20 +46,20 @@ impl HandshakeFailure {
     /// What reports about TLS call it.
     pub fn flaw(&self) -> TlsFlaw {
         match self {
-            HandshakeFailure::BadCertificate(error) => flaw_of_distrust(&error.to_string()),
+            HandshakeFailure::BadCertificate(error) => flaw_of_distrust(&in_words(error)),
             _ => TlsFlaw::ValidationFailure,
         }
     }
 }
 
-/// What reports about TLS call it when a certificate is not trusted for a reason in these words, which are those of rustls.
+/// What reports about TLS call it when a certificate is not trusted for a reason in these words, which are those of [`in_words`].
 pub fn flaw_of_distrust(why: &str) -> TlsFlaw {
     let kinds = [
         // The first, as the name may be anything.
         ("not valid for name", TlsFlaw::CertificateHostMismatch),
         ("certificate expired", TlsFlaw::CertificateExpired),
         ("not valid yet", TlsFlaw::CertificateExpired),
-        ("UnknownIssuer", TlsFlaw::CertificateNotTrusted),
+        ("unknown issuer", TlsFlaw::CertificateNotTrusted),
     ];
     kinds.iter().find(|(words, _)| why.contains(words)).map_or(TlsFlaw::ValidationFailure, |(_, flaw)| *flaw)
 }
@@ -103,14 +105,20 @@ impl fmt::Display for HandshakeFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             HandshakeFailure::Late => formatter.write_str("not complete in time"),
-            HandshakeFailure::Gone(error) => write!(formatter, "the connection ended: {error}"),
-            HandshakeFailure::NotTls(error) => write!(formatter, "this is no TLS: {error}"),
-            HandshakeFailure::Incompatible(error) => write!(formatter, "nothing in common: {error}"),
-            HandshakeFailure::Distrusted(error) => {
-                write!(formatter, "our certificate is not trusted: {error}")
+            HandshakeFailure::Gone(error) => {
+                write!(formatter, "the connection ended: {}", io_in_words(error))
             }
-            HandshakeFailure::BadCertificate(error) => write!(formatter, "certificate not accepted: {error}"),
-            HandshakeFailure::Broken(error) => write!(formatter, "{error}"),
+            HandshakeFailure::NotTls(error) => write!(formatter, "this is no TLS: {}", in_words(error)),
+            HandshakeFailure::Incompatible(error) => {
+                write!(formatter, "nothing in common: {}", in_words(error))
+            }
+            HandshakeFailure::Distrusted(error) => {
+                write!(formatter, "our certificate is not trusted: {}", in_words(error))
+            }
+            HandshakeFailure::BadCertificate(error) => {
+                write!(formatter, "certificate not accepted: {}", in_words(error))
+            }
+            HandshakeFailure::Broken(error) => formatter.write_str(&in_words(error)),
         }
     }
 }

@@ -26,6 +26,7 @@ mod server;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use certificate::CertificateInfo;
 pub use certificates::{CertificateFiles, CertificateSet, CertificateSettings, Certificates};
@@ -35,3 +36,4 @@ pub use error::TlsError;
 pub use handshake::{HandshakeFailure, flaw_of_distrust};
 pub use server::{ServerStream, TlsServer, channel_binding};
 pub use settings::{ClientCertificates, Suites, TlsServerSettings, TlsVersion};
+pub use words::{in_words, io_in_words};

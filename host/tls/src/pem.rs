@@ -8,7 +8,7 @@ use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::TlsError;
+use crate::{TlsError, in_words};
 
 /// Octets of a PEM file at most; a bound against reading what is none.
 const FILE_OCTETS_MAX: u64 = 16 << 20;
@@ -42,7 +42,7 @@ pub(crate) fn read_roots(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
     for certificate in read_certificates(path)? {
         roots
             .add(certificate)
-            .map_err(|error| TlsError::BadCertificate { path: path.to_owned(), why: error.to_string() })?;
+            .map_err(|error| TlsError::BadCertificate { path: path.to_owned(), why: in_words(&error) })?;
     }
     Ok(Arc::new(roots))
 }

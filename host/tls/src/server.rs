@@ -11,7 +11,7 @@ use tokio_rustls::rustls::{CommonState, HandshakeKind, ProtocolVersion, ServerCo
 
 use crate::client_certificates::ClientPolicy;
 use crate::settings::{provider, registered_name};
-use crate::{Certificates, HandshakeFailure, TlsError, TlsServerSettings};
+use crate::{Certificates, HandshakeFailure, TlsError, TlsServerSettings, in_words};
 
 /// A protected connection of a client.
 pub type ServerStream<S> = tokio_rustls::server::TlsStream<S>;
@@ -33,7 +33,7 @@ impl TlsServer {
     ) -> Result<TlsServer, TlsError> {
         let provider = provider(&settings.suites, settings.minimum)?;
         let clients = ClientPolicy::new(&settings.clients, &provider)?;
-        let text = |error: tokio_rustls::rustls::Error| TlsError::Settings(error.to_string());
+        let text = |error: tokio_rustls::rustls::Error| TlsError::Settings(in_words(&error));
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(settings.minimum.and_later())
             .map_err(text)?;

@@ -24,6 +24,7 @@ fn a_port_in_use_is_named_with_its_remedy() -> Result<()> {
         String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     assert!(!output.status.success());
     assert!(said.contains(&address) && said.contains("smtp"), "{said}");
+    assert_eq!(said.matches("Address already in use").count(), 1, "{said}");
     Ok(())
 }
 

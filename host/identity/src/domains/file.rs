@@ -76,7 +76,6 @@ pub enum FileError {
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
-        #[source]
         cause: io::Error,
     },
     /// Others could read the keys.

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::time::Duration;
 
 use baton_smtp::client::{ClientPhase, ClientStep, ProtocolError};
+use baton_tls::io_in_words;
 use bytes::{Buf, Bytes};
 use smallvec::SmallVec;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -53,7 +54,9 @@ impl fmt::Display for Broken {
         match self {
             Broken::Late(_) => write!(formatter, "no answer in time: {step}"),
             Broken::Closed(_) => write!(formatter, "the connection was closed: {step}"),
-            Broken::Failed(_, error) => write!(formatter, "the connection failed: {step}: {error}"),
+            Broken::Failed(_, error) => {
+                write!(formatter, "the connection failed: {step}: {}", io_in_words(error))
+            }
             Broken::Protocol(_, error) => write!(formatter, "the peer broke the protocol: {step}: {error}"),
         }
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use baton_hooks::host::HttpError;
 use baton_hooks::{HttpHost, HttpUrl};
+use baton_tls::io_in_words;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::{Request, Response};
@@ -53,7 +54,11 @@ impl Connection {
 }
 
 fn failed(error: &hyper::Error) -> HttpError {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let in_words = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref() {
+        Some(cause) => format!(": {}", io_in_words(cause)),
+        None => format!(": {cause}"),
+    };
+    let cause = std::error::Error::source(error).map(in_words).unwrap_or_default();
     HttpError::Failed(format!("the connection failed: {error}{cause}"))
 }
 
@@ -74,7 +79,8 @@ pub(super) async fn open(address: SocketAddr, url: &HttpUrl, trust: &Trust) -> R
     };
     let connector = trust.connector().await?;
     let secured = connector.connect(name, stream).await;
-    handshake(secured.map_err(|error| HttpError::Failed(format!("no TLS with {}: {error}", url.host)))?).await
+    let untrusted = |error| HttpError::Failed(format!("no TLS with {}: {}", url.host, io_in_words(&error)));
+    handshake(secured.map_err(untrusted)?).await
 }
 
 async fn handshake(
