@@ -21,6 +21,11 @@ pub(crate) fn api_listening(address: SocketAddr) {
     tracing::info!(target: "api", %address, "the API listens");
 }
 
+/// Links in messages lead here.
+pub(crate) fn links_listening(address: SocketAddr) {
+    tracing::info!(target: "api", %address, "tracked links and pages to unsubscribe answer");
+}
+
 /// Metrics and health answer.
 pub(crate) fn metrics_listening(address: SocketAddr) {
     tracing::info!(target: "api", %address, "metrics and health answer");

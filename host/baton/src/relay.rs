@@ -309,6 +309,9 @@ impl Relay {
             faces.push(tokio::spawn(face.clone().watch(registry, stop_faces.clone())));
         }
         faces.extend(self.links.map(|links| {
+            if let Some((_, address)) = links.address() {
+                events::links_listening(address);
+            }
             tokio::spawn(links.serve(&self.store, &self.swappable.tracking, &self.clock, stop_faces.clone()))
         }));
         faces.push(tokio::spawn(self.reporter.clone().run()));

@@ -109,6 +109,10 @@ pub(super) fn events(relay: &Relay, id: &str, kind: &str) -> Result<Vec<Value>> 
 fn opens_and_clicks_are_seen_and_told_apart_from_machines() -> Result<()> {
     let sink = Sink::start()?;
     let relay = start(&sink)?;
+    let log = relay.log();
+    let begun = log.lines().find(|line| line.contains("tracked links and pages to unsubscribe answer"));
+    let address = relay.listener("links")?.to_string();
+    assert!(begun.is_some_and(|line| line.contains(&address)), "{log}");
     let id = send(&relay, &["bo@dest.example"], &message("opens, clicks", PAGE))?;
     let received = sink.wait_for(1)?.pop().context("a message")?;
     let text = decoded(&received);
