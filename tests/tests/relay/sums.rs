@@ -56,6 +56,9 @@ fn sums_agree_with_the_next_hop() -> Result<()> {
     assert!(all[0]["latency"]["p50_ms"].is_u64(), "{}", all[0]);
     let csv = relay.said(&["report", "--by", "domain", "--csv"])?;
     assert!(csv.starts_with("time,domain,accepted,") && csv.contains("a.example,15,"), "{csv}");
+    let by_stream = relay.said(&["report", "--by", "stream"])?;
+    let row = by_stream.lines().find(|line| line.contains(" 30 ")).context(by_stream.clone())?;
+    assert!(row.split_whitespace().take(2).eq(["-", "30"]), "mail of no stream: {by_stream}");
     let table = relay.said(&["report", "--by", "provider,reason"])?;
     assert!(table.contains("bad-mailbox"), "{table}");
     for (query, field) in [

@@ -120,7 +120,9 @@ fn table(rows: &[ReportRow]) -> String {
     for row in rows {
         let mut cells: Vec<String> =
             has_time.then(|| row.time.clone().unwrap_or_default()).into_iter().collect();
-        cells.extend(groups.iter().map(|group| row.groups.get(*group).cloned().unwrap_or_default()));
+        // Mail of no stream or tag has a row of its own.
+        let value = |group: &&String| row.groups.get(*group).filter(|value| !value.is_empty()).cloned();
+        cells.extend(groups.iter().map(|group| value(group).unwrap_or_else(|| "-".to_owned())));
         cells.extend(SHOWN.iter().map(|name| row.counts.get(*name).copied().unwrap_or(0).to_string()));
         cells.push(
             row.rates.delivered.map_or_else(|| "-".to_owned(), |rate| format!("{:.1} %", rate * 100.0)),
