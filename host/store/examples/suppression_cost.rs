@@ -49,6 +49,7 @@ async fn main() {
                 reason: Reason::HardBounce,
                 until: None,
                 message: None,
+                since: None,
                 by: "550 5.1.1 no such user".to_owned(),
                 note: String::new(),
             };

@@ -51,7 +51,13 @@ fn a_suspended_domain_waits_over_a_restart_until_it_is_cleared() -> Result<()> {
     let explained = relay.said(&["explain", &id])?;
     assert!(explained.contains("domain dest.example is suspended until"), "{explained}");
 
+    let unknown = relay.run(&["shaping", "clear", "nothing"])?;
+    let why = String::from_utf8_lossy(&unknown.stderr);
+    assert!(!unknown.status.success() && why.contains("there is no measure nothing"), "{why}");
     let cleared = relay.said(&["shaping", "clear", &measure(&relay)?])?;
+    let changes = relay.admin("GET", "/v1/audit", "")?["changes"].take();
+    let lifted = changes.as_array().context("changes")?.iter().filter(|row| row["action"] == "shaping.lift");
+    assert_eq!(lifted.count(), 1, "what was refused is no change: {changes}");
     assert!(cleared.contains("no longer suspended; 1 entry that waited goes at once"), "{cleared}");
     sink.wait_for(2)?;
     relay.wait_until_empty()?;

@@ -196,6 +196,35 @@ fn lists_go_out_and_come_in_whole() -> Result<()> {
 }
 
 #[test]
+fn since_when_somebody_is_on_a_list_goes_out_and_comes_in() -> Result<()> {
+    let relay = Relay::start(Settings::new())?;
+    let lines = "email,reason,created\nann@dest.example,bounced,2025-01-31T12:00:00+01:00\n\
+                 bob@dest.example,bounced,31.01.2025\ncid@dest.example,bounced,2999-01-01\n";
+    fs::write(relay.folder().join("others.csv"), lines)?;
+    let output = relay.run(&["suppression", "import", "others.csv"])?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success() && said.contains("1 entries made"), "{said}");
+    assert!(
+        said.contains("line 3") && said.contains("`31.01.2025` is no time; write it as in RFC 3339"),
+        "{said}"
+    );
+    assert!(said.contains("line 4") && said.contains("still to come"), "{said}");
+    let since = |relay: &Relay| -> Result<serde_json::Value> {
+        Ok(relay.admin("GET", "/v1/suppressions/ann@dest.example", "")?["entries"][0]["since"].take())
+    };
+    let made = 1_738_321_200_000_u64;
+    assert_eq!(since(&relay)?, made);
+    for format in ["csv", "json"] {
+        let exported = relay.said(&["suppression", "export", "--format", format])?;
+        let other = Relay::start(Settings::new())?;
+        fs::write(other.folder().join("in"), exported)?;
+        other.said(&["suppression", "import", "in"])?;
+        assert_eq!(since(&other)?, made, "{format}");
+    }
+    Ok(())
+}
+
+#[test]
 fn the_admin_interface_refuses_what_makes_no_sense() -> Result<()> {
     let sink = Sink::start()?;
     let relay = Relay::start(Settings::new().all_to(sink.address()))?;

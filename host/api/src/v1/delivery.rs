@@ -328,14 +328,21 @@ pub(super) async fn lift_measure(
     caller: Caller,
     At(id): At<String>,
 ) -> Result<Json<Measure>, Problem> {
-    let change = serde_json::Value::Null;
     let target = sanitize(&id, ID_OCTETS_MAX);
+    let none = || {
+        Problem::not_found(format!("there is no measure {target}; see `baton shaping ls`, it may have ended"))
+    };
+    let measures = face.store.measures();
+    measures.load().await.map_err(unavailable)?;
+    let now = face.clock.now();
+    // What is not there is not lifted, and leaves no line.
+    if !measures.now().iter().any(|one| one.id == id && one.holds(now)) {
+        return Err(none());
+    }
+    let change = serde_json::Value::Null;
     audit::note(&face, &caller, Deed { action: "shaping.lift", tenant: None, target: &target, change })
         .await?;
-    let lifted = face.store.measures().lift(&id).await.map_err(unavailable)?;
-    lifted
-        .map(Json)
-        .ok_or_else(|| Problem::not_found(format!("there is no measure {target}; it may have ended")))
+    measures.lift(&id).await.map_err(unavailable)?.map(Json).ok_or_else(none)
 }
 
 /// Where each new source stands.

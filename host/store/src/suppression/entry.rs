@@ -162,6 +162,8 @@ pub struct NewEntry {
     pub until: Option<UnixMs>,
     /// The message that led to it.
     pub message: Option<MessageId>,
+    /// Since when, where it is known from elsewhere; none for now.
+    pub since: Option<UnixMs>,
     /// Who or what said so. Cut at [`TEXT_OCTETS_MAX`].
     pub by: String,
     /// What is to be remembered. Cut at [`TEXT_OCTETS_MAX`].
@@ -260,7 +262,7 @@ fn merged(before: Option<Entry>, new: &NewEntry, address: Option<&str>, now: Uni
     Entry {
         reason: new.reason,
         address: address.filter(|_| !is_erased).map(str::to_owned),
-        since: same.map_or(now, |same| same.since),
+        since: same.map(|same| same.since).into_iter().chain(new.since).min().unwrap_or(now),
         at: now,
         until,
         message: new.message.filter(|_| !is_erased),
@@ -285,7 +287,7 @@ mod tests {
 
     fn new(reason: Reason, days: Option<u64>) -> NewEntry {
         let until = days.map(|days| NOW.plus(Duration::from_secs(days * 86_400)));
-        NewEntry { reason, until, message: None, by: "test".to_owned(), note: String::new() }
+        NewEntry { reason, until, message: None, since: None, by: "test".to_owned(), note: String::new() }
     }
 
     fn add(record: Record, reason: Reason, days: Option<u64>) -> Record {
@@ -301,6 +303,21 @@ mod tests {
         assert_eq!(record.entry.as_ref().unwrap().until, new(Reason::HardBounce, Some(9)).until);
         let record = add(record, Reason::Unsubscribe, None);
         assert_eq!(record.entry.unwrap().reason, Reason::Unsubscribe);
+    }
+
+    #[test]
+    fn what_is_known_from_elsewhere_is_as_old_as_it_was_there() {
+        let known = |record: Record, since| {
+            let entry = NewEntry { since: Some(UnixMs(since)), ..new(Reason::Complaint, None) };
+            record.changed(&Change::Add(entry), Some("a@b.example"), NOW)
+        };
+        let since = |record: &Record| record.entry.as_ref().unwrap().since;
+        let first = known(Record::default(), 7);
+        assert_eq!(since(&first), UnixMs(7));
+        assert_eq!(since(&known(first.clone(), 9)), UnixMs(7));
+        assert_eq!(since(&add(first, Reason::Complaint, None)), UnixMs(7));
+        assert_eq!(since(&known(add(Record::default(), Reason::Complaint, None), 7)), UnixMs(7));
+        assert_eq!(since(&known(add(Record::default(), Reason::HardBounce, None), 7)), UnixMs(7));
     }
 
     #[test]

@@ -38,6 +38,7 @@ impl Store {
             reason: Reason::Unsubscribe,
             until: None,
             message: Some(message),
+            since: None,
             by: how.to_owned(),
             note: String::new(),
         };

@@ -126,7 +126,7 @@ impl Rules {
 
     /// What an entry for a reason says when it is made now.
     pub fn entry(&self, reason: Reason, message: Option<MessageId>, by: String, now: UnixMs) -> NewEntry {
-        NewEntry { reason, until: self.until(reason, now), message, by, note: String::new() }
+        NewEntry { reason, until: self.until(reason, now), message, since: None, by, note: String::new() }
     }
 
     /// Whether failures and complaints about mail of this tenant make entries.

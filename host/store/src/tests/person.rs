@@ -84,6 +84,7 @@ fn a_person_is_told_all_and_forgotten_but_for_what_keeps_mail_from_it() {
             reason: Reason::Complaint,
             until: None,
             message: None,
+            since: None,
             by: "test".to_owned(),
             note: String::new(),
         };

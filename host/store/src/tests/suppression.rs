@@ -10,7 +10,14 @@ fn mailbox(text: &str) -> Mailbox {
 }
 
 fn entry(reason: Reason) -> NewEntry {
-    NewEntry { reason, until: None, message: None, by: "test".to_owned(), note: "a note".to_owned() }
+    NewEntry {
+        reason,
+        until: None,
+        message: None,
+        since: None,
+        by: "test".to_owned(),
+        note: "a note".to_owned(),
+    }
 }
 
 pub(super) fn suppress(scope: Scope, address: &str, reason: Reason) -> Suppress {

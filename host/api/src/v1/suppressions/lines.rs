@@ -1,6 +1,11 @@
 //! Entries as lines of a file: JSON objects, or CSV with a header (RFC 4180) as other services export them.
 
+use baton_mail::UnixMs;
 use baton_store::suppression::Reason;
+use serde_json::Value;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime};
 
 use super::{NewSuppression, SuppressionRow};
 
@@ -87,10 +92,19 @@ pub(super) struct Reader {
 /// What a line is.
 pub(super) enum Line {
     Nothing,
-    /// An entry; and when it ends, in milliseconds since 1970, when the line says that.
-    Entry(Box<NewSuppression>, Option<Option<u64>>),
+    /// An entry, with the times that the line says.
+    Entry(Box<NewSuppression>, Times),
     /// An entry whose address was erased: it has no meaning elsewhere.
     Erased,
+}
+
+/// What a line says about when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Times {
+    /// When it ends, in milliseconds since 1970; none for never.
+    pub(super) until: Option<Option<u64>>,
+    /// Since when.
+    pub(super) since: Option<UnixMs>,
 }
 
 /// A line of JSON: what is exported, and what can be added.
@@ -107,6 +121,10 @@ struct JsonLine {
     days: Option<u64>,
     #[serde(deserialize_with = "given")]
     until: Option<Option<u64>>,
+    /// As it is exported, in milliseconds since 1970.
+    since: Option<u64>,
+    /// The same as others call it.
+    created: Option<Value>,
     note: String,
 }
 
@@ -158,6 +176,8 @@ impl Reader {
                 "reason" => read.reason = text.map(|name| reason(&name)).transpose()?,
                 "days" if !field.is_empty() => read.days = Some(number()?),
                 "until" => read.until = Some(if field.is_empty() { None } else { Some(number()?) }),
+                "since" if !field.is_empty() => read.since = Some(number()?),
+                name if CREATED_COLUMNS.contains(&name) => read.created = text.map(Value::String),
                 "note" => read.note = field,
                 _ => {}
             }
@@ -168,11 +188,13 @@ impl Reader {
 
 impl JsonLine {
     fn entry(self) -> Result<Line, String> {
-        let JsonLine { address, email, hash, tenant, stream, reason, days, until, note } = self;
+        let JsonLine { address, email, hash, tenant, stream, reason, days, until, since, created, note } =
+            self;
+        let created = created.filter(|created| !created.is_null()).as_ref().map(moment).transpose()?;
         match address.or(email) {
             Some(address) => {
                 let new = NewSuppression { address, tenant, stream, reason, days, note };
-                Ok(Line::Entry(Box::new(new), until))
+                Ok(Line::Entry(Box::new(new), Times { until, since: since.map(UnixMs).or(created) }))
             }
             None if hash.is_some() => Ok(Line::Erased),
             None => Err("there is no address".to_owned()),
@@ -190,6 +212,21 @@ fn reason(name: &str) -> Result<Reason, String> {
         _ => None,
     };
     known.or_else(foreign).ok_or_else(|| format!("`{name}` is no reason"))
+}
+
+/// When an entry was made elsewhere: a time or a date of RFC 3339, or seconds since 1970.
+fn moment(created: &Value) -> Result<UnixMs, String> {
+    let text = created.as_str().map_or_else(|| created.to_string(), |text| text.trim().to_owned());
+    let date = || Date::parse(&text, format_description!("[year]-[month]-[day]")).ok().map(Date::midnight);
+    let moment = match text.parse::<i64>() {
+        Ok(seconds) => OffsetDateTime::from_unix_timestamp(seconds).ok(),
+        Err(_) => OffsetDateTime::parse(&text, &Rfc3339).ok().or_else(|| Some(date()?.assume_utc())),
+    };
+    let ms = moment.and_then(|moment| u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok());
+    let shown = baton_mail::text::sanitize(&text, SHOWN_OCTETS_MAX);
+    ms.map(UnixMs).ok_or_else(|| {
+        format!("created: `{shown}` is no time; write it as in RFC 3339, such as 2026-01-31T12:00:00Z")
+    })
 }
 
 /// The fields of a line of CSV. A field does not go over the end of a line.
@@ -216,6 +253,10 @@ fn split(line: &str) -> Result<Vec<String>, String> {
 
 /// What others call the column of addresses.
 const ADDRESS_COLUMNS: [&str; 5] = ["address", "email", "email_address", "recipient", "e-mail"];
+/// What others call the column of the time.
+const CREATED_COLUMNS: [&str; 2] = ["created", "created_at"];
+/// Octets of a field that a message shows at most.
+const SHOWN_OCTETS_MAX: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -248,11 +289,11 @@ mod tests {
             let text = format.header().to_owned() + &format.line(&row);
             let mut reader = Reader::default();
             let entries: Vec<_> = text.lines().map(|line| reader.read(line).unwrap()).collect();
-            let Some(Line::Entry(read, until)) = entries.last() else { panic!("{text}") };
+            let Some(Line::Entry(read, times)) = entries.last() else { panic!("{text}") };
             assert_eq!((read.address.as_str(), read.reason), ("ann@b.example", Some(Reason::Complaint)));
             assert_eq!(
-                (read.tenant.as_deref(), *until),
-                (Some("acme"), Some(None)),
+                (read.tenant.as_deref(), *times),
+                (Some("acme"), Times { until: Some(None), since: Some(UnixMs(1)) }),
                 "for ever stays for ever"
             );
         }
@@ -269,6 +310,32 @@ mod tests {
         let mut reader = Reader::default();
         assert_eq!(entry(&mut reader, "bob@b.example").address, "bob@b.example");
         assert_eq!(entry(&mut reader, "cid@b.example").address, "cid@b.example");
+    }
+
+    #[test]
+    fn when_an_entry_was_made_elsewhere_is_kept() {
+        let since = |line: &str| match Reader::default().read(line) {
+            Ok(Line::Entry(_, times)) => Ok(times.since.map(|since| since.0)),
+            Ok(_) => panic!("{line}"),
+            Err(why) => Err(why),
+        };
+        let of = |created: &str| since(&format!("{{\"email\":\"a@b.example\",\"created\":{created}}}"));
+        for (created, ms) in [
+            ("\"2026-01-31T12:00:00.5+01:00\"", 1_769_857_200_500),
+            ("\"2026-01-31\"", 1_769_817_600_000),
+            ("1769817600", 1_769_817_600_000),
+        ] {
+            assert_eq!(of(created), Ok(Some(ms)), "{created}");
+        }
+        assert_eq!(of("null"), Ok(None));
+        for wrong in ["\"yesterday\"", "\"31.01.2026\"", "\"1969-01-01\"", "true"] {
+            assert!(of(wrong).is_err_and(|why| why.contains("RFC 3339")), "{wrong}");
+        }
+        let mut reader = Reader::default();
+        assert!(matches!(reader.read("email,created_at"), Ok(Line::Nothing)));
+        assert!(reader.read("a@b.example,tomorrow").is_err());
+        let Ok(Line::Entry(_, times)) = reader.read("a@b.example,") else { panic!("no time is no fault") };
+        assert_eq!(times, Times::default());
     }
 
     #[test]

@@ -320,7 +320,7 @@ fn suppress(
         Some(days) if days <= DAYS_MAX => Some(now.plus(std::time::Duration::from_secs(days * 86_400))),
         Some(_) => return Err(Problem::field("days", format!("are {DAYS_MAX} at most; 0 is for ever"))),
     };
-    let entry = NewEntry { reason, until, message: None, by: by.to_owned(), note: new.note };
+    let entry = NewEntry { reason, until, message: None, since: None, by: by.to_owned(), note: new.note };
     Ok(Suppress { scope, address, change: Change::Add(entry) })
 }
 

@@ -15,7 +15,7 @@ use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::lines::{Format, Line, Reader};
+use super::lines::{Format, Line, Reader, Times};
 use super::{NewSuppression, SuppressionRow, note, read_reason, suppress, take_wanted};
 use crate::admin::store_problem;
 use crate::filter::Fields;
@@ -146,13 +146,13 @@ impl Taking<'_> {
         match self.reader.read(text) {
             Ok(Line::Nothing) => {}
             Ok(Line::Erased) => self.done.erased += 1,
-            Ok(Line::Entry(entry, until)) => self.add(*entry, until, now),
+            Ok(Line::Entry(entry, times)) => self.add(*entry, times, now),
             Err(message) => self.refuse(message),
         }
         if self.batch.len() >= CHANGES_MAX { self.write().await } else { Ok(()) }
     }
 
-    fn add(&mut self, entry: NewSuppression, until: Option<Option<u64>>, now: UnixMs) {
+    fn add(&mut self, entry: NewSuppression, Times { until, since }: Times, now: UnixMs) {
         let own = self.defaults.clone();
         let entry = NewSuppression {
             tenant: entry.tenant.or(own.tenant),
@@ -163,10 +163,14 @@ impl Taking<'_> {
         if until.flatten().is_some_and(|until| until <= now.0) {
             return self.refuse("is over already".to_owned());
         }
+        if since.is_some_and(|since| since > now) {
+            return self.refuse("was made at a time that is still to come".to_owned());
+        }
         match suppress(self.lists, self.scope, entry, self.by, now) {
             Ok(mut change) => {
-                if let (Change::Add(new), Some(until)) = (&mut change.change, until) {
-                    new.until = until.map(UnixMs);
+                if let Change::Add(new) = &mut change.change {
+                    new.since = since;
+                    new.until = until.map_or(new.until, |until| until.map(UnixMs));
                 }
                 self.batch.push(change);
             }
