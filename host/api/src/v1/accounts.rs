@@ -183,23 +183,39 @@ pub(super) async fn list(
     caller: Caller,
     mut params: Params,
 ) -> Result<Json<AccountPage>, Problem> {
-    let (mut after, limit) = (params.0.take::<AccountName>("after")?, params.take_limit()?);
+    let (after, limit) = (params.0.take::<AccountName>("after")?, params.take_limit()?);
     params.0.finish(&["after", "limit"])?;
-    let mut found = Vec::new();
-    loop {
-        let page =
-            face.authenticator.accounts().list(after.take(), PAGE_ACCOUNTS).await.map_err(store_problem)?;
-        after = page.last().filter(|_| page.len() == PAGE_ACCOUNTS).map(|last| last.name.clone());
-        found.extend(page.into_iter().filter(|account| is_theirs(&caller, account)));
-        if after.is_none() || found.len() > limit {
-            break;
-        }
-    }
+    let found = find(&face, after, limit, |account| is_theirs(&caller, account)).await?;
     let next = found.get(limit - 1).filter(|_| found.len() > limit).map(|last| last.name.clone());
     Ok(Json(AccountPage {
         accounts: found.into_iter().take(limit).map(|account| AccountRow::of(&face, account)).collect(),
         next,
     }))
+}
+
+/// Accounts after `after` that are wanted: more than `limit` when there are more.
+async fn find(
+    face: &Face,
+    mut after: Option<AccountName>,
+    limit: usize,
+    is_wanted: impl Fn(&Account) -> bool,
+) -> Result<Vec<Account>, Problem> {
+    let mut found = Vec::new();
+    loop {
+        let page =
+            face.authenticator.accounts().list(after.take(), PAGE_ACCOUNTS).await.map_err(store_problem)?;
+        after = page.last().filter(|_| page.len() == PAGE_ACCOUNTS).map(|last| last.name.clone());
+        found.extend(page.into_iter().filter(&is_wanted));
+        if after.is_none() || found.len() > limit {
+            return Ok(found);
+        }
+    }
+}
+
+/// An account of a tenant, where it has one.
+pub(super) async fn any_of(face: &Face, tenant: &Label) -> Result<Option<AccountName>, Problem> {
+    let is_its = |account: &Account| account.tenant.as_deref() == Some(tenant.as_str());
+    Ok(find(face, None, 0, is_its).await?.into_iter().next().map(|account| account.name))
 }
 
 /// One account.

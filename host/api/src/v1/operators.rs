@@ -170,6 +170,22 @@ pub(super) async fn list(
     Ok(Json(OperatorPage { operators, next: page.next.map(|key| key.name().to_owned()) }))
 }
 
+/// An operator of a tenant, where it has one.
+pub(super) async fn any_of(face: &Face, tenant: &Label) -> Result<Option<String>, Problem> {
+    let mut query = Query::of(OPERATOR).tenant(None);
+    loop {
+        let page = face.store.catalog().list(&query).await.map_err(catalog_problem)?;
+        for record in &page.records {
+            let operator: Operator = record.json().map_err(catalog_problem)?;
+            if operator.tenant.as_ref() == Some(tenant) {
+                return Ok(Some(record.key.name().to_owned()));
+            }
+        }
+        let Some(next) = page.next else { return Ok(None) };
+        query = Query::of(OPERATOR).tenant(None).after(Some(next));
+    }
+}
+
 /// Makes an operator.
 #[utoipa::path(post, path = "/v1/operators", tag = "operators", request_body = OperatorChange,
     responses((status = 201, body = OperatorRow), (status = "4XX", body = Problem, content_type = "application/problem+json")))]

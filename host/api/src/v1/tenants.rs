@@ -6,7 +6,7 @@ use axum::http::{Method, StatusCode};
 use baton_mail::account::Quota;
 use baton_mail::tenant::{self, DOMAINS_MAX, Label, Scope, Tenant};
 use baton_mail::{Domain, UnixMs};
-use baton_store::catalog::{Edit, Expect, Key, Query, Record, TENANT};
+use baton_store::catalog::{Edit, Expect, Key, Query, Record, STREAM, TENANT, TOKEN};
 use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
 
@@ -15,6 +15,8 @@ use super::audit::{self, Deed, catalog_problem};
 use super::caller::Caller;
 use super::input::{At, Input, Params};
 use super::route::{Need, Route};
+use super::templates::TEMPLATE;
+use super::{accounts, operators, webhooks};
 use crate::Problem;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -211,7 +213,7 @@ pub(super) async fn change(
     write(&face, &caller, &name, &change, before, expect).await.map(Json)
 }
 
-/// Removes a tenant that has no streams and no tokens any more.
+/// Removes a tenant that has nothing of its own any more: streams, tokens, templates, webhooks, accounts, operators.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}", tag = "tenants",
     params(("tenant" = String, Path)),
     responses((status = 200, body = TenantRow)))]
@@ -222,13 +224,8 @@ pub(super) async fn remove(
 ) -> Result<Json<TenantRow>, Problem> {
     let _alone = face.0.tenants.lock().await;
     let record = find(&face, &name).await?;
-    let catalog = face.store.catalog();
-    for kind in [baton_store::catalog::STREAM, baton_store::catalog::TOKEN] {
-        let query = Query::of(kind).tenant(Some(name.as_str())).limit(1);
-        if !catalog.list(&query).await.map_err(catalog_problem)?.records.is_empty() {
-            let detail = format!("`{name}` has a {} still; remove those first", kind.name());
-            return Err(Problem::busy(detail));
-        }
+    if let Some(left) = what_is_left(&face, &name).await? {
+        return Err(Problem::busy(format!("`{name}` has the {left} still; remove what it has first")));
     }
     let deed = Deed {
         action: "tenant.remove",
@@ -238,8 +235,27 @@ pub(super) async fn remove(
     };
     let mut edits = audit::lines(&face, &caller, deed)?;
     edits.push(Edit::remove(record.key.clone()).expecting(Expect::Version(record.version)));
-    catalog.apply(edits).await.map_err(catalog_problem)?;
+    face.store.catalog().apply(edits).await.map_err(catalog_problem)?;
     Ok(Json(row(&record)?))
+}
+
+/// Something that belongs to a tenant: who gets its name later must not get that too.
+async fn what_is_left(face: &Face, name: &Label) -> Result<Option<String>, Problem> {
+    for kind in [STREAM, TOKEN, TEMPLATE] {
+        let query = Query::of(kind).tenant(Some(name.as_str())).limit(1);
+        let page = face.store.catalog().list(&query).await.map_err(catalog_problem)?;
+        if let Some(record) = page.records.first() {
+            return Ok(Some(format!("{} `{}`", kind.name(), record.key.name())));
+        }
+    }
+    let webhooks = face.webhooks.list(Some(name.as_str())).await.map_err(webhooks::problem)?;
+    if let Some(webhook) = webhooks.first() {
+        return Ok(Some(format!("webhook `{}`", webhook.name)));
+    }
+    if let Some(account) = accounts::any_of(face, name).await? {
+        return Ok(Some(format!("account `{account}`")));
+    }
+    Ok(operators::any_of(face, name).await?.map(|operator| format!("operator `{operator}`")))
 }
 
 /// Writes a tenant that is changed so. The caller alone changes tenants just now.

@@ -23,7 +23,7 @@ pub(crate) enum TenantCommand {
     Show(OneTenant),
     /// Change a tenant; what is not given stays
     Set(SetTenant),
-    /// Remove a tenant that has no streams and no tokens any more
+    /// Remove a tenant that has nothing of its own any more: streams, tokens, templates, webhooks, accounts, operators
     Remove(OneTenant),
 }
 

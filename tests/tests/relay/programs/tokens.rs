@@ -96,3 +96,32 @@ fn without_tls_the_api_is_for_loopback_and_for_proxies() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn a_name_of_a_tenant_is_free_again_when_nothing_is_left_of_it() -> Result<()> {
+    let sink = Sink::start()?;
+    let relay = with_tenant(&sink)?;
+    let ask = |method: &str, path: &str, body: &Value| -> Result<()> {
+        let (status, answer) = relay.admin_raw(method, path, &body.to_string())?;
+        ensure!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        Ok(())
+    };
+    ask("POST", "/v1/tenants", &json!({"name": "gone", "domains": ["gone.example"]}))?;
+    let password = "a long enough password";
+    let of_gone = "?tenant=gone";
+    for (method, path, query, name, body) in [
+        ("POST", "streams", "", "news", json!({"name": "news", "tenant": "gone"})),
+        ("PUT", "templates", of_gone, "hello", json!({"subject": "s", "text": "t"})),
+        ("PUT", "webhooks", of_gone, "hook", json!({"url": "https://hook.example/"})),
+        ("PUT", "accounts", "", "a@gone.example", json!({"password": password, "tenant": "gone"})),
+        ("POST", "operators", "", "their", json!({"name": "their", "password": password, "tenant": "gone"})),
+    ] {
+        let one = if method == "PUT" { format!("/{name}{query}") } else { String::new() };
+        ask(method, &format!("/v1/{path}{one}"), &body)?;
+        let (status, answer) = relay.admin_raw("DELETE", "/v1/tenants/gone", "")?;
+        ensure!(status == 409 && answer.contains(&format!("`{name}` still")), "{path}: {status} {answer}");
+        let query = if path == "streams" { of_gone } else { query };
+        ask("DELETE", &format!("/v1/{path}/{name}{query}"), &json!({}))?;
+    }
+    ask("DELETE", "/v1/tenants/gone", &json!({}))
+}

@@ -26,7 +26,7 @@ use crate::{FieldError, Problem};
 const LIBRARY_OCTETS_LEAST: u64 = 64 << 10;
 
 /// The newest version of each template, by its name. How many a tenant may have is asked where one is made.
-const TEMPLATE: Kind = Kind::new("template", usize::MAX);
+pub(in super::super) const TEMPLATE: Kind = Kind::new("template", usize::MAX);
 /// Every version that is kept, by name and number: so many of each template as the settings say.
 const VERSION: Kind = Kind::new("template-version", usize::MAX);
 

@@ -24,6 +24,8 @@ pub use wire::{
     VersionPage, VersionRow,
 };
 
+pub(super) use keeper::TEMPLATE;
+
 use super::Face;
 use super::audit::{self, Deed};
 use super::caller::Caller;
