@@ -62,11 +62,12 @@ class CountingSink(Process):
         self.folder.rmdir()
 
 
-def send(address, count, sessions, size=4096, mix=None, first=0, seconds=600, tls=None):
+def send(address, count, sessions, size=4096, mix=None, first=0, seconds=600, tls=None, auth=None):
     """Sends made-up messages; returns the generator's own figures."""
     command = [str(program()), "send", "--to", f"{address[0]}:{address[1]}", "--sessions", str(sessions), "--size", str(size), "--first-id", str(first), "--json"]
     command += ["--class-mix", mix] if mix else ["--count", str(count)]
     command += ["--tls", tls] if tls else []
+    command += ["--auth", auth] if auth else []
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     if done.returncode != 0:
         raise RuntimeError(f"the generator ended with {done.returncode}: {done.stderr[-2000:]}")

@@ -1,8 +1,9 @@
 //! Whether the threads of the async runtime have time to spare.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 /// A look counts for this long.
 const INTERVAL: Duration = Duration::from_millis(100);

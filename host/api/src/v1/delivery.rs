@@ -108,6 +108,9 @@ struct SuspensionSchema {
 /// Tells whether the settings know what a scope names.
 pub type ScopeCheck = dyn Fn(&Scope) -> Result<(), FieldError> + Send + Sync;
 
+/// Tells what jobs wait for.
+pub type WaitsOf = dyn Fn(&HashSet<JobKey>) -> HashMap<JobKey, String> + Send + Sync;
+
 /// A look at delivery while it runs.
 #[derive(Clone)]
 pub struct DeliveryFace {
@@ -118,7 +121,7 @@ pub struct DeliveryFace {
     /// Hosts that could not be used a moment ago are tried again.
     pub forget_failures: Arc<dyn Fn() + Send + Sync>,
     /// What jobs wait for in memory, in words; those that do not are left out.
-    pub waits: Arc<dyn Fn(&HashSet<JobKey>) -> HashMap<JobKey, String> + Send + Sync>,
+    pub waits: Arc<WaitsOf>,
     /// When a job is given up, by the class of its last failure too.
     pub given_up_at: Arc<dyn Fn(&JobView) -> UnixMs + Send + Sync>,
     /// Where each source with a plan stands.

@@ -6,11 +6,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use baton_mail::event::{Event, What};
 use baton_mail::{Mailbox, MessageId};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use crate::core::Core;
 use crate::error::StoreError;
