@@ -146,6 +146,13 @@ impl Reloader {
                 .map(|problem| FieldError { field: problem.key.clone(), message: problem.message() })
                 .collect::<Vec<_>>()
         })?;
+        if let Some(number) = self.store.body_key_conflict(&checked.store.body_keys) {
+            let message = format!(
+                "key {number} is another one than before, so mail that lies sealed could not be opened: put the old one back \
+                 and give the new one a number of its own"
+            );
+            return Err(vec![FieldError { field: "store.body_keys_file".to_owned(), message }]);
+        }
         let fetched = fetch_all(&checked).await;
         let mut fetched =
             fetched.map_err(|errors| errors.iter().map(|error| named(error)).collect::<Vec<_>>())?;

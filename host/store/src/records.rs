@@ -139,6 +139,12 @@ fn read_chunks(
                 let cause = format!("its body is sealed by key {number}, which store.body_keys_file lacks");
                 return Err(ReadError::Unreadable(cause));
             }
+            Err(OpenFailure::WrongKey(number)) => {
+                let cause = format!(
+                    "key {number} of store.body_keys_file does not open its body: another key had that number"
+                );
+                return Err(ReadError::Unreadable(cause));
+            }
         }
     }
     Ok(Some(body))

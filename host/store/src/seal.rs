@@ -69,6 +69,14 @@ impl BodyKeys {
         }
     }
 
+    /// A number that other keys give to another key.
+    pub fn conflict(&self, others: &BodyKeys) -> Option<u32> {
+        let is_other = |key: &&BodyKey| {
+            others.0.iter().any(|other| other.number == key.number && other.octets != key.octets)
+        };
+        self.0.iter().find(is_other).map(|key| key.number)
+    }
+
     /// A value of the `body` family, sealed for its place when there are keys.
     ///
     /// # Panics
@@ -105,7 +113,7 @@ impl BodyKeys {
         };
         let mut content = sealed.to_vec();
         let opened = key.key.open_in_place(Nonce::from(nonce), Aad::from(place), &mut content);
-        let len = opened.map_err(|_| OpenFailure::Damaged("a sealed piece was changed".to_owned()))?.len();
+        let len = opened.map_err(|_| OpenFailure::WrongKey(number))?.len();
         content.truncate(len);
         Ok(content.into())
     }
@@ -117,6 +125,9 @@ pub(crate) enum OpenFailure {
     Damaged(String),
     /// The key of that number is not in the file.
     NoKey(u32),
+    /// It does not open the piece: another key had that number, or the piece was changed. What is damaged by accident
+    /// RocksDB tells by its sums.
+    WrongKey(u32),
 }
 
 fn read_line(line: &str) -> Option<BodyKey> {
@@ -173,7 +184,10 @@ mod tests {
         assert!(matches!(keys(&[2]).open(b"place", sealed.clone()), Err(OpenFailure::NoKey(1))));
         let mut changed = sealed.to_vec();
         *changed.last_mut().unwrap() ^= 1;
-        assert_eq!(opened(&keys(&[1]), b"place", &changed.into()), None);
+        let changed = keys(&[1]).open(b"place", changed.into());
+        assert!(matches!(changed, Err(OpenFailure::WrongKey(1))), "it may be the key that was changed");
+        let other = BodyKeys::parse(&format!("1 {}\n", STANDARD.encode([9; KEY_OCTETS]))).unwrap();
+        assert_eq!((other.conflict(&keys(&[2, 1])), keys(&[1]).conflict(&keys(&[2, 1]))), (Some(1), None));
         assert_eq!(opened(&keys(&[1]), b"place", &value).as_deref(), value.get(1..), "what lay here before");
         assert_eq!(opened(&BodyKeys::default(), b"place", &sealed), None);
         assert_ne!(sealed, keys(&[1]).seal(b"place", value), "no nonce is used twice");

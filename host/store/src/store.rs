@@ -179,6 +179,11 @@ impl Store {
         body(&self.core, message).await
     }
 
+    /// A number that these keys give to another key than those in use.
+    pub fn body_key_conflict(&self, keys: &BodyKeys) -> Option<u32> {
+        keys.conflict(&self.core.body_keys.load())
+    }
+
     /// Seals by other keys from now on; what was sealed before is opened by those of them that sealed it.
     pub fn set_body_keys(&self, keys: BodyKeys) {
         self.core.body_keys.store(Arc::new(keys));

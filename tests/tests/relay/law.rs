@@ -35,10 +35,16 @@ fn is_in(folder: &Path, text: &str) -> Result<bool> {
 
 fn write_keys(relay: &Relay, numbers: &[u8], mode: u32) -> Result<()> {
     let path = relay.folder().join("body.keys");
-    let line = |number: &u8| format!("{number} {}\n", STANDARD.encode([*number; 32]));
-    fs::write(&path, numbers.iter().map(line).collect::<String>())?;
+    let keys: Vec<_> = numbers.iter().map(|number| (*number, *number)).collect();
+    write_keys_of(&path, &keys)?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     Ok(())
+}
+
+/// Writes keys, each with its number and what it is made of.
+fn write_keys_of(path: &Path, keys: &[(u8, u8)]) -> Result<()> {
+    let line = |(number, octet): &(u8, u8)| format!("{number} {}\n", STANDARD.encode([*octet; 32]));
+    Ok(fs::write(path, keys.iter().map(line).collect::<String>())?)
 }
 
 #[test]
@@ -66,7 +72,20 @@ fn content_lies_sealed_and_arrives_after_a_change_of_keys() -> Result<()> {
     let lacks = "the content can not be read: its body is sealed by key 1, which store.body_keys_file lacks";
     wait::until("the queue to say so", || Ok(relay.said(&["queue", "ls"])?.contains(lacks).then_some(())))?;
     ensure!(relay.log().contains("the content can not be read, the message waits"), "{}", relay.log());
+    // Another key of that number opens nothing, and costs no mail.
+    let path = relay.folder().join("body.keys");
+    write_keys_of(&path, &[(2, 2), (1, 9)])?;
+    relay.said(&["reload"])?;
+    relay.said(&["queue", "retry", "--all"])?;
+    let wrong = "key 1 of store.body_keys_file does not open its body";
+    wait::until("the queue to say so", || Ok(relay.said(&["queue", "ls"])?.contains(wrong).then_some(())))?;
+    write_keys_of(&path, &[(2, 3)])?;
+    let refused = relay.run(&["reload"])?;
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    ensure!(!refused.status.success() && told.contains("key 2 is another one than before"), "{told}");
     // The keys follow a reload, as a key that is lacking must be.
+    write_keys(&relay, &[2], 0o600)?;
+    relay.said(&["reload"])?;
     write_keys(&relay, &[2, 1], 0o600)?;
     relay.said(&["reload"])?;
     relay.said(&["queue", "retry", "--all"])?;
