@@ -50,7 +50,7 @@ impl Admin {
         let socket = match socket {
             Some(socket) => socket,
             None => settings::admin_socket(file.settings.as_deref())
-                .map_err(|problems| anyhow!("the settings do not say where the relay is:\n{problems}"))?,
+                .map_err(|problems| anyhow!("the settings do not say where the relay is; mend them, or give --socket PATH:\n{problems}"))?,
         };
         Ok(Admin { socket })
     }

@@ -52,6 +52,21 @@ fn check_accepts_what_serve_accepts() -> Result<()> {
 }
 
 #[test]
+fn mistakes_in_the_settings_do_not_keep_the_operator_out() -> Result<()> {
+    let relay = Relay::start(Settings::new())?;
+    let path = relay.settings_path();
+    let good = fs::read_to_string(&path)?;
+    fs::write(&path, format!("{good}\n[nonsense]\nkey = 1\n"))?;
+    relay.said(&["queue", "ls"])?;
+    let refused = relay.run(&["reload"])?;
+    assert!(!refused.status.success() && words(&refused).contains("nonsense"), "{}", words(&refused));
+    fs::write(&path, "store = 5\n")?;
+    let refused = words(&relay.run(&["queue", "ls"])?);
+    assert!(refused.contains("store") && refused.contains("--socket"), "{refused}");
+    Ok(())
+}
+
+#[test]
 fn a_plugin_that_is_none_is_told_apart() -> Result<()> {
     let relay = Relay::prepare(Settings::new())?;
     let module = relay.folder().join("module.wasm");

@@ -135,11 +135,21 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Where the admin socket is, by settings that may be wrong elsewhere.
+pub(crate) fn admin_socket(raw: &Raw, folder: &Path) -> PathBuf {
+    api::socket_path(&raw.api, folder, &state_path(raw, folder))
+}
+
+/// The folder of all that is kept.
+fn state_path(raw: &Raw, folder: &Path) -> PathBuf {
+    folder.join(&raw.store.path)
+}
+
 /// Checks all; `folder` is where relative paths start.
 pub(crate) fn check(raw: &Raw, folder: &Path) -> Result<Checked, Problems> {
     let mut checker = Checker { problems: Problems::default(), folder };
     let hostname = checker.hostname(raw.hostname.as_deref());
-    let state_path = folder.join(&raw.store.path);
+    let state_path = state_path(raw, folder);
     let inbound = checker.inbound(raw, &hostname);
     let mut policy = Policy { checks: checker.checks(raw, &hostname, &inbound), ..checker.policy(raw) };
     let store =

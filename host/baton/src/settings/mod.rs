@@ -21,8 +21,7 @@ const FILE_OCTETS_MAX: u64 = 16 << 20;
 pub(crate) fn load(path: Option<&Path>) -> Result<Checked, Problems> {
     let Some(path) = path else { return check::check(&Raw::default(), Path::new("")) };
     let text = read_file(path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(""));
-    load_text(&text, folder)
+    load_text(&text, folder_of(path))
 }
 
 /// Reads and checks settings; relative paths start at `folder`.
@@ -40,9 +39,26 @@ pub(crate) fn load_text(text: &str, folder: &Path) -> Result<Checked, Problems> 
     }
 }
 
-/// The path of a running relay's admin socket, by its settings.
+/// The path of a running relay's admin socket, by its settings. What is wrong with other keys does not matter: the relay may
+/// run by what stood there before.
 pub(crate) fn admin_socket(path: Option<&Path>) -> Result<PathBuf, Problems> {
-    load(path).map(|checked| checked.api.admin_socket)
+    let Some(path) = path else { return Ok(check::admin_socket(&Raw::default(), Path::new(""))) };
+    let tree = tree::parse(&read_file(path)?)?;
+    let mut problems = Problems::default();
+    let raw = Raw::read(&tree, "", &mut problems);
+    let is_about_it = |problem: &Problem| SOCKET_KEYS.contains(&problem.key.as_str());
+    match raw {
+        Some(raw) if !problems.iter().any(is_about_it) => Ok(check::admin_socket(&raw, folder_of(path))),
+        _ => Err(problems.locate(|key| tree.line_of(key))),
+    }
+}
+
+/// The keys that say where the admin socket is.
+const SOCKET_KEYS: [&str; 4] = ["store", "store.path", "api", "api.admin_socket"];
+
+/// Where the relative paths of a file start.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(""))
 }
 
 /// Reads a file of settings, within a bound.

@@ -94,10 +94,7 @@ impl Checker<'_> {
     }
 
     fn admin_socket(&mut self, raw: &RawApi, state_path: &Path) -> PathBuf {
-        let admin_socket = match &raw.admin_socket {
-            Some(path) => self.folder.join(path),
-            None => state_path.join("admin.sock"),
-        };
+        let admin_socket = socket_path(raw, self.folder, state_path);
         if admin_socket.as_os_str().len() > SOCKET_PATH_OCTETS_MAX {
             let reason = format!("the system takes {SOCKET_PATH_OCTETS_MAX} octets for the path of a socket");
             let value = Some(admin_socket.display().to_string());
@@ -110,3 +107,11 @@ impl Checker<'_> {
 
 /// `sun_path` of unix(7) with its closing zero, less the suffix under which the socket is made.
 const SOCKET_PATH_OCTETS_MAX: usize = 103;
+
+/// Where the admin socket is.
+pub(super) fn socket_path(raw: &RawApi, folder: &Path, state_path: &Path) -> PathBuf {
+    match &raw.admin_socket {
+        Some(path) => folder.join(path),
+        None => state_path.join("admin.sock"),
+    }
+}
