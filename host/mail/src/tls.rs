@@ -175,8 +175,14 @@ struct Plain<'a>(&'a str);
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for character in self.0.chars().take(VALUE_CHARACTERS_MAX) {
-            let is_harmless = !is_unsafe(character) && !matches!(character, ';' | '(' | ')');
-            fmt::Write::write_char(formatter, if is_harmless { character } else { '?' })?;
+            let harmless = match character {
+                ';' => ',',
+                '(' => '[',
+                ')' => ']',
+                unsafe_one if is_unsafe(unsafe_one) => '?',
+                other => other,
+            };
+            fmt::Write::write_char(formatter, harmless)?;
         }
         Ok(())
     }

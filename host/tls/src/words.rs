@@ -84,9 +84,12 @@ fn certificate(cause: &CertificateError) -> String {
         Cause::NotValidForNameContext { expected, presented } => {
             let names = match presented.as_slice() {
                 [] => "no name (subjectAltName)".to_owned(),
-                names => names.join(", "),
+                names => names.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", "),
             };
-            return format!("certificate not valid for name {}; it is for {names}", expected.to_str());
+            return format!(
+                "certificate not valid for name {}; it is for {names}: have one issued for that name, or name one that it has in `tls_name` where it is a next hop of yours",
+                expected.to_str()
+            );
         }
         Cause::InvalidPurpose => "it is not issued for this purpose (extended key usage)",
         Cause::InvalidPurposeContext { required, .. } => {
@@ -180,6 +183,11 @@ fn algorithm(identifier: &[u8]) -> String {
         "1.2.840.10045.4.1" => "ECDSA with SHA-1".to_owned(),
         other => format!("the algorithm {other}"),
     }
+}
+
+/// A name of a certificate, which the library shows as `DnsName("mx.example")`.
+fn plain(name: &str) -> &str {
+    name.split('"').nth(1).unwrap_or(name)
 }
 
 fn moment(time: UnixTime) -> String {

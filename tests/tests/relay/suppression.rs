@@ -209,6 +209,10 @@ fn since_when_somebody_is_on_a_list_goes_out_and_comes_in() -> Result<()> {
         "{said}"
     );
     assert!(said.contains("line 4") && said.contains("still to come"), "{said}");
+    fs::write(relay.folder().join("other.csv"), "mail,why\neve@dest.example,complaint\n")?;
+    let output = relay.run(&["suppression", "import", "other.csv"])?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success() && said.contains("0 entries made"), "no column is guessed: {said}");
     let since = |relay: &Relay| -> Result<serde_json::Value> {
         Ok(relay.admin("GET", "/v1/suppressions/ann@dest.example", "")?["entries"][0]["since"].take())
     };

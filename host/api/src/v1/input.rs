@@ -52,6 +52,10 @@ pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
 /// Reads JSON; a mistake is told with the path of its field.
 pub(crate) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let body = if body.is_empty() { b"{}" } else { body };
+    // An array would be read as the members of an object in their order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::field("body", "is an array; an object is expected"));
+    }
     if let Ok(read) = serde_json::from_slice(body) {
         return Ok(read);
     }

@@ -41,7 +41,13 @@ pub(crate) fn list(rows: &[AccountRow]) -> String {
     let width = rows.iter().map(|row| row.name.as_str().chars().count()).max().unwrap_or(0);
     let one = |row: &AccountRow| {
         let state = if row.disabled { "disabled, " } else { "" };
-        format!("{:<width$}  {state}sends as {}; {}\n", row.name.as_str(), senders(row), quota(&row.quota))
+        let notes: String = row.advice.iter().map(|advice| format!("  note: {advice}\n")).collect();
+        format!(
+            "{:<width$}  {state}sends as {}; {}\n{notes}",
+            row.name.as_str(),
+            senders(row),
+            quota(&row.quota)
+        )
     };
     rows.iter().map(one).collect()
 }

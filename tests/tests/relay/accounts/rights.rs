@@ -203,6 +203,8 @@ fn a_sender_outside_of_the_tenants_domains_is_told_of_when_it_is_named_and_when_
     }
     let shown = relay.said(&["user", "list", "bob"])?;
     assert!(shown.contains(remedy), "{shown}");
+    let all = relay.said(&["user", "list"])?;
+    assert_eq!(all.matches("note: mail from").count(), 2, "bob and ann@rival.example: {all}");
     let mut client = authenticated(&relay, "bob", "tanstaaf")?;
     let refused = client.send("bob@rival.example", &["bo@dest.example"], &message("bob@rival.example"))?;
     let text = refused.text();

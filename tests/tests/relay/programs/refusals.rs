@@ -67,6 +67,8 @@ fn every_field_is_checked_at_the_border() -> Result<()> {
     }
     let object = api.post("/v1/messages", &with(json!({"attachments": {"content": ""}})))?;
     ensure!(object.body.contains("invalid type: object, expected an array"), "{object:?}");
+    let array = api.post("/v1/messages", &json!(["acme", "receipts", "shop@acme.example"]))?;
+    ensure!(array.status == 400 && array.body.contains("is an array; an object is expected"), "{array:?}");
     let unknown = api.post("/v1/messages", &with(json!({"colour": "red"})))?;
     ensure!(unknown.body.contains("`tracking`") && unknown.body.contains("`dry_run`"), "{unknown:?}");
     ensure!(api.ask("POST", "/v1/messages", &[("Content-Type", "text/xml")], b"<a/>")?.status == 415);

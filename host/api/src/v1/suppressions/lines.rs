@@ -157,7 +157,12 @@ impl Reader {
             let is_header = names.iter().any(|name| ADDRESS_COLUMNS.contains(&name.as_str()));
             // A list of nothing but addresses needs no header.
             let is_plain = names.len() == 1 && names.first().is_some_and(|name| name.contains('@'));
-            self.columns = Some(if is_header { names } else { vec!["address".to_owned()] });
+            self.columns = Some(match names.len() {
+                _ if is_header => names,
+                1 => vec!["address".to_owned()],
+                // Nobody knows which column is what, so nothing of it is taken.
+                _ => Vec::new(),
+            });
             return match (is_header, is_plain) {
                 (true, _) => Ok(Line::Nothing),
                 (false, true) => self.read_csv(line),
