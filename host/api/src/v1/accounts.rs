@@ -92,11 +92,16 @@ impl AccountRow {
     }
 }
 
-/// About names that the account may send in by its own rules, and that are not its tenant's: mail in them is refused.
+/// About a tenant that is not there, and about names that the account may send in by its own rules and that are not its
+/// tenant's: mail in them is refused.
 fn advice(face: &Face, account: &Account) -> Vec<String> {
-    let name = account.tenant.as_deref();
-    let Some((name, row)) = name.and_then(|name| Some((name, face.store.tenants().tenant(name)?))) else {
-        return Vec::new();
+    let Some(name) = account.tenant.as_deref() else { return Vec::new() };
+    let Some(row) = face.store.tenants().tenant(name) else {
+        let none = format!(
+            "there is no tenant `{name}`, so no domain and no quota of it bounds this account: \
+             `baton tenant add {name}` makes it"
+        );
+        return vec![none];
     };
     let own = account.name.mailbox().map(SenderRule::Address).filter(|_| account.senders.is_empty());
     let outside = account.senders.iter().chain(&own).filter(|rule| is_outside(rule, &row.value.domains));

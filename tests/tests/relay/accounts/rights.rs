@@ -178,6 +178,8 @@ fn of_acme<'a>(more: &[&'a str]) -> Vec<&'a str> {
 fn a_sender_outside_of_the_tenants_domains_is_told_of_when_it_is_named_and_when_it_sends() -> Result<()> {
     let sink = Sink::start()?;
     let relay = Relay::start(settings(&sink))?;
+    let said = add(&relay, "early", "tanstaaf", &of_acme(&["--sender", "@acme.example"]))?;
+    assert!(said.contains("note: there is no tenant `acme`"), "{said}");
     relay.said(&["tenant", "add", "acme", "--domain", "acme.example"])?;
     relay.said(&["tenant", "add", "rival", "--domain", "rival.example"])?;
     for (name, more) in [
