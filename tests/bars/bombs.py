@@ -121,6 +121,8 @@ def settings(port):
     looking = {
         "source": str(plugin("baton-plugin-header-rules")),
         "grants": {"edit": ["headers"]},
+        # How long the guest looks depends on the machine; what the relay does around it is what counts here.
+        "limits": {"cpu_ms": 1_000},
         "config": {"rules": [{"name": "look", "match": {"header": "Subject", "regex": "(?i)bomb"}, "then": {"set": {"X-Seen": "yes"}}}]},
     }
     return merged(quick(port), {"plugins": {"look": looking}, "session": {"size_octets_max": 32 << 20}})
@@ -146,7 +148,8 @@ def throw(verdict, relay, sink, name, bomb):
     grown_max = MEMORY_FACTOR * len(bomb) + MEMORY_OCTETS_FLOOR
     alive = relay.exit_code() is None
     holds = alive and arrived and cpu <= cpu_max and grown <= grown_max and (code == 250 or 500 <= code < 600)
-    figure = f"{code or text}, {mib:.1f} MiB, CPU {cpu:.2f} s, memory +{grown >> 20} MiB"
+    figure = f"{code} {text}"[:200] if code != 250 else "250"
+    figure += f", {mib:.1f} MiB, CPU {cpu:.2f} s, memory +{grown >> 20} MiB"
     verdict.hold(name, figure, holds, f"250 or 5xx, CPU {cpu_max:.2f} s, +{grown_max >> 20} MiB")
     return alive
 

@@ -190,8 +190,12 @@ fn a_job_to_be_bounced_is_due_at_once_in_whatever_state_it_was() {
         bench.store.settle(last, settlement).await.unwrap();
         assert_eq!(bench.jobs().await.iter().filter(|job| job.state == JobState::Ready).count(), 3);
         assert_consistent(&bench.store);
-        let given_up = bench.claim_all().await;
-        assert_eq!(given_up.len(), 3);
+        let mut given_up = bench.claim_all().await;
+        // On a busy machine they may be given out one after the other.
+        while given_up.len() < 3 {
+            bench.store.wait_for_work().await;
+            given_up.extend(bench.claim_all().await);
+        }
         for claim in given_up {
             let give_up = claim.give_up().unwrap();
             assert_eq!((give_up.by.as_str(), give_up.reason.as_str()), ("me", "full"));
