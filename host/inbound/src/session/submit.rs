@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use baton_mail::account::SenderRule;
 use baton_mail::requests::{MessageRequests, RecipientRequests};
-use baton_mail::submission::{self, Submission, Submitted, Submitter};
+use baton_mail::submission::{self, Fault, Submission, Submitted, Submitter};
 use baton_mail::{Account, Mailbox, Reply, ReversePath};
 use baton_smtp::server::{Answer, RcptPath};
 use bytes::Bytes;
@@ -109,6 +109,8 @@ impl Session {
             let transient = refused.iter().map(|(_, reply)| reply).find(|reply| !reply.is_permanent());
             return submission::Ending::Refused(transient.unwrap_or(first).clone());
         }
+        // What a recipient was refused for is not what the message may be refused for.
+        self.fault = Fault::default();
         match self.answer_data() {
             Answer::Proceed => {}
             other => return submission::Ending::Refused(reply_of(other)),
